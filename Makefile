@@ -1,0 +1,55 @@
+# What can be done here. `make` alone lists it.
+SHELL := /bin/bash
+PYTEST := .venv/bin/pytest
+LAB := tests/lab/lab
+DEMO := demo
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## make .venv with all that the collection and its tests need
+	@tests/setup
+
+demo: setup ## a cluster with a mesh on this machine, and what to try with it
+	@tests/lab/demo $(DEMO)
+
+demo-down: ## remove the demo's cluster
+	@$(LAB) down --name $(DEMO)
+
+test: setup ## everything below but the benchmarks and the soak: lint, unit, integration, e2e, molecule
+	$(PYTEST) tests/unit tests/lint tests/integration tests/e2e
+
+lint: setup ## ruff, yamllint, ansible-lint, import directions, ansible-test sanity, changelog, documentation
+	$(PYTEST) tests/lint
+
+unit: setup ## tests without a cluster
+	$(PYTEST) tests/unit
+
+integration: setup ## modules and roles on a plain API server
+	$(PYTEST) tests/integration
+
+e2e: setup ## whole stories with traffic, on kind
+	$(PYTEST) tests/e2e
+
+molecule: setup ## the Molecule scenarios, on kind
+	PATH="$(CURDIR)/.venv/bin:$$PATH" .venv/bin/molecule test --all
+
+matrix: setup ## unit and integration tests with the oldest and newest ansible-core, kubernetes client and Helm
+	tests/matrix
+
+soak: setup ## stories of an hour and more, and the purge of every kind of installation
+	$(PYTEST) tests/soak --timeout 7200
+	MESHOPS_KILLS=10 $(PYTEST) tests/e2e/test_releases.py -k killed
+
+bench: setup ## measure against other ways to do the same
+	@for each in tests/bench/*/run; do echo "== $$each"; "$$each" || exit 1; done
+
+lab-down: ## remove all of the lab's clusters and API servers; what was built stays
+	@$(LAB) down --all
+
+clean: lab-down ## remove also .venv, caches and what the lab has built
+	rm -rf .venv .cache build .hypothesis .mypy_cache .ruff_cache .ansible
+	@$(LAB) clean
+
+.PHONY: help setup demo demo-down test lint unit integration e2e molecule matrix soak bench lab-down clean
+.DEFAULT_GOAL := help

@@ -1,0 +1,73 @@
+# Copyright: (c) 2026, The meshops.istio authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: egress_objects
+short_description: Say what workloads may reach outside the mesh, as objects
+version_added: 0.1.0
+author: The meshops.istio authors
+description:
+  - Makes the ServiceEntries, Gateways, VirtualServices, DestinationRules, Sidecars and NetworkPolicies of the role
+    P(meshops.istio.egress#role).
+options:
+  _input:
+    description: The hosts, as in the role's C(egress_hosts).
+    type: list
+    elements: dict
+    required: true
+  policy:
+    description: As in the role's C(egress_policy).
+    type: str
+  namespaces:
+    description: As in the role's C(egress_namespaces).
+    type: list
+    elements: str
+  through_gateway:
+    description: As in the role's C(egress_through_gateway).
+    type: bool
+    default: false
+  gateway:
+    description: As in the role's C(egress_gateway).
+    type: dict
+  root_namespace:
+    description: As in the role's C(egress_root_namespace).
+    type: str
+    default: istio-system
+  network_policy:
+    description: As in the role's C(egress_network_policy).
+    type: bool
+    default: false
+"""
+
+EXAMPLES = r"""
+- name: Show what would be written for one host
+  ansible.builtin.debug:
+    msg: "{{ [{'host': 'api.example.com'}] | meshops.istio.egress_objects(policy='REGISTRY_ONLY') }}"
+"""
+
+RETURN = r"""
+_value:
+  description: The objects.
+  type: list
+  elements: dict
+"""
+
+from ansible.errors import AnsibleFilterError
+from ansible_collections.meshops.istio.plugins.module_utils.istio import egress
+
+
+def egress_objects(hosts, **options):
+    """See module_utils/istio/egress.py."""
+    try:
+        return egress.egress_objects(hosts=hosts, policy=options.pop("policy", None), **options)
+    except egress.EgressError as error:
+        raise AnsibleFilterError(str(error)) from error
+
+
+class FilterModule:
+    """Makes egress_objects a filter."""
+
+    def filters(self):
+        return {"egress_objects": egress_objects}

@@ -1,0 +1,53 @@
+# Copyright: (c) 2026, The meshops.istio authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: fault_report
+short_description: Judge what was measured before, during and after faults
+version_added: 0.1.0
+author: The meshops.istio authors
+description:
+  - Compares what the module M(meshops.istio.fault_injection) measured with what its faults should do.
+options:
+  _input:
+    description:
+      - The tests. Each has C(name), C(faults) as the module returns them, and C(before), C(during) and C(after), each
+        what the module returned as C(measured).
+    type: list
+    elements: dict
+    required: true
+  tolerance_ms:
+    description: How many milliseconds longer than the delay the median of the delayed requests may take.
+    type: float
+    default: 300
+  limits:
+    description:
+      - What the callers are to keep up while the faults are there. C(success_percent) is the least share of answers
+        below 500, C(p50_ms), C(p90_ms) and C(p99_ms) are the longest latencies.
+    type: dict
+"""
+
+EXAMPLES = r"""
+- name: Judge a fault test
+  ansible.builtin.debug:
+    msg: "{{ ([test] | meshops.istio.fault_report(tolerance_ms=300)).table }}"
+"""
+
+RETURN = r"""
+_value:
+  description:
+    - C(rows) with C(test), C(phase), C(request), C(expected), C(measured) and C(passed) each, C(passed) for all of
+      them, C(table) as lines of text, and C(charts) for the HTML report.
+  type: dict
+"""
+
+from ansible_collections.meshops.istio.plugins.module_utils.istio.fault_report import fault_report
+
+
+class FilterModule:
+    """Makes fault_report a filter."""
+
+    def filters(self):
+        return {"fault_report": fault_report}

@@ -1,0 +1,419 @@
+# Copyright: (c) 2026, The meshops.istio authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Installs, renews and rotates a mesh's CA, and takes a rotation back: step, proof in the mesh, next step.
+
+Everything that a run needs lies in the cluster, so any run, from any machine, goes on where another ended:
+cacerts holds what istiod signs with, cacerts-next where a rotation goes, cacerts-previous where it came from.
+"""
+
+from __future__ import annotations
+
+import base64
+import concurrent.futures
+import dataclasses
+import datetime
+import json
+import time
+import typing as t
+
+from ..cluster.client import Cluster
+from ..cluster.errors import ApiError, ClusterError
+from ..cluster.workloads import WORKLOADS, restart
+from ..reconcile.readiness import unready
+from . import gate, observe, rotation
+from .certificates import fingerprints, short
+from .istiod_restart import finish_restart, restart_istiods
+from .present import (
+    CACERTS,
+    NEXT,
+    ORIGIN,
+    PREVIOUS,
+    RECORD,
+    SELF_SIGNED,
+    CannotRotate,
+    Present,
+    foreign_hands,
+    present_ca,
+    record_of,
+)
+from .trust_bundle import Bundle, secret_data
+
+_NUDGE = "meshops.istio/ca-nudge"
+#: Seconds after which a pod that still mounts old files is annotated again, at first; each time twice as long, up to
+#: ten: kubelet may look before it has heard of the change itself.
+_NUDGE_AGAIN = 0.7
+_POLL = 0.2
+
+
+class GateNotMet(ClusterError):
+    """The mesh isn't where the phase wants it; the text names who holds it up.
+
+    :ivar result: what a module returns beside its message
+    """
+
+    def __init__(self, phase: str, seconds: float, holdups: t.Sequence[gate.Holdup], phases: list[dict]) -> None:
+        shown = "\n".join(f"- {holdup}" for holdup in holdups[:20])
+        more = f"\n- and {len(holdups) - 20} more" if len(holdups) > 20 else ""
+        if phase:
+            text = (
+                f"the gate after phase {phase} isn't met after {seconds:.0f} s; nothing goes on until it is."
+                f" Held up by:\n{shown}{more}\nPut these right and run this again: it goes on from here."
+                " Or take the rotation back with ca_rotation_abort: true"
+            )
+        else:
+            text = (
+                f"the mesh isn't in order, so nothing was changed. After {seconds:.0f} s these still don't hold what"
+                f" the present CA gives them:\n{shown}{more}\nPut them right and run this again"
+            )
+        super().__init__(text)
+        self.result = {
+            "phase": phase,
+            "phases": phases,
+            "held_up_by": [dataclasses.asdict(holdup) for holdup in holdups],
+        }
+
+
+def now() -> datetime.datetime:
+    """This moment, in UTC."""
+    return datetime.datetime.now(datetime.UTC)
+
+
+class Mesh:
+    """A mesh's CA in a cluster.
+
+    :param namespace: where istiod runs; every revision there shares one CA
+    :param timeout: seconds that one gate, or one restart, may take
+    """
+
+    def __init__(self, cluster: Cluster, namespace: str = "istio-system", timeout: float = 300) -> None:
+        self.cluster, self.namespace, self.timeout = cluster, namespace, timeout
+        self.phases: list[dict[str, t.Any]] = []
+        self._green: dict[str, str] = {}
+        self._nudged: dict[str, tuple[float, float]] = {}
+
+    # -- what is there --------------------------------------------------------
+
+    def secrets(self) -> dict[str, dict[str, t.Any]]:
+        """The secrets that make the CA, by name; keys stay within this process."""
+        found = {}
+        for name in (CACERTS, SELF_SIGNED, NEXT, PREVIOUS):
+            secret = self.cluster.get(observe.SECRET, name, self.namespace)
+            if secret is not None:
+                meta = secret["metadata"]
+                found[name] = {
+                    "data": observe.secret_text(secret),
+                    "created": observe.time_of(meta["creationTimestamp"]),
+                    "annotations": meta.get("annotations") or {},
+                    "version": meta["resourceVersion"],
+                }
+        return found
+
+    def present(self) -> Present:
+        """The CA that the mesh works with."""
+        pods = observe.istiod_pods(self.cluster, self.namespace)
+        maps = observe.root_config_maps(self.cluster, observe.bundle_config_map_name(pods)) if pods else {}
+        return present_ca(
+            self.secrets(),
+            maps.get(self.namespace, frozenset()),
+            observe.istiods(self.cluster, self.namespace, expiries=False),
+        )
+
+    def trust_domains(self) -> list[str]:
+        """The mesh's trust domain, then its aliases, as the mesh config says."""
+        config = observe.mesh_config(self.cluster, self.namespace, self._revision())
+        return [config.get("trustDomain") or "cluster.local", *(config.get("trustDomainAliases") or [])]
+
+    def _revision(self) -> str:
+        found = sorted({istiod.revision for istiod in observe.istiods(self.cluster, self.namespace, expiries=False)})
+        return "default" if "default" in found or not found else found[0]
+
+    def resume(self) -> None:
+        """Goes on with a restart of istiod that was killed half-way, and clears what a run left that was killed
+        before its first step or after its last.
+        """
+        finish_restart(self.cluster, self.namespace, self.timeout)
+        secrets = self.secrets()
+        if PREVIOUS in secrets and NEXT not in secrets:
+            self.cluster.delete(observe.SECRET, PREVIOUS, self.namespace)
+
+    # -- before anything is written -------------------------------------------
+
+    def prepare(self, restart_proxies: bool, change: bool) -> list[str]:
+        """Sees to it that istiod and every proxy can follow a rotation.
+
+        :param restart_proxies: whether workloads may be restarted, one at a time, where that is the only way
+        :param change: whether to do so now; otherwise only what would be done is told
+        :returns: what was, or would be, restarted
+        :raises CannotRotate: they can't follow; each reason with its remedy
+        """
+        istiods = observe.istiods(self.cluster, self.namespace, expiries=False)
+        if not istiods:
+            return []
+        metadata = (observe.mesh_config(self.cluster, self.namespace, self._revision()).get("defaultConfig") or {}).get(
+            "proxyMetadata"
+        ) or {}
+        push = str(metadata.get("PROXY_CONFIG_XDS_AGENT", "")).lower() == "true"
+        described = [gate.Proxy(**observe.describe_proxy(pod)) for pod in observe.proxy_pods(self.cluster)]
+        reasons, deaf = gate.unprepared(istiods, described, push)
+        reasons += foreign_hands(self.secrets().get(CACERTS))
+        stuck = [proxy for proxy in deaf if proxy.owner.partition("/")[0] not in WORKLOADS]
+        ztunnels = [proxy for proxy in deaf if proxy.kind == "ztunnel"]
+        if ztunnels:
+            reasons.append(
+                f"{len(ztunnels)} ztunnels run, which take new roots at a restart only and can't be asked what they"
+                " hold: a rotation of the root could not be proven; rotate such a mesh by hand"
+            )
+        elif stuck and push:
+            reasons.append(
+                f"{gate.listed(stuck)} take no new roots while they run, and no workload that could be restarted"
+                " made them: delete these pods, or make them again"
+            )
+        elif deaf and push and not restart_proxies:
+            reasons.append(
+                f"{len(deaf)} proxies were started without PROXY_CONFIG_XDS_AGENT and take no new roots while they"
+                f" run ({gate.listed(deaf)}): restart these workloads, or let this do it, one at a time, with"
+                " ca_restart_proxies: true"
+            )
+        if reasons:
+            raise CannotRotate("the mesh can't follow a rotation: " + "; ".join(reasons))
+        workloads = sorted({(proxy.namespace, *proxy.owner.split("/", 1)) for proxy in deaf})
+        if change and workloads:
+            self._restart_proxies(workloads)
+        return [f"{kind} {namespace}/{name}" for namespace, kind, name in workloads]
+
+    def _restart_proxies(self, workloads: t.Sequence[tuple[str, str, str]]) -> None:
+        for namespace, kind, name in workloads:
+            meta = {"namespace": namespace, "name": name}
+            restart(self.cluster, {"apiVersion": "apps/v1", "kind": kind, "metadata": meta}, unready, self.timeout)
+        described = [gate.Proxy(**observe.describe_proxy(pod)) for pod in observe.proxy_pods(self.cluster)]
+        deaf = [proxy for proxy in described if not proxy.push and proxy.running]
+        if deaf:
+            raise CannotRotate(
+                f"{gate.listed(deaf)} take no new roots even after a restart: look for an annotation"
+                " proxy.istio.io/config, or a ProxyConfig, that sets PROXY_CONFIG_XDS_AGENT otherwise"
+            )
+
+    # -- the walk -------------------------------------------------------------
+
+    def walk(self, present: Present, target: Bundle, back: bool = False) -> None:
+        """Goes from the present CA to the target, proving each phase in the mesh before the next.
+
+        :param back: the target is where a rotation came from
+        :raises GateNotMet: the mesh doesn't follow; the next run goes on from here
+        """
+        held, watched = present.bundle, present.watched
+        other = present.following if back else (present.previous or present.bundle)
+        phase = record_of(self.secrets().get(CACERTS, {}).get("annotations")).get("phase") if present.following else ""
+        while True:
+            expected = rotation.expectation(held, target, other)
+            if not watched:  # such an istiod reports no chain, and serves its own bundle until it is restarted
+                expected = dataclasses.replace(expected, root_expiry=None, chain_expiry=None)
+            self.prove(expected, phase or "")
+            step = rotation.next_step(held, target, watched)
+            if step is None:
+                break
+            if not back:
+                self._keep(present, target)
+            begun = time.monotonic()
+            self._write(step, target, back)
+            if step.restart_istiod:
+                restart_istiods(self.cluster, self.namespace, self.timeout)
+            held, watched, phase = step.bundle, True, step.phase
+            spent = round(time.monotonic() - begun, 1)
+            self.phases.append({"phase": phase, "words": step.words, "write_seconds": spent})
+        self._finish(present, target, back)
+
+    def _keep(self, present: Present, target: Bundle) -> None:
+        """Puts where the rotation goes and where it comes from into the cluster, before the first step."""
+        secrets = self.secrets()
+        if NEXT not in secrets:
+            origin = "plugged-in" if present.plugged else "self-signed"
+            self._create(PREVIOUS, present.bundle, {ORIGIN: origin})
+            self._create(NEXT, target, {})
+
+    def _create(self, name: str, bundle: Bundle, annotations: dict[str, str]) -> None:
+        self.cluster.create(
+            {
+                "apiVersion": "v1",
+                "kind": "Secret",
+                "metadata": {"name": name, "namespace": self.namespace, "annotations": annotations},
+                "type": "Opaque",
+                "data": _encoded(secret_data(bundle)),
+            }
+        )
+
+    def _write(self, step: rotation.Step, target: Bundle, back: bool) -> None:
+        """Puts a bundle into cacerts, all of it at once, and makes kubelet bring it to istiod now."""
+        secrets = self.secrets()
+        held = secrets.get(CACERTS)
+        record = record_of((held or {}).get("annotations"))
+        moment = now().isoformat(timespec="milliseconds")
+        record.update(
+            phase=step.phase,
+            direction="back" if back else "on",
+            signer=step.bundle.signer.fingerprint,
+            roots=[root.fingerprint for root in step.bundle.trusted],
+            target={"signer": target.signer.fingerprint, "roots": [root.fingerprint for root in target.trusted]},
+        )
+        record["history"] = [*record.get("history", []), {"phase": step.phase, "at": moment}][-20:]
+        if step.restart_istiod:
+            record["not_watching"] = [
+                pod["metadata"]["uid"] for pod in observe.istiod_pods(self.cluster, self.namespace)
+            ]
+        self.write_cacerts(step.bundle, record, held)
+        self._green.clear()
+        self._nudged.clear()
+
+    def write_cacerts(self, bundle: Bundle, record: dict, held: dict | None) -> None:
+        """Creates or replaces the secret that istiod signs with; refused where someone else wrote it meanwhile."""
+        annotations = {RECORD: json.dumps(record)}
+        if held is None:
+            self._create(CACERTS, bundle, annotations)
+            return
+        data = secret_data(bundle, held["data"])
+        patch = {
+            "metadata": {"annotations": annotations, "resourceVersion": held["version"]},
+            "data": {**{key: None for key in held["data"] if key not in data}, **_encoded(data)},
+        }
+        try:
+            self.cluster.patch(observe.SECRET, CACERTS, patch, self.namespace)
+        except ApiError as error:
+            if error.status != 409:
+                raise
+            raise CannotRotate(
+                f"somebody else has just written the secret {self.namespace}/{CACERTS}: see to it that one"
+                " rotation runs at a time, and run this again"
+            ) from error
+
+    def write_first(self, bundle: Bundle) -> None:
+        """Puts a CA into a cluster where no istiod runs yet."""
+        if self.cluster.get(observe.NAMESPACE, self.namespace) is None:
+            self.cluster.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace}})
+        moment = now().isoformat(timespec="milliseconds")
+        record = {"phase": "done", "signer": bundle.signer.fingerprint, "history": [{"phase": "install", "at": moment}]}
+        record["roots"] = [root.fingerprint for root in bundle.trusted]
+        self.write_cacerts(bundle, record, self.secrets().get(CACERTS))
+
+    def _finish(self, present: Present, target: Bundle, back: bool) -> None:
+        """Notes the end, and removes the keys that nobody needs any longer."""
+        secrets = self.secrets()
+        record = record_of(secrets[CACERTS]["annotations"]) if CACERTS in secrets else {}
+        if NEXT not in secrets and PREVIOUS not in secrets and record.get("phase") in ("done", "aborted"):
+            return
+        moment = now().isoformat(timespec="milliseconds")
+        record["phase"] = "aborted" if back else "done"
+        record["history"] = [*record.get("history", []), {"phase": record["phase"], "at": moment}][-20:]
+        record.pop("target", None)
+        if back and present.was_self_signed and present.bundle is not None:
+            if CACERTS in secrets and fingerprints(secrets[CACERTS]["data"].get("root-cert.pem", "")) == fingerprints(
+                target.roots
+            ):
+                self.cluster.delete(observe.SECRET, CACERTS, self.namespace)
+        elif CACERTS in secrets:
+            patch = {"metadata": {"annotations": {RECORD: json.dumps(record)}}}
+            self.cluster.patch(observe.SECRET, CACERTS, patch, self.namespace)
+        for name in (NEXT, PREVIOUS):
+            self.cluster.delete(observe.SECRET, name, self.namespace)
+
+    # -- the gate -------------------------------------------------------------
+
+    def prove(self, expected: rotation.Expectation, phase: str) -> None:
+        """Waits until the whole mesh is where a phase wants it, twice in a row.
+
+        :raises GateNotMet: it isn't within the timeout
+        """
+        begun = time.monotonic()
+        met, read = 0, 0
+        written = self._cacerts_data()
+        while met < 2:
+            if self._cacerts_data() != written:
+                raise CannotRotate(
+                    f"somebody else has changed the secret {self.namespace}/{CACERTS} meanwhile: see to it that one"
+                    " rotation runs at a time, and run this again: it goes on from what is there then"
+                )
+            holdups, reads = self.look(expected)
+            read += reads
+            met = 0 if holdups else met + 1
+            if holdups and time.monotonic() - begun > self.timeout:
+                raise GateNotMet(phase, time.monotonic() - begun, holdups, self.phases)
+            if met < 2:
+                time.sleep(_POLL)
+        if self.phases:
+            spent = round(time.monotonic() - begun, 1)
+            self.phases[-1].update(gate_seconds=spent, proxies=len(self._green), reads=read)
+
+    def _cacerts_data(self) -> dict | None:
+        secret = self.cluster.get(observe.SECRET, CACERTS, self.namespace)
+        return secret and secret.get("data")
+
+    def look(self, expected: rotation.Expectation) -> tuple[list[gate.Holdup], int]:
+        """One look at the mesh: who holds the gate up, and how many proxies were read for it.
+
+        Pods are listed anew each time; a proxy that was where it should be isn't asked again until it restarts.
+        """
+        pods = observe.istiod_pods(self.cluster, self.namespace)
+        istiods = observe.istiods(self.cluster, self.namespace, expiries=expected.root_expiry is not None)
+        holdups = gate.istiod_holdups(expected, istiods) if istiods else []
+        if holdups:
+            self._nudge([pod for pod in pods if "deletionTimestamp" not in pod["metadata"]])
+        config = observe.mesh_config(self.cluster, self.namespace, self._revision())
+        namespaces = observe.served_namespaces(self.cluster, config.get("discoverySelectors") or [])
+        maps = observe.root_config_maps(self.cluster, observe.bundle_config_map_name(pods))
+        holdups += gate.config_map_holdups(expected, namespaces, maps)
+        holdups += gate.webhook_holdups(expected, observe.webhook_bundles(self.cluster, self.namespace))
+        waiting = [
+            pod
+            for pod in observe.proxy_pods(self.cluster)
+            if self._green.get(pod["metadata"]["uid"]) != observe.describe_proxy(pod)["generation"]
+        ]
+        proxies = observe.read_proxies(self.cluster, waiting)
+        stale = []
+        for pod, proxy in zip(waiting, proxies, strict=True):
+            holdup = gate.proxy_holdup(expected, proxy)
+            if holdup:
+                holdups.append(holdup)
+                if proxy.mounted != expected.roots and maps.get(proxy.namespace) == expected.roots:
+                    stale.append(pod)
+            elif proxy.running:
+                self._green[pod["metadata"]["uid"]] = proxy.generation
+        self._nudge(stale)
+        return holdups, len(waiting)
+
+    def _nudge(self, pods: t.Iterable[dict]) -> None:
+        """Annotates pods, so that kubelet refreshes their mounted files at once and not at its next round."""
+        moment = time.monotonic()
+        due = [pod for pod in pods if moment >= self._nudged.get(pod["metadata"]["uid"], (0, 0))[0]]
+        patch = {"metadata": {"annotations": {_NUDGE: now().isoformat(timespec="milliseconds")}}}
+
+        def annotate(pod: dict) -> None:
+            meta = pod["metadata"]
+            try:
+                self.cluster.patch(observe.POD, meta["name"], patch, meta["namespace"])
+            except ApiError as error:
+                if error.status != 404:
+                    raise
+            pause = self._nudged.get(meta["uid"], (0, _NUDGE_AGAIN))[1]
+            self._nudged[meta["uid"]] = (moment + pause, min(pause * 2, 10))
+
+        with concurrent.futures.ThreadPoolExecutor(self.cluster.concurrency) as pool:
+            list(pool.map(annotate, due))
+
+
+def _encoded(data: t.Mapping[str, str]) -> dict[str, str]:
+    return {key: base64.b64encode(value.encode()).decode() for key, value in data.items()}
+
+
+def in_words(bundle: Bundle | None) -> str:
+    """A CA for the diff: signer and roots with fingerprints and validity, without keys."""
+    if bundle is None:
+        return "no CA\n"
+    lines = [f"signer: {_line(bundle.signer)}"]
+    lines += [f"trusted root: {_line(root)}" for root in bundle.trusted]
+    return "\n".join(lines) + "\n"
+
+
+def _line(certificate: t.Any) -> str:
+    return (
+        f"{certificate.subject}, {certificate.key_type}, until {certificate.not_after:%Y-%m-%d},"
+        f" sha256 {short(certificate.fingerprint)}"
+    )

@@ -1,0 +1,209 @@
+# Copyright: (c) 2026, The meshops.istio authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What istiod signs with and what the mesh trusts: the contents of a cacerts secret. No I/O, no clock."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import itertools
+import typing as t
+
+from ..cluster.errors import ClusterError
+from .certificates import Certificate, CertificateError, certificates, key_matches, short
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """Something wrong with a bundle.
+
+    :ivar name: unreadable, key_mismatch, chain_broken, not_a_ca, expires_soon, wrong_order, root_missing, weak_key
+    :ivar message: which certificate, why, and what to do
+    """
+
+    name: str
+    message: str
+
+
+class BrokenBundle(ClusterError):
+    """A bundle that istiod would refuse, or that would break the mesh."""
+
+    def __init__(self, where: str, problems: t.Sequence[Problem]) -> None:
+        super().__init__(f"{where} can't be used: " + "; ".join(f"{p.name}: {p.message}" for p in problems))
+        self.result = {"problems": [dataclasses.asdict(p) for p in problems]}
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Bundle:
+    """A signer with its key, its chain, and the roots that the mesh is told to trust.
+
+    :ivar certificate: PEM of the certificate that signs workloads (ca-cert.pem)
+    :ivar key: PEM of its private key (ca-key.pem)
+    :ivar chain: PEM of the signer and what leads to its root (cert-chain.pem)
+    :ivar roots: PEM of every trusted root (root-cert.pem); its bytes matter: a change makes proxies fetch new leaves
+    """
+
+    certificate: str
+    key: str
+    chain: str
+    roots: str
+
+    def __repr__(self) -> str:  # never the key
+        return f"<Bundle signer={short(self.signer.fingerprint)} roots={[short(r.fingerprint) for r in self.trusted]}>"
+
+    @property
+    def signer(self) -> Certificate:
+        """The certificate that signs workloads."""
+        return certificates(self.certificate)[0]
+
+    @property
+    def trusted(self) -> tuple[Certificate, ...]:
+        """The trusted roots in their order."""
+        return certificates(self.roots)
+
+    @property
+    def root(self) -> Certificate:
+        """The root that the signer leads to.
+
+        :raises CertificateError: none of the trusted roots issued the top of the chain
+        """
+        chain = certificates(self.chain)
+        for issuer in self.trusted:
+            if any(link == issuer or link.issued_by(issuer) for link in (self.signer, *chain)):
+                return issuer
+        raise CertificateError(f"none of the trusted roots leads to the signer {self.signer.subject}")
+
+    def problems(self, now: datetime.datetime, min_days: float = 0) -> list[Problem]:
+        """What is wrong with the bundle; empty where istiod and the mesh can live with it.
+
+        :param min_days: the signer and its root must be valid for at least so long
+        """
+        found: list[Problem] = []
+        try:
+            signers, chain, roots = certificates(self.certificate), certificates(self.chain), self.trusted
+        except CertificateError as error:
+            return [Problem("unreadable", str(error))]
+        if not signers:
+            return [Problem("unreadable", "ca-cert.pem holds no certificate: put the signing certificate there")]
+        if not roots:
+            found.append(Problem("root_missing", "root-cert.pem holds no certificate: put the root there"))
+        signer = signers[0]
+        found += _key_problems(self.key, signer)
+        found += _chain_problems(signer, chain, roots)
+        for what, certificate in [("the signer", signer), *(("the root", r) for r in roots)]:
+            name = f"{what} {certificate.subject or short(certificate.fingerprint)}"
+            if not certificate.is_ca:
+                found.append(
+                    Problem("not_a_ca", f"{name} may not sign certificates (basicConstraints CA:TRUE, keyCertSign)")
+                )
+            if certificate.weakness:
+                found.append(Problem("weak_key", f"{name}: {certificate.weakness}"))
+            left = certificate.days_left(now)
+            if left <= min_days:
+                when = f"{certificate.not_after:%Y-%m-%d %H:%M} UTC"
+                found.append(
+                    Problem(
+                        "expires_soon",
+                        f"{name} expired on {when}"
+                        if left <= 0
+                        else f"{name} expires on {when}, within {min_days:g} days",
+                    )
+                )
+        return found
+
+    def refuse_if_broken(self, where: str, now: datetime.datetime, min_days: float = 0) -> None:
+        """Fails where there is a problem.
+
+        :raises BrokenBundle: names every problem
+        """
+        problems = self.problems(now, min_days)
+        if problems:
+            raise BrokenBundle(where, problems)
+
+
+def _key_problems(key: str, signer: Certificate) -> list[Problem]:
+    try:
+        if key_matches(key, signer):
+            return []
+    except CertificateError as error:
+        return [Problem("unreadable", f"ca-key.pem: {error}")]
+    return [Problem("key_mismatch", f"ca-key.pem isn't the key of the signer {signer.subject}")]
+
+
+def _chain_problems(
+    signer: Certificate, chain: tuple[Certificate, ...], roots: tuple[Certificate, ...]
+) -> list[Problem]:
+    """cert-chain.pem must begin with the signer, and each certificate be followed by its issuer, up to a root."""
+    if not roots:
+        return []
+    if not chain:
+        return [Problem("chain_broken", "cert-chain.pem holds no certificate: put the signer and its issuers there")]
+    top, used = signer, {signer}
+    while top not in roots and not any(top.issued_by(root) for root in roots):
+        following = next((c for c in chain if c not in used and top.issued_by(c)), None)
+        if following is None:
+            return [
+                Problem(
+                    "chain_broken",
+                    f"the chain doesn't verify: nothing in cert-chain.pem and root-cert.pem issued {top.subject}"
+                    f" (it names {top.issuer} as its issuer)",
+                )
+            ]
+        top = following
+        used.add(top)
+    in_order = chain[0] == signer and all(a.issued_by(b) for a, b in itertools.pairwise(chain) if b not in roots)
+    if not in_order:
+        return [
+            Problem("wrong_order", "cert-chain.pem must begin with the signer, each certificate followed by its issuer")
+        ]
+    return []
+
+
+# -- secrets --------------------------------------------------------------
+
+_PEM_KEYS = ("ca-cert.pem", "ca-key.pem", "cert-chain.pem", "root-cert.pem")
+_TLS_KEYS = ("tls.crt", "tls.key", "ca.crt")
+
+
+def bundle_of(data: t.Mapping[str, str]) -> Bundle | None:
+    """The bundle in a secret's (decoded) data, in any of the three forms that istiod reads; None where incomplete.
+
+    The forms: the four PEM keys; tls.crt, tls.key and ca.crt; istiod's own ca-cert.pem and ca-key.pem,
+    where the certificate is its own root.
+    """
+    if data.get("tls.crt"):  # istiod, too, looks for this form first
+        if not all(data.get(key) for key in _TLS_KEYS):
+            return None
+        first = certificates(data["tls.crt"])
+        if not first:
+            return None
+        return Bundle(first[0].pem, data["tls.key"], data["tls.crt"] + data["ca.crt"], data["ca.crt"])
+    if all(data.get(key) for key in _PEM_KEYS):
+        return Bundle(*(data[key] for key in _PEM_KEYS))
+    certificate, key = data.get("ca-cert.pem"), data.get("ca-key.pem")
+    if certificate and key and not data.get("cert-chain.pem"):
+        return Bundle(certificate, key, certificate, data.get("root-cert.pem") or certificate)
+    return None
+
+
+def secret_data(bundle: Bundle, like: t.Mapping[str, str] | None = None) -> dict[str, str]:
+    """The four PEM keys of a bundle, or the tls form where the present secret has that form.
+
+    :param like: the present secret's data
+    """
+    if like and like.get("tls.crt"):
+        links = [c for c in certificates(bundle.chain) if not c.self_signed] or [bundle.signer]
+        return {"tls.crt": "".join(c.pem for c in links), "tls.key": bundle.key, "ca.crt": bundle.roots}
+    return dict(zip(_PEM_KEYS, (bundle.certificate, bundle.key, bundle.chain, bundle.roots), strict=True))
+
+
+def join(roots: t.Iterable[Certificate], comment: str = "") -> str:
+    """A root-cert.pem of some roots in the given order, each once, under an optional comment line."""
+    unique = dict.fromkeys(roots)
+    return (f"# {comment}\n" if comment else "") + "".join(root.pem for root in unique)
+
+
+def plugged(signer: Certificate, key: str, issuers: t.Sequence[Certificate]) -> Bundle:
+    """The bundle of a signer whose issuers end in its root."""
+    chain = "".join(c.pem for c in (signer, *issuers))
+    return Bundle(signer.pem, key, chain, issuers[-1].pem if issuers else signer.pem)

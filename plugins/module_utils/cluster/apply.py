@@ -1,0 +1,183 @@
+# Copyright: (c) 2026, The meshops.istio authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Carries out a plan: many writes at once, every outcome reported, none stopped by another's failure."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+import re
+import time
+import typing as t
+
+from .client import Cluster
+from .errors import ApiError, ClusterError
+
+#: What was done, by what was planned.
+_DONE = {"create": "created", "update": "updated", "delete": "deleted"}
+#: How long proxies are given to take subsets before routes name them, and routes before subsets go, in seconds.
+SETTLE = 2.0
+_CONFLICT = re.compile(r'conflict with "([^"]*)"(?: with subresource "[^"]*")?(?: using (\S+))?')
+
+
+class Change(t.Protocol):
+    """What a plan says of one object; C(reconcile.plan.Change) is one."""
+
+    action: str
+    kind: str
+    namespace: str | None
+    name: str
+    before: dict | None
+    after: dict | None
+
+    @property
+    def title(self) -> str:
+        """C(Kind namespace/name)."""
+
+    @property
+    def key(self) -> t.Any:
+        """The object's identity."""
+
+
+class Stage(t.Protocol):
+    """Changes that don't wait for each other; C(reconcile.order.Stage) is one."""
+
+    changes: t.Sequence[t.Any]
+    settle: bool
+    takes_away: bool
+    waits_for: t.Mapping[t.Any, t.Sequence[t.Any]]
+
+
+@dataclasses.dataclass
+class Outcome:
+    """What became of one change.
+
+    :ivar change: the change of the plan
+    :ivar action: C(created), C(updated), C(deleted), C(unchanged) or C(failed)
+    :ivar obj: the object as the server has it now; None after a deletion or a failure
+    :ivar error: why it failed
+    """
+
+    change: t.Any
+    action: str
+    obj: dict | None = None
+    error: ClusterError | None = None
+
+
+class Conflict(ClusterError):
+    """Another field manager owns fields that we declare with other values.
+
+    :ivar owners: manager -> field paths
+    """
+
+    def __init__(self, title: str, owners: dict[str, list[str]]) -> None:
+        self.owners = owners
+        whose = "; ".join(f"{manager!r} owns {', '.join(fields)}" for manager, fields in owners.items())
+        super().__init__(f"{title}: {whose}. Leave these fields out, or take them over with force_conflicts: true")
+
+
+def execute(
+    cluster: Cluster,
+    stages: t.Iterable[Stage],
+    force: bool = False,
+    dry_run: bool = False,
+    explain: t.Callable[[t.Any, ApiError], str] | None = None,
+    after_stage: t.Callable[[Stage, list[Outcome]], None] | None = None,
+    settle: float = SETTLE,
+    keep: t.Callable[[t.Any], bool] = lambda change: True,
+) -> list[Outcome]:
+    """Writes what a plan says, stage by stage, as many objects at once as the cluster object allows.
+
+    :param stages: see C(reconcile.order.stages)
+    :param force: take over fields that other managers own
+    :param dry_run: let the server check everything, and keep nothing
+    :param explain: a better message for a refusal, from the change and the refusal
+    :param after_stage: called between stages with what became of the former
+    :param settle: seconds to wait before a stage that asks for it, and between changes that wait for each other
+    :param keep: tells of a change whether its outcome shall hold the object; thousands take their room
+    :returns: an outcome for every change, in the order of execution. An object whose C(resourceVersion) the
+        server left as it was is C(unchanged), whatever the plan said.
+    """
+    outcomes: list[Outcome] = []
+    finished: dict[t.Any, float] = {}
+    with concurrent.futures.ThreadPoolExecutor(cluster.concurrency) as threads:
+        for stage in stages:
+            if stage.settle and not dry_run:
+                failed = [outcome for outcome in outcomes if outcome.error]
+                if failed and stage.takes_away:  # routes may still need it
+                    outcomes += [_held_back(change, failed[0]) for change in stage.changes]
+                    continue
+                time.sleep(settle)
+
+            def carry_out(change: t.Any, stage: Stage = stage) -> Outcome:
+                written = max((finished.get(key, 0) for key in stage.waits_for.get(change.key, ())), default=0)
+                if written and not dry_run:
+                    time.sleep(max(0, written + settle - time.monotonic()))
+                outcome = _carry_out(cluster, change, force, dry_run, explain, keep)
+                finished[change.key] = time.monotonic()
+                return outcome
+
+            done = list(threads.map(carry_out, stage.changes))
+            outcomes += done
+            if after_stage is not None and not dry_run:
+                after_stage(stage, done)
+    return outcomes
+
+
+def _carry_out(
+    cluster: Cluster,
+    change: t.Any,
+    force: bool,
+    dry_run: bool,
+    explain: t.Callable[[t.Any, ApiError], str] | None,
+    keep: t.Callable[[t.Any], bool],
+) -> Outcome:
+    try:
+        if change.action == "delete":
+            meta = change.before["metadata"]
+            kind = cluster.kind(change.before["apiVersion"], change.kind)
+            cluster.delete(kind, change.name, change.namespace, uid=meta["uid"], dry_run=dry_run)
+            return Outcome(change, "deleted")
+        obj = _apply(cluster, change, force, dry_run)
+    except ApiError as error:
+        conflict = conflict_of(change.title, error)
+        text = explain(change, error) if explain and not conflict else f"{change.title}: {error}"
+        return Outcome(change, "failed", error=conflict or ClusterError(text))
+    except ClusterError as error:
+        return Outcome(change, "failed", error=ClusterError(f"{change.title}: {error}"))
+    same = change.before is not None and _version(obj) == _version(change.before) and not dry_run
+    return Outcome(change, "unchanged" if same else _DONE[change.action], obj if keep(change) else None)
+
+
+def _held_back(change: t.Any, cause: Outcome) -> Outcome:
+    text = f"{change.title}: nothing was taken away, as {cause.change.title} failed and may still need it"
+    return Outcome(change, "failed", error=ClusterError(text))
+
+
+def _apply(cluster: Cluster, change: t.Any, force: bool, dry_run: bool) -> dict:
+    """Applies; a conflict of two writers at one moment, and not of two owners, is tried again."""
+    deadline = time.monotonic() + cluster.retry_time
+    pause = 0.05
+    while True:
+        try:
+            return cluster.apply(change.after, force=force, dry_run=dry_run)
+        except ApiError as error:
+            if error.status != 409 or conflict_of(change.title, error) or time.monotonic() > deadline:
+                raise
+        time.sleep(pause)
+        pause = min(pause * 2, 1)
+
+
+def _version(obj: dict) -> str:
+    return obj["metadata"]["resourceVersion"]
+
+
+def conflict_of(title: str, error: ApiError) -> Conflict | None:
+    """The conflict of field managers that a refusal tells of, or None where it tells of something else."""
+    owners: dict[str, list[str]] = {}
+    for cause in error.causes:
+        if cause.get("reason") == "FieldManagerConflict":
+            match = _CONFLICT.search(cause.get("message", ""))
+            manager = match.group(1) if match else "another manager"
+            owners.setdefault(manager, []).append(cause.get("field", "").lstrip("."))
+    return Conflict(title, owners) if owners else None

@@ -1,0 +1,220 @@
+# Copyright: (c) 2026, The meshops.istio authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""A connection to an API server: where it is, who we are, and a pool of connections.
+
+The usual kubeconfig (certificates, a token) is read here: loading the official kubernetes package for it would
+cost every task more time than all the rest of its start. What else a kubeconfig or the options can hold (programs
+that make tokens, auth providers, proxies, a pod's service account) goes the way of the official package.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import ssl
+import tempfile
+import typing as t
+
+from . import auth
+
+try:
+    import urllib3
+    import yaml
+except ImportError:
+    urllib3 = None  # type: ignore[assignment]
+
+_PLAIN_OPTIONS = {
+    "kubeconfig", "context", "host", "api_key", "validate_certs", "ca_cert", "client_cert", "client_key",
+    "impersonate_user", "impersonate_groups", "persist_config",
+}  # fmt: skip
+_PLAIN_CLUSTER = {
+    "server", "certificate-authority", "certificate-authority-data", "insecure-skip-tls-verify", "extensions",
+}  # fmt: skip
+_PLAIN_USER = {"client-certificate", "client-certificate-data", "client-key", "client-key-data", "token", "tokenFile"}
+_PROXIES = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy")
+
+
+class Connection(t.Protocol):
+    """What a Cluster needs to know of a connection.
+
+    :ivar host: URL of the API server
+    :ivar pool: urllib3's pool manager
+    """
+
+    host: str
+    pool: t.Any
+
+    def headers(self) -> t.Any:
+        """The headers that say who we are; a token is as new as it can be."""
+
+    def kubeconfig(self) -> dict[str, t.Any]:
+        """See C(auth.kubeconfig)."""
+
+
+def connect(params: t.Mapping[str, t.Any], pool_size: int) -> Connection:
+    """The connection that a module's connection options lead to.
+
+    :param params: a module's parameters; options that are None fall back to K8S_AUTH_* variables
+    :param pool_size: how many connections are kept open at most
+    :raises ClusterError: the options don't lead to a cluster; the text says which and what to do
+    """
+    options = auth.options(params)
+    plain = _plain(options) if urllib3 else None
+    if plain is None:
+        return _Official(params, pool_size)
+    return _Plain(*plain, options, pool_size)
+
+
+class _Official:
+    """A connection as the official kubernetes package makes it."""
+
+    def __init__(self, params: t.Mapping[str, t.Any], pool_size: int) -> None:
+        self._api = auth.api_client(params, pool_size)
+        self._groups = auth.options(params).get("impersonate_groups") or []
+        self.host = self._api.configuration.host
+        self.pool = self._api.rest_client.pool_manager
+
+    def headers(self) -> t.Any:
+        headers = {k: v for k, v in self._api.default_headers.items() if k != "Impersonate-Group"}
+        bearer = self._api.configuration.auth_settings().get("BearerToken")  # a token may have been renewed
+        if bearer:
+            headers["authorization"] = bearer["value"]
+        return _with_groups(headers, self._groups)
+
+    def kubeconfig(self) -> dict[str, t.Any]:
+        return auth.kubeconfig(self._api, self._groups)
+
+
+class _Plain:
+    """A connection with certificates or a token, made from a kubeconfig's cluster and user."""
+
+    def __init__(self, cluster: dict, user: dict, options: dict[str, t.Any], pool_size: int) -> None:
+        self.host = cluster["server"]
+        self._cluster, self._user = cluster, user
+        self._groups = options.get("impersonate_groups") or []
+        self._identity: dict[str, str] = {}
+        if options.get("impersonate_user"):
+            self._identity["Impersonate-User"] = options["impersonate_user"]
+        secure = not cluster.get("insecure-skip-tls-verify")
+        more = {"ssl_context": _context(cluster, user, secure)} if self.host.startswith("https:") else {}
+        self.pool = urllib3.PoolManager(maxsize=pool_size, cert_reqs="CERT_REQUIRED" if secure else "CERT_NONE", **more)
+        if not secure:
+            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
+
+    def headers(self) -> t.Any:
+        headers = dict(self._identity)
+        token = self._user.get("token")
+        if self._user.get("tokenFile"):
+            with open(self._user["tokenFile"], encoding="utf-8") as file:
+                token = file.read().strip()
+        if token:
+            headers["authorization"] = f"Bearer {token}"
+        return _with_groups(headers, self._groups)
+
+    def kubeconfig(self) -> dict[str, t.Any]:
+        user = dict(self._user)
+        if self._identity:
+            user["as"] = self._identity["Impersonate-User"]
+        if self._groups:
+            user["as-groups"] = list(self._groups)
+        return auth.one_context(self._cluster, user)
+
+
+def _with_groups(headers: dict[str, str], groups: t.Sequence[str]) -> t.Any:
+    if not groups:
+        return headers
+    several = urllib3.HTTPHeaderDict(headers)
+    for group in groups:  # a line each
+        several.add("Impersonate-Group", group)
+    return several
+
+
+def _plain(options: dict[str, t.Any]) -> tuple[dict, dict] | None:
+    """Cluster and user as a kubeconfig writes them, with absolute paths; None where it takes the official package."""
+    if set(options) - _PLAIN_OPTIONS or any(os.environ.get(name) for name in _PROXIES):
+        return None
+    given = options.get("kubeconfig") or (None if options.get("host") else os.environ.get("KUBECONFIG"))
+    if given is None and options.get("host"):
+        cluster, user = {"server": options["host"]}, {}
+    else:
+        found = _read(given or "~/.kube/config", options.get("context"))
+        if found is None:
+            return None
+        cluster, user = found
+    if options.get("host"):
+        cluster["server"] = options["host"]
+    if options.get("api_key"):
+        user = {"token": options["api_key"]}
+    if options.get("validate_certs") is not None:
+        cluster["insecure-skip-tls-verify"] = not options["validate_certs"]
+    for option, part, name in (
+        ("ca_cert", cluster, "certificate-authority"),
+        ("client_cert", user, "client-certificate"),
+        ("client_key", user, "client-key"),
+    ):
+        if options.get(option):
+            part.pop(f"{name}-data", None)
+            part[name] = os.path.abspath(os.path.expanduser(options[option]))
+    return cluster, user
+
+
+def _read(given: t.Any, context: str | None) -> tuple[dict, dict] | None:
+    try:
+        folder = os.getcwd()
+        config = given
+        if not isinstance(given, dict):
+            path = os.path.expanduser(given)
+            folder = os.path.dirname(os.path.abspath(path))
+            with open(path, encoding="utf-8") as file:
+                config = yaml.load(file, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        chosen = _named(config["contexts"], context or config["current-context"])["context"]
+        cluster = dict(_named(config["clusters"], chosen["cluster"])["cluster"])
+        user = dict(_named(config["users"], chosen["user"])["user"] or {})
+    except (OSError, LookupError, TypeError, yaml.YAMLError):
+        return None  # the official package says what is wrong
+    if set(cluster) - _PLAIN_CLUSTER or set(user) - _PLAIN_USER or "server" not in cluster:
+        return None
+    for part in (cluster, user):
+        for name in ("certificate-authority", "client-certificate", "client-key", "tokenFile"):
+            if part.get(name):
+                part[name] = os.path.join(folder, part[name])
+    cluster.pop("extensions", None)
+    return cluster, user
+
+
+def _named(entries: list[dict], name: str) -> dict:
+    found = [entry for entry in entries if entry["name"] == name]
+    return found[0]
+
+
+def _context(cluster: dict, user: dict, secure: bool) -> ssl.SSLContext:
+    context = urllib3.util.ssl_.create_urllib3_context()
+    if not secure:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    elif cluster.get("certificate-authority-data"):
+        context.load_verify_locations(cadata=base64.b64decode(cluster["certificate-authority-data"]).decode())
+    elif cluster.get("certificate-authority"):
+        context.load_verify_locations(cafile=cluster["certificate-authority"])
+    else:
+        context.load_default_certs()
+    certificate, key = (_file(user, name) for name in ("client-certificate", "client-key"))
+    try:
+        if certificate[0] and key[0]:
+            context.load_cert_chain(certificate[0], key[0])
+    finally:
+        for path, temporary in (certificate, key):
+            if temporary:
+                os.unlink(path)
+    return context
+
+
+def _file(user: dict, name: str) -> tuple[str, bool]:
+    """The path of a file with the entry, and whether to delete it. Python loads client certificates from files only."""
+    data = user.get(f"{name}-data")
+    if not data:
+        return user.get(name, ""), False
+    handle, path = tempfile.mkstemp()  # mode 0600
+    with os.fdopen(handle, "wb") as file:
+        file.write(base64.b64decode(data))
+    return path, True

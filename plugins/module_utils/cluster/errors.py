@@ -1,0 +1,42 @@
+# Copyright: (c) 2026, The meshops.istio authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What can go wrong between this collection and a Kubernetes API server."""
+
+from __future__ import annotations
+
+import typing as t
+
+
+class ClusterError(Exception):
+    """A problem that the user can act on; its text is the message that a module fails with."""
+
+
+class ApiError(ClusterError):
+    """The API server refused a request.
+
+    :ivar status: HTTP status code
+    :ivar reason: the Status object's reason, such as C(NotFound), C(Conflict), C(Invalid)
+    :ivar causes: the Status object's causes: dicts with C(reason), C(field), C(message)
+    :ivar retry_after: seconds the server asks to wait, or None
+    :ivar unserved: the server doesn't know the path, so it doesn't serve the kind in this version
+    """
+
+    def __init__(
+        self,
+        message: str,
+        status: int = 0,
+        reason: str = "",
+        causes: t.Sequence[dict] = (),
+        retry_after: float | None = None,
+        unserved: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.reason = reason
+        self.causes = list(causes)
+        self.retry_after = retry_after
+        self.unserved = unserved
+
+
+class Unreachable(ClusterError):
+    """No answer from the API server: connection refused, cut, or TLS failed."""

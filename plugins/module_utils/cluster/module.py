@@ -1,0 +1,68 @@
+# Copyright: (c) 2026, The meshops.istio authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What every module's main() does: options, a connection, errors that a user can read."""
+
+from __future__ import annotations
+
+import os
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+
+from .auth import connection_spec
+from .client import Cluster
+from .errors import ClusterError
+
+
+def run_module(
+    argument_spec: dict[str, dict],
+    run: t.Callable[[AnsibleModule, Cluster], dict],
+    concurrency: t.Callable[[dict], int] = lambda params: 16,
+    unlogged: t.Sequence[str] = (),
+    **module_options: t.Any,
+) -> None:
+    """Runs a module: C(run) gets the module and the cluster and gives the result, which holds C(changed).
+
+    :param argument_spec: the module's own options; the connection options are added. Where one of its own is
+        called C(host), the API server's URL is C(api_host) alone.
+    :param run: the module's work; a ClusterError that it raises becomes the failure message, and the
+        error's C(result), where it has one, is returned beside it
+    :param concurrency: requests under way at once, from the module's parameters
+    :param unlogged: options that can hold thousands of objects, or secrets: they are neither logged nor given back
+    :param module_options: further arguments of AnsibleModule
+    """
+    module_options.setdefault("supports_check_mode", True)
+    spec = {**connection_spec(), **argument_spec}
+    if "host" in argument_spec:
+        spec["api_host"] = {"type": "str"}
+    module = AnsibleModule(argument_spec=spec, no_log=bool(unlogged), **module_options)
+    hidden = [*unlogged, "kubeconfig"] if isinstance(module.params["kubeconfig"], dict) else unlogged
+    shown: dict[str, t.Any] = {}
+    if hidden:
+        shown["invocation"] = {"module_args": {k: v for k, v in module.params.items() if k not in hidden}}
+    try:
+        connection = _with_api_host(module.params) if "host" in argument_spec else module.params
+        result = run(module, Cluster(connection, concurrency=concurrency(module.params)))
+    except ClusterError as error:
+        module.fail_json(msg=str(error), **getattr(error, "result", {}), **shown)
+    module.exit_json(**result, **shown)
+
+
+def _with_api_host(params: dict[str, t.Any]) -> dict[str, t.Any]:
+    """The connection options of a module whose option C(host) is something else.
+
+    :raises ClusterError: host is meant for the API server, so that another cluster than the user wants would be changed
+    """
+    if "://" in (params["host"] or ""):
+        raise ClusterError(
+            f"host is {params['host']!r}: in this module host is a service;"
+            " give the URL of the API server as api_host, here or in module_defaults"
+        )
+    named = any(params[name] for name in ("api_host", "kubeconfig", "context"))
+    named = named or any(os.environ.get(name) for name in ("K8S_AUTH_HOST", "K8S_AUTH_KUBECONFIG"))
+    if params["api_key"] and not named:
+        raise ClusterError(
+            "api_key is given without the API server that it is for: in this module host is a service;"
+            " give the URL of the API server as api_host, here or in module_defaults"
+        )
+    return {**params, "host": params["api_host"]}

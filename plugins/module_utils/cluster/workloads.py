@@ -1,0 +1,202 @@
+# Copyright: (c) 2026, The meshops.istio authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Workloads: waiting until they are ready, restarting them, and saying why one doesn't come up."""
+
+from __future__ import annotations
+
+import datetime
+import time
+import typing as t
+
+from .errors import ApiError, ClusterError
+from .kinds import KNOWN, known
+
+if t.TYPE_CHECKING:
+    from .client import Cluster
+
+#: The kinds that run pods and say how many of them are ready.
+WORKLOADS = ("Deployment", "DaemonSet", "StatefulSet")
+
+#: Reasons of a waiting container that don't go away by themselves.
+_HOPELESS = ("ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName", "CreateContainerConfigError")
+_CRASHES = 3
+_RESTARTED_AT = "kubectl.kubernetes.io/restartedAt"
+_REVISION = "deployment.kubernetes.io/revision"
+
+
+class NotReady(ClusterError):
+    """Something doesn't become ready; the text says what, and what its pods have to say."""
+
+
+def _condition(status: t.Mapping[str, t.Any], name: str) -> dict | None:
+    """The condition of that type, where it is true."""
+    found = [c for c in status.get("conditions") or () if c["type"] == name and c["status"] == "True"]
+    return found[0] if found else None
+
+
+#: Says why a live object isn't ready, or None where it is: C(reconcile.readiness.unready).
+Unready = t.Callable[[t.Mapping[str, t.Any]], "str | None"]
+
+
+def wait_ready(
+    cluster: Cluster,
+    objects: t.Iterable[t.Mapping[str, t.Any]],
+    unready: Unready,
+    timeout: float,
+    pause: float = 0.25,
+) -> list[dict]:
+    """Waits until all objects are ready, and gives them as the server has them then.
+
+    :param objects: anything with apiVersion, kind and metadata (name, namespace)
+    :param unready: tells readiness from a live object
+    :param timeout: seconds for all of them together
+    :param pause: seconds between two looks at first; they grow to one second
+    :raises NotReady: one isn't in time, or can't become so; the text holds events and log lines of its pods
+    """
+    deadline = time.monotonic() + timeout
+    waiting = list(objects)
+    ready = []
+    while waiting:
+        still = []
+        for wanted in waiting:
+            meta = wanted["metadata"]
+            kind = cluster.kind(wanted["apiVersion"], wanted["kind"])
+            live = cluster.get(kind, meta["name"], meta.get("namespace"))
+            reason = "does not exist" if live is None else unready({**live, "kind": wanted["kind"]})
+            if reason is None:
+                ready.append(live)
+                continue
+            late = time.monotonic() > deadline
+            trouble = _explain(cluster, live, wanted["kind"], late) if live is not None else ""
+            if trouble or late:
+                where = f"{meta['namespace']}/{meta['name']}" if meta.get("namespace") else meta["name"]
+                after = f" after {timeout:.0f} s" if late else ""
+                raise NotReady(f"{wanted['kind']} {where} is not ready{after}: {reason}{trouble and '. ' + trouble}")
+            still.append(wanted)
+        waiting = still
+        if waiting:
+            time.sleep(pause)
+            pause = min(pause * 1.3, 1)
+    return ready
+
+
+# -- why not ------------------------------------------------------------------
+
+
+def _explain(cluster: Cluster, live: dict, kind: str, late: bool) -> str:
+    """What the pods of a workload that isn't ready say; empty where there is still hope and it isn't late."""
+    if kind not in WORKLOADS and kind != "Pod":
+        return ""
+    said = []
+    for pod in [live] if kind == "Pod" else new_pods(cluster, live, kind):
+        trouble = _pod_trouble(pod, late)
+        if trouble:
+            said.append(f"Pod {pod['metadata']['name']}: {trouble}{_events(cluster, pod)}{_last_lines(cluster, pod)}")
+    if not said and late:
+        conditions = (live.get("status") or {}).get("conditions") or ()
+        said = [c["message"] for c in conditions if c["type"] in ("ReplicaFailure", "Progressing") and c.get("message")]
+    return " ".join(said[:2])
+
+
+def new_pods(cluster: Cluster, live: dict, kind: str) -> list[dict]:
+    """The pods that a workload has made from its present template (not those that are about to go)."""
+    meta, namespace = live["metadata"], live["metadata"]["namespace"]
+    labels = selector(live)
+    pods = cluster.list(KNOWN["", "Pod"], namespace, labels=labels)
+    annotations = meta.get("annotations") or {}
+    label, value = "", None
+    if kind == "Deployment":
+        sets = cluster.list(KNOWN["apps", "ReplicaSet"], namespace, labels=labels)
+        label = "pod-template-hash"
+        value = next((s["metadata"]["labels"].get(label) for s in sets if _made_last(s["metadata"], meta)), None)
+    if kind == "DaemonSet":
+        label, value = "pod-template-generation", annotations.get("deprecated.daemonset.template.generation")
+    if kind == "StatefulSet":
+        label, value = "controller-revision-hash", (live.get("status") or {}).get("updateRevision")
+    pods = [p for p in pods if not p["metadata"].get("deletionTimestamp")]
+    return [p for p in pods if p["metadata"]["labels"].get(label) == value]
+
+
+def _made_last(replica_set: dict, deployment: dict) -> bool:
+    """Whether a ReplicaSet, by its metadata, is that of a Deployment's present template."""
+    of, made = deployment.get("annotations") or {}, replica_set.get("annotations") or {}
+    owned = any(o["uid"] == deployment["uid"] for o in replica_set.get("ownerReferences") or ())
+    return owned and made.get(_REVISION) == of.get(_REVISION)
+
+
+def selector(workload: t.Mapping[str, t.Any]) -> str:
+    """The label selector of a workload as a query string."""
+    chosen = workload["spec"]["selector"]
+    terms = [f"{k}={v}" for k, v in (chosen.get("matchLabels") or {}).items()]
+    for term in chosen.get("matchExpressions") or ():
+        name, values = term["key"], f"({','.join(term.get('values') or ())})"
+        written = {"In": f"{name} in {values}", "NotIn": f"{name} notin {values}", "Exists": name}
+        terms.append(written.get(term["operator"], f"!{name}"))
+    return ",".join(terms)
+
+
+def _pod_trouble(pod: dict, late: bool) -> str:
+    """What keeps a pod from being ready; empty where nothing does, or where it may still come and isn't late."""
+    status = pod.get("status") or {}
+    for container in [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]:
+        waiting = (container.get("state") or {}).get("waiting") or {}
+        reason = waiting.get("reason", "")
+        hopeless = reason in _HOPELESS or (reason == "CrashLoopBackOff" and container["restartCount"] >= _CRASHES)
+        if hopeless or (late and waiting):
+            message = f" ({waiting['message']})" if waiting.get("message") else ""
+            return f"container {container['name']}, image {container['image']}: {reason}{message}."
+    if late and not _condition(status, "Ready"):
+        for condition in status.get("conditions") or ():
+            if condition["type"] == "PodScheduled" and condition["status"] != "True":
+                return f"can't be scheduled: {condition.get('message', '')}."
+        return f"is {status.get('phase', 'Pending')} but not ready."
+    return ""
+
+
+def _events(cluster: Cluster, pod: dict) -> str:
+    """The newest warnings about a pod."""
+    try:
+        events = cluster.list(
+            KNOWN["", "Event"], pod["metadata"]["namespace"], fields=f"involvedObject.uid={pod['metadata']['uid']}"
+        )
+    except ApiError:
+        return ""
+    warnings = [e for e in events if e.get("type") == "Warning"]
+    warnings.sort(key=lambda e: e.get("lastTimestamp") or e.get("eventTime") or "")
+    told = list(dict.fromkeys(f"{e['reason']}: {e['message']}" for e in warnings))
+    return f" Events: {' | '.join(told[-3:])}." if told else ""
+
+
+def _last_lines(cluster: Cluster, pod: dict) -> str:
+    """The last log lines of the containers that have run but aren't ready."""
+    told = []
+    for container in (pod.get("status") or {}).get("containerStatuses") or ():
+        crashed = container.get("restartCount", 0) > 0 and "running" not in (container.get("state") or {})
+        if container.get("ready") or not (crashed or "running" in (container.get("state") or {})):
+            continue
+        try:
+            lines = cluster.logs(
+                pod["metadata"]["namespace"], pod["metadata"]["name"], container["name"], lines=5, previous=crashed
+            )
+        except ApiError:
+            continue
+        told.append(f" Last lines of {container['name']}: {lines.strip()}")
+    return "".join(told)
+
+
+# -- restarts -----------------------------------------------------------------
+
+
+def restart(cluster: Cluster, workload: t.Mapping[str, t.Any], unready: Unready, timeout: float) -> None:
+    """Rolls a workload as C(kubectl rollout restart) does, and waits until the new pods are ready.
+
+    :param workload: anything with apiVersion, kind and metadata (name, namespace)
+    :param timeout: seconds
+    :raises NotReady: the new pods don't come up; the text says why
+    """
+    now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds")
+    patch = {"spec": {"template": {"metadata": {"annotations": {_RESTARTED_AT: now}}}}}
+    meta = workload["metadata"]
+    kind = known(workload["apiVersion"], workload["kind"])
+    cluster.patch(kind, meta["name"], patch, meta["namespace"], how="strategic")
+    wait_ready(cluster, [workload], unready, timeout)

@@ -1,0 +1,186 @@
+# Copyright: (c) 2026, The meshops.istio authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""A Job that takes faults out when their time is over, whatever has become of who put them in.
+
+It needs no image of its own: a shell, curl and sleep are in Istio's proxy image, which is on the nodes anyway.
+Its ServiceAccount may do nothing but read, patch (or delete) the one VirtualService. Everything belongs to the
+Job, so that it all goes with it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import typing as t
+
+#: On a guard's objects: which VirtualService it is for.
+LABEL = "meshops.istio/fault-injection-guard"
+#: Extra room in the list of routes, where others have added some since.
+_OTHERS_ROUTES = 32
+_JOB_GRACE = 600
+
+# Each marked route is looked for by name at every index, and removed only where the name is still there: the test
+# and the removal are one request, so nothing that others have written can be lost.
+_SCRIPT = r"""
+set -u
+credentials=/var/run/secrets/kubernetes.io/serviceaccount
+ask() {
+  curl --silent --show-error --output /dev/null --write-out '%{http_code}' --max-time 30 \
+    --cacert $credentials/ca.crt --header @- --request "$1" --header "Content-Type: $2" --data "$3" "$URL" <<END
+Authorization: Bearer $(cat $credentials/token)
+END
+}
+curl --version > /dev/null || exit 1
+until [ "$(date +%s)" -ge "$DEADLINE" ]; do sleep 1; done
+if [ -n "$DELETE" ]; then
+  code=$(ask DELETE application/json "{}")
+  echo "delete: $code"
+  case $code in 200|202|404) exit 0 ;; *) exit 1 ;; esac
+fi
+for name in $ROUTES; do
+  i=0
+  while [ $i -lt "$LIMIT" ]; do
+    at="/spec/http/$i"
+    code=$(ask PATCH application/json-patch+json \
+      "[{\"op\":\"test\",\"path\":\"$at/name\",\"value\":\"$name\"},{\"op\":\"remove\",\"path\":\"$at\"}]")
+    case $code in
+      200) echo "removed $name"; break ;;
+      404) exit 0 ;;
+      422) i=$((i + 1)) ;;
+      *) echo "$name: HTTP $code"; exit 1 ;;
+    esac
+  done
+done
+code=$(ask PATCH application/json-patch+json "$LEAVE")
+echo "leave: $code"
+"""
+
+
+def guard_key(namespace: str, name: str) -> str:
+    """The value of LABEL for a VirtualService."""
+    return hashlib.sha256(f"{namespace}/{name}".encode()).hexdigest()[:16]
+
+
+def guard_job(
+    virtual_service: t.Mapping[str, t.Any],
+    deadline: int,
+    image: str,
+    seconds_left: int,
+    routes: t.Sequence[str],
+    limit: int,
+    leave: list[dict],
+    path: str,
+    delete: bool,
+    user: int | None,
+) -> dict:
+    """The Job, suspended until the objects of guard_rights() are there.
+
+    :param virtual_service: its C(name) and C(namespace)
+    :param deadline: seconds since 1970 at which the faults go
+    :param image: has sh, date, sleep, cat and curl
+    :param seconds_left: until the deadline
+    :param routes: names of the routes to remove
+    :param limit: how many routes the VirtualService has
+    :param leave: JSON patch that makes its metadata what it was
+    :param path: of the VirtualService at the API server
+    :param delete: whether it was made for the faults, and is to be deleted with them
+    :param user: the user id to run as, None where the cluster chooses
+    """
+    name, namespace = virtual_service["name"], virtual_service["namespace"]
+    own = guard_name(name, namespace, deadline)
+    labels = {
+        "app.kubernetes.io/name": "fault-injection-guard",
+        "app.kubernetes.io/managed-by": "meshops.istio",
+        LABEL: guard_key(namespace, name),
+    }
+    environment = {
+        "URL": f"https://kubernetes.default.svc{path}",
+        "DEADLINE": str(deadline),
+        "DELETE": "yes" if delete else "",
+        "ROUTES": " ".join(routes),
+        "LIMIT": str(limit + _OTHERS_ROUTES),
+        "LEAVE": json.dumps(leave),
+    }
+    container = {
+        "name": "guard",
+        "image": image,
+        "imagePullPolicy": "IfNotPresent",
+        "command": ["sh", "-c", _SCRIPT],
+        "env": [{"name": key, "value": value} for key, value in environment.items()],
+        "resources": {"requests": {"cpu": "5m", "memory": "16Mi"}, "limits": {"memory": "64Mi"}},
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+            "runAsNonRoot": True,
+            **({"runAsUser": user} if user else {}),
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+    }
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": own, "namespace": namespace, "labels": labels},
+        "spec": {
+            "suspend": True,
+            "backoffLimit": 20,
+            "activeDeadlineSeconds": seconds_left + _JOB_GRACE,
+            "ttlSecondsAfterFinished": 60,
+            "template": {
+                "metadata": {
+                    # The guard talks to the API server alone and has to end: no sidecar.
+                    "labels": {**labels, "sidecar.istio.io/inject": "false"},
+                    "annotations": {"sidecar.istio.io/inject": "false"},
+                },
+                "spec": {"serviceAccountName": own, "restartPolicy": "OnFailure", "containers": [container]},
+            },
+        },
+    }
+
+
+def guard_rights(job: t.Mapping[str, t.Any], virtual_service: str, uid: str) -> list[dict]:
+    """What the Job needs beside it: a ServiceAccount and a Role for the one VirtualService, owned by the Job."""
+    name, namespace = job["metadata"]["name"], job["metadata"]["namespace"]
+    meta = {
+        "name": name,
+        "namespace": namespace,
+        "labels": job["metadata"]["labels"],
+        "ownerReferences": [{"apiVersion": "batch/v1", "kind": "Job", "name": name, "uid": uid}],
+    }
+    rbac = "rbac.authorization.k8s.io"
+    rule = {
+        "apiGroups": ["networking.istio.io"],
+        "resources": ["virtualservices"],
+        "resourceNames": [virtual_service],
+        "verbs": ["get", "patch", "delete"],
+    }
+    return [
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": meta},
+        {"apiVersion": f"{rbac}/v1", "kind": "Role", "metadata": meta, "rules": [rule]},
+        {
+            "apiVersion": f"{rbac}/v1",
+            "kind": "RoleBinding",
+            "metadata": meta,
+            "roleRef": {"apiGroup": rbac, "kind": "Role", "name": name},
+            "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": namespace}],
+        },
+    ]
+
+
+def guard_name(virtual_service: str, namespace: str, deadline: int) -> str:
+    """A name of its own for each VirtualService and deadline, within 63 characters."""
+    start = virtual_service[:20].rstrip("-.").replace(".", "-")
+    return f"fault-guard-{start}-{guard_key(namespace, virtual_service)[:8]}-{deadline:x}"
+
+
+def guard_image(pods: t.Iterable[t.Mapping[str, t.Any]]) -> str | None:
+    """The proxy image that the mesh's pods run, None where none of them has a shell.
+
+    :param pods: any number of pods; those with a container istio-proxy count
+    """
+    for pod in pods:
+        spec = pod["spec"]
+        for container in [*(spec.get("initContainers") or ()), *spec["containers"]]:
+            if container["name"] == "istio-proxy" and "distroless" not in container["image"]:
+                return container["image"]
+    return None

@@ -1,0 +1,168 @@
+# Copyright: (c) 2026, The meshops.istio authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What a fault test expected, and what was measured: rows for a table, and whether each is as expected."""
+
+from __future__ import annotations
+
+import math
+import typing as t
+
+from .faults import seconds
+
+#: HTTP status that Envoy gives a plain HTTP client for a gRPC status.
+_HTTP_OF_GRPC = {
+    "CANCELLED": 499,
+    "UNKNOWN": 500,
+    "INVALID_ARGUMENT": 400,
+    "DEADLINE_EXCEEDED": 504,
+    "NOT_FOUND": 404,
+    "ALREADY_EXISTS": 409,
+    "PERMISSION_DENIED": 403,
+    "RESOURCE_EXHAUSTED": 429,
+    "FAILED_PRECONDITION": 400,
+    "ABORTED": 409,
+    "OUT_OF_RANGE": 400,
+    "UNIMPLEMENTED": 501,
+    "INTERNAL": 500,
+    "UNAVAILABLE": 503,
+    "DATA_LOSS": 500,
+    "UNAUTHENTICATED": 401,
+}
+#: A share is as expected within so many standard deviations: 1 of 15000 good measurements falls outside.
+_DEVIATIONS = 4
+#: A timer may fire, and a client may measure, a little early.
+_EARLY_MS = 2.0
+_PHASES = ("before", "during", "after")
+
+
+def fault_report(
+    tests: t.Sequence[t.Mapping[str, t.Any]], tolerance_ms: float = 300, limits: t.Mapping[str, float] | None = None
+) -> dict:
+    """Judges fault tests.
+
+    :param tests: each C(name), C(faults) (as the module returns them), and C(before), C(during), C(after), each
+        what the module returned as C(measured)
+    :param tolerance_ms: how much longer than the delay the median of the delayed requests may take
+    :param limits: what the callers are to keep up during the faults: C(success_percent) (answers below 500) at
+        least, C(p50_ms), C(p90_ms), C(p99_ms) at most
+    :returns: C(rows) (test, phase, request, expected, measured, passed), C(passed), C(table) (lines of text),
+        and C(charts) (bars of the latencies, for the HTML report)
+    """
+    rows = []
+    for test in tests:
+        for phase in _PHASES:
+            for measured in test.get(phase) or []:
+                for expected, seen, passed in _judge(test["faults"], phase, measured, tolerance_ms, limits or {}):
+                    about = {"test": test["name"], "phase": phase, "request": measured["url"]}
+                    rows.append({**about, "expected": expected, "measured": seen, "passed": passed})
+    return {
+        "rows": rows,
+        "passed": bool(rows) and all(row["passed"] for row in rows),
+        "table": table(rows),
+        "charts": [_chart(test) for test in tests],
+    }
+
+
+def _judge(
+    faults: t.Sequence[dict],
+    phase: str,
+    measured: t.Mapping[str, t.Any],
+    tolerance_ms: float,
+    limits: t.Mapping[str, float],
+) -> t.Iterator[tuple[str, str, bool]]:
+    number = measured.get("fault", 1)
+    fault = faults[number - 1]["fault"] if phase == "during" and number else {}
+    every = [f["fault"] for f in faults]
+    total, times = measured["requests"], measured["latencies_ms"]
+    errors = sum(measured["errors"].values())
+    if "delay" in fault:
+        wanted_ms = seconds(fault["delay"]["fixedDelay"], "delay") * 1000
+        delayed = [one for one in times if one >= wanted_ms - _EARLY_MS]
+        share = fault["delay"]["percentage"]["value"]
+        median = delayed[(len(delayed) - 1) // 2] if delayed else 0.0
+        seen = f"{len(delayed)} of {total} delayed" + (
+            f": {_ms(delayed[0])} to {_ms(delayed[-1])}, median {_ms(median)}" if delayed else ""
+        )
+        passed = is_share(len(delayed), total, share) and median <= wanted_ms + tolerance_ms
+        yield f"{share:g} % take {_ms(wanted_ms)} to {_ms(wanted_ms + tolerance_ms)}", seen, passed
+    if "abort" in fault:
+        status = aborted_status(fault["abort"])
+        share = fault["abort"]["percentage"]["value"]
+        count = measured["statuses"].get(status, 0)
+        yield (
+            f"{share:g} % answered {status}",
+            f"{count} of {total}: {_counts(measured)}",
+            is_share(count, total, share),
+        )
+    if not fault:
+        statuses = {aborted_status(f["abort"]) for f in every if "abort" in f}
+        delays = [seconds(f["delay"]["fixedDelay"], "delay") * 1000 - _EARLY_MS for f in every if "delay" in f]
+        met = sum(measured["statuses"].get(s, 0) for s in statuses)
+        late = sum(1 for one in times if delays and one >= min(delays))
+        seen = f"{_counts(measured)}, median {_ms(measured['latency_ms']['p50'])}"
+        yield "no fault", seen, total > 0 and not (met or late or errors)
+    elif errors:
+        yield "an answer to every request", f"{errors} of {total} without: {_counts(measured)}", False
+    if phase == "during":
+        yield from _limits(measured, limits)
+
+
+def _limits(measured: t.Mapping[str, t.Any], limits: t.Mapping[str, float]) -> t.Iterator[tuple[str, str, bool]]:
+    if "success_percent" in limits:
+        good = sum(count for status, count in measured["statuses"].items() if int(status) < 500)
+        percent = 100 * good / max(1, measured["requests"])
+        yield (
+            f"at least {limits['success_percent']:g} % answered below 500",
+            f"{percent:.1f} %",
+            percent >= limits["success_percent"],
+        )
+    for name in ("p50", "p90", "p99"):
+        if f"{name}_ms" in limits:
+            seen = measured["latency_ms"][name]
+            yield f"{name} at most {_ms(limits[f'{name}_ms'])}", _ms(seen), seen <= limits[f"{name}_ms"]
+
+
+def aborted_status(abort: t.Mapping[str, t.Any]) -> str:
+    """The HTTP status by which a client sees an abort."""
+    return str(abort["httpStatus"] if "httpStatus" in abort else _HTTP_OF_GRPC[abort["grpcStatus"]])
+
+
+def is_share(count: int, total: int, percent: float) -> bool:
+    """Whether a count is what chance makes of a percentage; exact where the percentage is 100."""
+    share = percent / 100
+    spread = _DEVIATIONS * math.sqrt(total * share * (1 - share))
+    return total > 0 and abs(count - total * share) <= spread
+
+
+def _ms(value: float) -> str:
+    return f"{value / 1000:.2f} s" if value >= 1000 else f"{value:.1f} ms"
+
+
+def _counts(measured: t.Mapping[str, t.Any]) -> str:
+    said = [f"{count} × {what}" for what, count in [*measured["statuses"].items(), *measured["errors"].items()]]
+    return ", ".join(said) or "nothing"
+
+
+def table(rows: t.Sequence[t.Mapping[str, t.Any]]) -> list[str]:
+    """Lines of text with aligned columns."""
+    names = ("test", "phase", "request", "expected", "measured")
+    cells = [[*map(str.upper, names), ""]]
+    cells += [[*(str(row[name]) for name in names), "ok" if row["passed"] else "NOT AS EXPECTED"] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells]
+
+
+def _chart(test: t.Mapping[str, t.Any]) -> dict:
+    """How many requests of each phase took how long, in steps that double."""
+    times = {phase: [one for m in test.get(phase) or [] for one in m["latencies_ms"]] for phase in _PHASES}
+    longest = max([one for some in times.values() for one in some] or [1])
+    bounds = [2.0**power for power in range(max(1, math.ceil(math.log2(max(longest, 1))) + 1))]
+    labels = [f"to {_ms(bound)}" for bound in bounds]
+    series = []
+    for phase, some in times.items():
+        counts = [
+            sum(1 for one in some if low < one <= high) for low, high in zip([-1.0, *bounds[:-1]], bounds, strict=True)
+        ]
+        most = max([*counts, 1])
+        series.append({"phase": phase, "counts": counts, "percent": [round(100 * c / most, 1) for c in counts]})
+    return {"test": test["name"], "labels": labels, "series": series}

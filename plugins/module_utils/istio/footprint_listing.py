@@ -1,0 +1,138 @@
+# Copyright: (c) 2026, The meshops.istio authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Lists what C(footprint) reads: the only requests behind a footprint, and no more of them than needed."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import typing as t
+
+from ..cluster.client import Cluster
+from ..cluster.errors import ApiError
+from ..cluster.kinds import KNOWN, Kind
+from .footprint import Footprint, candidate_namespaces, footprint, id_of, istio_group, read_releases
+
+#: Listed whole: few, small, or without a label that could select them.
+_WHOLE = (
+    ("", "Namespace"),
+    ("", "Node"),
+    ("", "Pod"),
+    ("", "Service"),
+    ("", "ServiceAccount"),
+    ("", "ResourceQuota"),
+    ("apps", "Deployment"),
+    ("apps", "DaemonSet"),
+    ("apps", "StatefulSet"),
+    ("autoscaling", "HorizontalPodAutoscaler"),
+    ("policy", "PodDisruptionBudget"),
+    ("networking.k8s.io", "NetworkPolicy"),
+    ("networking.k8s.io", "Ingress"),
+    ("rbac.authorization.k8s.io", "Role"),
+    ("rbac.authorization.k8s.io", "RoleBinding"),
+    ("rbac.authorization.k8s.io", "ClusterRole"),
+    ("rbac.authorization.k8s.io", "ClusterRoleBinding"),
+    ("admissionregistration.k8s.io", "MutatingWebhookConfiguration"),
+    ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration"),
+    ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy"),
+    ("admissionregistration.k8s.io", "ValidatingAdmissionPolicyBinding"),
+    ("certificates.k8s.io", "ClusterTrustBundle"),
+    ("gateway.networking.k8s.io", "GatewayClass"),
+    ("gateway.networking.k8s.io", "Gateway"),
+    ("gateway.networking.k8s.io", "HTTPRoute"),
+    ("gateway.networking.k8s.io", "GRPCRoute"),
+    ("gateway.networking.k8s.io", "TCPRoute"),
+    ("gateway.networking.k8s.io", "TLSRoute"),
+)
+_INGRESS_CLASS = Kind("networking.k8s.io", "v1", "IngressClass", "ingressclasses", False)
+_ATTACHMENT = Kind("k8s.cni.cncf.io", "v1", "NetworkAttachmentDefinition", "network-attachment-definitions", True)
+
+#: ConfigMaps and Secrets can be many, and Secrets are nobody's business: only these are asked for.
+_SELECTED: tuple[tuple[str, dict[str, str]], ...] = (
+    ("ConfigMap", {"labels": "istio.io/config=true"}),
+    ("ConfigMap", {"fields": "metadata.name=istio-ca-root-cert"}),
+    ("ConfigMap", {"labels": "app.kubernetes.io/part-of=istio"}),
+    ("ConfigMap", {"labels": "operator.istio.io/component"}),
+    ("Secret", {"labels": "istio/multiCluster=true"}),
+    ("Secret", {"labels": "app.kubernetes.io/part-of=istio"}),
+    ("Secret", {"labels": "operator.istio.io/component"}),
+    ("Secret", {"fields": "metadata.name=cacerts"}),
+    ("Secret", {"fields": "metadata.name=istio-ca-secret"}),
+    ("Secret", {"fields": "type=istio.io/key-and-cert"}),
+    ("Secret", {"labels": "owner=helm,status!=superseded", "fields": "type=helm.sh/release.v1"}),
+)
+_CRD = KNOWN["apiextensions.k8s.io", "CustomResourceDefinition"]
+
+
+def read_footprint(cluster: Cluster) -> Footprint:
+    """The footprint of whatever Istio is, or was, in a cluster."""
+    listed, complete = list_istio(cluster)
+    return footprint(listed, complete)
+
+
+def list_istio(cluster: Cluster) -> tuple[list[dict], list[str]]:
+    """Every object that may be Istio's, each once, and the namespaces of which everything is listed."""
+    seen: dict[tuple, dict] = {}
+    with concurrent.futures.ThreadPoolExecutor(cluster.concurrency) as pool:
+
+        def each(requests: t.Iterable[tuple[Kind, dict]]) -> None:
+            requests = list(requests)
+            for objects in pool.map(lambda r: cluster.list(r[0], **r[1]), requests):
+                seen.update((id_of(obj), obj) for obj in objects)
+
+        each(_requests(cluster))
+        each((kind, {}) for kind in custom_kinds(o for o in seen.values() if o["kind"] == _CRD.kind))
+        each(
+            (KNOWN["", "Secret"], {"namespace": r.namespace, "labels": f"owner=helm,name={r.name}"})
+            for r in read_releases(list(seen.values()))
+        )
+        complete = candidate_namespaces(list(seen.values()))
+        if complete:
+            kinds = namespaced_kinds(cluster, pool)
+            each((kind, {"namespace": name}) for name in complete for kind in kinds)
+    return list(seen.values()), complete
+
+
+def _requests(cluster: Cluster) -> t.Iterator[tuple[Kind, dict]]:
+    for key in _WHOLE:
+        yield KNOWN[key], {}
+    yield _CRD, {}
+    yield _INGRESS_CLASS, {}
+    yield _ATTACHMENT, {"labels": "operator.istio.io/component"}
+    for name, query in _SELECTED:
+        yield KNOWN["", name], query
+
+
+def custom_kinds(definitions: t.Iterable[dict]) -> list[Kind]:
+    """The kinds of Istio's that CustomResourceDefinitions define, in the version they are stored in."""
+    kinds = []
+    for definition in definitions:
+        spec = definition["spec"]
+        if istio_group(spec["group"]):
+            served = [v for v in spec["versions"] if v["served"]]
+            version = next((v for v in served if v["storage"]), served[0] if served else None)
+            if version:
+                names = spec["names"]
+                kinds.append(
+                    Kind(spec["group"], version["name"], names["kind"], names["plural"], spec["scope"] == "Namespaced")
+                )
+    return kinds
+
+
+def namespaced_kinds(cluster: Cluster, pool: concurrent.futures.Executor) -> list[Kind]:
+    """Every kind that can be listed in a namespace, each in its preferred version."""
+    groups = cluster.request("GET", "/apis")["groups"]
+    paths = ["/api/v1", *(f"/apis/{g['preferredVersion']['groupVersion']}" for g in groups)]
+
+    def resources(path: str) -> list[Kind]:
+        try:
+            answer = cluster.request("GET", path)
+        except ApiError:
+            return []  # an aggregated API without a backend: nothing of Istio's lives there
+        group, _slash, version = answer["groupVersion"].rpartition("/")
+        return [
+            Kind(group, version, r["kind"], r["name"], True)
+            for r in answer["resources"]
+            if r["namespaced"] and "/" not in r["name"] and "list" in r["verbs"]
+        ]
+
+    return [kind for kinds in pool.map(resources, paths) for kind in kinds if kind.group != "metrics.k8s.io"]

@@ -1,0 +1,227 @@
+# Copyright: (c) 2026, The meshops.istio authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Sidecar injection: namespaces choose it by a label, and workloads get it when their pods are made anew.
+
+Whether a workload's pods are as they should be is asked of the injector itself: it is given a pod from the
+workload's template in a dry run, and its answer is compared to the pods that run.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import typing as t
+
+from ..cluster.client import Cluster
+from ..cluster.errors import ApiError, ClusterError
+from ..cluster.kinds import KNOWN
+from ..cluster.workloads import WORKLOADS, new_pods, restart
+from ..reconcile.diff import diff
+from ..reconcile.plan import Change
+from ..reconcile.readiness import unready
+
+_NAMESPACE = KNOWN["", "Namespace"]
+_WEBHOOKS = KNOWN["admissionregistration.k8s.io", "MutatingWebhookConfiguration"]
+_PROXY = "istio-proxy"
+_REVISION = "istio.io/rev"
+_ENABLED = "istio-injection"
+#: Namespaces that Istio's injector never injects into.
+_NEVER = ("kube-system", "kube-public", "kube-node-lease", "local-path-storage")
+
+
+class InjectionError(ClusterError):
+    """Injection can't be brought about; the text says why.
+
+    :ivar result: what the module returns beside the message
+    """
+
+    def __init__(self, message: str, result: dict | None = None) -> None:
+        super().__init__(message)
+        self.result = result or {}
+
+
+@dataclasses.dataclass(frozen=True)
+class Sidecar:
+    """What injection has made of a pod.
+
+    :ivar image: the proxy's image; empty without a proxy
+    :ivar revision: the revision that has injected it
+    """
+
+    image: str = ""
+    revision: str = ""
+
+
+def sidecar(pod: t.Mapping[str, t.Any]) -> Sidecar:
+    """The sidecar of a pod, which may be an init container that goes on running."""
+    containers = [*(pod["spec"].get("initContainers") or ()), *pod["spec"]["containers"]]
+    images = [c["image"] for c in containers if c["name"] == _PROXY]
+    annotations = pod["metadata"].get("annotations") or {}
+    return Sidecar(images[0], annotations.get(_REVISION, "")) if images else Sidecar()
+
+
+def wanted_labels(revision: str) -> dict[str, str | None]:
+    """The labels by which a namespace chooses a revision; None for one that it must not have."""
+    return {_REVISION: revision, _ENABLED: None} if revision else {_ENABLED: "enabled", _REVISION: None}
+
+
+def plan_namespaces(cluster: Cluster, names: t.Sequence[str], revision: str) -> list[Change]:
+    """What has to be done to the namespaces' labels.
+
+    :raises InjectionError: a namespace can't have injection
+    """
+    changes = []
+    for name in dict.fromkeys(names):
+        if name in _NEVER:
+            raise InjectionError(f"Istio never injects into namespace {name}: leave it out of the namespaces")
+        live = cluster.get(_NAMESPACE, name)
+        wanted = wanted_labels(revision)
+        labels = {} if live is None else live["metadata"].get("labels") or {}
+        after: dict[str, t.Any] = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+        after["metadata"]["labels"] = {k: v for k, v in {**labels, **wanted}.items() if v is not None}
+        if live is None:
+            changes.append(Change("create", "v1", "Namespace", None, name, after=after))
+        elif after["metadata"]["labels"] != labels:
+            changes.append(Change("update", "v1", "Namespace", None, name, before=live, after=after))
+        else:
+            changes.append(Change("unchanged", "v1", "Namespace", None, name, after=after))
+    return changes
+
+
+def _write(cluster: Cluster, change: Change, revision: str) -> None:
+    if change.action == "create":
+        cluster.create(change.after)
+    elif change.action == "update":
+        cluster.patch(_NAMESPACE, change.name, {"metadata": {"labels": wanted_labels(revision)}})
+
+
+def workloads(cluster: Cluster, namespace: str) -> list[dict]:
+    """The workloads of a namespace that have pods."""
+    found = [o for kind in WORKLOADS for o in cluster.list(KNOWN["apps", kind], namespace)]
+    return [o for o in found if o["kind"] == "DaemonSet" or o["spec"].get("replicas", 1) > 0]
+
+
+def stale_reason(
+    cluster: Cluster, workload: dict, change: Change, revision: str, check_mode: bool = False
+) -> str | None:
+    """Why a workload's pods aren't as the injector would make them; None where they are.
+
+    :param change: what is about to be done to its namespace; in check mode it isn't done
+    """
+    template = copy.deepcopy(workload["spec"]["template"])
+    meta = template.setdefault("metadata", {})
+    if check_mode and change.action != "unchanged" and _undecided(change, meta):
+        meta["labels"] = {**(meta.get("labels") or {}), **_pod_label(revision)}
+    try:
+        if check_mode and not cluster.list(_WEBHOOKS, labels="app=sidecar-injector"):
+            wanted = None
+        else:
+            wanted = _injected(cluster, workload["metadata"]["namespace"], template)
+    except InjectionError:
+        if not check_mode:
+            raise
+        wanted = None  # a control plane that isn't there yet, or isn't mended yet
+    for pod in new_pods(cluster, workload, workload["kind"]):
+        has, name = sidecar(pod), pod["metadata"]["name"]
+        if has == wanted or (wanted is None and (has.image or _opted_out(template))):
+            continue
+        if not has.image:
+            return f"pod {name} has no sidecar"
+        if not wanted.image:
+            return f"pod {name} has a sidecar, and should have none"
+        if has.revision != wanted.revision:
+            return f"the sidecar of pod {name} is of revision {has.revision or 'unknown'}, not {wanted.revision}"
+        return f"the sidecar of pod {name} is {has.image}, not {wanted.image}"
+    return None
+
+
+def _opted_out(template: t.Mapping[str, t.Any]) -> bool:
+    """Whether no injector would give a template's pods a sidecar."""
+    meta = template.get("metadata") or {}
+    said = {**(meta.get("annotations") or {}), **(meta.get("labels") or {})}.get("sidecar.istio.io/inject", "")
+    return template["spec"].get("hostNetwork", False) or str(said).lower() == "false"
+
+
+def _undecided(change: Change, meta: t.Mapping[str, t.Any]) -> bool:
+    """Whether the namespace as it is now (check mode hasn't labelled it) leaves the choice to the pod."""
+    labels = (change.before or {}).get("metadata", {}).get("labels") or {}
+    own = meta.get("labels") or {}
+    return not {_REVISION, _ENABLED} & set(labels) and not {_REVISION, "sidecar.istio.io/inject"} & set(own)
+
+
+def _pod_label(revision: str) -> dict[str, str]:
+    return {_REVISION: revision} if revision else {"sidecar.istio.io/inject": "true"}
+
+
+def _injected(cluster: Cluster, namespace: str, template: dict) -> Sidecar:
+    """What the injector makes of a pod from a template; the pod is never kept."""
+    meta = {k: v for k, v in (template.get("metadata") or {}).items() if k in ("labels", "annotations")}
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {**meta, "generateName": "injection-", "namespace": namespace},
+        "spec": template["spec"],
+    }
+    try:
+        return sidecar(cluster.create(pod, dry_run=True))
+    except ApiError as error:
+        raise InjectionError(
+            f"the injector can't be asked about pods in namespace {namespace}: {error}. Nothing was restarted"
+        ) from error
+
+
+def reconcile_injection(
+    cluster: Cluster,
+    names: t.Sequence[str],
+    revision: str = "",
+    how: str = "stale",
+    timeout: float = 300,
+    check_mode: bool = False,
+) -> dict[str, t.Any]:
+    """Labels namespaces and restarts workloads, one after the other; gives the module's result.
+
+    :param how: which workloads: C(stale), C(all) or C(never)
+    :param timeout: seconds that a restarted workload may take to become ready
+    :raises InjectionError: the injector can't be reached, or a restarted workload doesn't become ready
+    """
+    changes = plan_namespaces(cluster, names, revision)
+    result: dict[str, t.Any] = {
+        "changed": any(c.action != "unchanged" for c in changes),
+        "namespaces": [{"name": c.name, "action": c.action} for c in changes],
+        "restarted": [],
+    }
+    if not check_mode:
+        for change in changes:
+            _write(cluster, change, revision)
+    due = []
+    for change in changes if how != "never" else ():
+        if change.action == "create":
+            continue
+        for workload in workloads(cluster, change.name):
+            stale = how == "all" or stale_reason(cluster, workload, change, revision, check_mode)
+            reason = "all were to be" if stale is True else stale
+            if reason:
+                due.append((workload, reason))
+    restarts = [_restart_change(workload, reason) for workload, reason in due]
+    result["changed"] = result["changed"] or bool(due)
+    if result["changed"]:
+        result["diff"] = diff(changes) + restarts
+    for workload, reason in due:
+        if not check_mode:
+            _restart(cluster, workload, timeout, result)
+        meta = workload["metadata"]
+        where = {"kind": workload["kind"], "namespace": meta["namespace"], "name": meta["name"]}
+        result["restarted"].append({**where, "reason": reason})
+    return result
+
+
+def _restart(cluster: Cluster, workload: dict, timeout: float, result: dict) -> None:
+    try:
+        restart(cluster, workload, unready, timeout)
+    except ClusterError as error:
+        raise InjectionError(f"{error} The workloads after it were not restarted", result) from error
+
+
+def _restart_change(workload: dict, reason: str) -> dict[str, str]:
+    header = f"{workload['kind']} {workload['metadata']['namespace']}/{workload['metadata']['name']}"
+    return {"before_header": header, "after_header": header, "before": f"{reason}\n", "after": "restarted\n"}

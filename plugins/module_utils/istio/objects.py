@@ -1,0 +1,488 @@
+# Copyright: (c) 2026, The meshops.istio authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Brings declared objects about: what mesh_objects and the typed modules share.
+
+A typed module builds its one object and calls C(reconcile_objects); that is all it does.
+"""
+
+from __future__ import annotations
+
+import collections
+import time
+import typing as t
+
+from ..cluster.apply import Outcome, execute
+from ..cluster.client import Cluster
+from ..cluster.errors import ApiError, ClusterError
+from ..cluster.kinds import KNOWN, Kind, split_api_version
+from ..cluster.live import Live
+from ..cluster.wait import wait_established, wait_gone
+from ..reconcile import order
+from ..reconcile.compare import SchemaSource
+from ..reconcile.identity import OWNER_LABEL, title
+from ..reconcile.plan import Change, PlanError, plan
+from ..reconcile.readiness import unready
+from ..reconcile.refusal import sentences
+from ..reconcile.schema import Schema
+
+#: The groups whose objects are the mesh's own; what is pruned is looked for in all of their kinds.
+MESH_GROUPS = (
+    "networking.istio.io",
+    "security.istio.io",
+    "telemetry.istio.io",
+    "extensions.istio.io",
+    "gateway.networking.k8s.io",
+)
+#: Istio's CustomResourceDefinitions have no defaults and no atomic maps: this schema says so of every field.
+_NO_DEFAULTS = Schema(
+    {"$ref": "any"},
+    {"any": {"additionalProperties": {"$ref": "any"}, "items": {"$ref": "any"}}},
+)
+_DONE = {"create": "created", "update": "updated", "delete": "deleted", "unchanged": "unchanged"}
+_ACTIONS = ("created", "updated", "deleted", "unchanged", "failed")
+
+
+class ObjectsFailed(ClusterError):
+    """Some objects could not be brought about; C(result) tells of every object, also of those that could."""
+
+    def __init__(self, message: str, result: dict) -> None:
+        super().__init__(message)
+        self.result = result
+
+
+class Module(t.Protocol):
+    """What is needed of an AnsibleModule."""
+
+    check_mode: bool
+    _diff: bool
+
+
+def reconcile_objects(
+    module: Module,
+    cluster: Cluster,
+    objects: t.Iterable[dict],
+    state: str = "present",
+    owner: str | None = None,
+    prune: bool = False,
+    prune_all: bool = False,
+    wait: bool = False,
+    wait_timeout: float = 120,
+    force_conflicts: bool = False,
+    namespace: str = "default",
+    return_objects: bool = False,
+) -> dict:
+    """Makes the cluster hold what is declared, and says what was done; in check mode what would be done.
+
+    :param module: tells check mode, and whether a diff is wanted
+    :param objects: objects with apiVersion, kind and metadata.name (see C(reconcile.documents.objects))
+    :param state: C(present), or C(absent): delete them; only apiVersion, kind, name and namespace count then
+    :param owner: the set that they belong to: their label C(meshops.istio/owner)
+    :param prune: delete objects of this owner that are not declared any more; they are looked for in the kinds
+        of the mesh and in the kinds that are declared
+    :param prune_all: allow this even where nothing is declared, so that everything of the owner goes
+    :param wait: wait until all are ready, or gone
+    :param wait_timeout: seconds that the whole may take; also how long refused requests are repeated
+    :param force_conflicts: take fields over from other field managers
+    :param namespace: where objects live that name no namespace
+    :param return_objects: put the live object into its entry, as C(object)
+    :returns: C(changed), C(objects): an entry each with C(kind), C(namespace), C(name), C(action) (created, updated,
+        deleted, unchanged, failed), C(error) where it failed and C(note) where check mode could not tell all;
+        C(summary): how many of which action; C(diff) where the module wants one
+    :raises ClusterError: what is declared can't be right; nothing has been changed
+    :raises ObjectsFailed: some objects failed; all others are done
+    """
+    cluster.retry_until = time.monotonic() + wait_timeout
+    try:
+        return _reconcile(
+            module, cluster, list(objects), state, owner, prune, prune_all, wait, wait_timeout, force_conflicts,
+            namespace, return_objects,
+        )  # fmt: skip
+    finally:
+        cluster.retry_until = None
+
+
+def _reconcile(
+    module: Module,
+    cluster: Cluster,
+    declared: list[dict],
+    state: str,
+    owner: str | None,
+    prune: bool,
+    prune_all: bool,
+    wait: bool,
+    wait_timeout: float,
+    force_conflicts: bool,
+    namespace: str,
+    return_objects: bool,
+) -> dict:
+    begin = time.monotonic()
+    if prune:
+        _check_prune(declared, owner, prune_all, state)
+    kinds = _Kinds(cluster, declared)
+    declared = [kinds.place(obj, namespace) for obj in declared]
+    kinds.raise_unknown()
+    options: dict[str, t.Any] = {
+        "state": state,
+        "owner_name": owner,
+        "prune": prune,
+        "schemas": server_schemas(cluster),
+        "keep_unchanged": wait or return_objects,
+    }
+    labels = f"{OWNER_LABEL}={owner}" if prune else None
+    try:
+        live = Live(cluster, kinds.wanted(declared), labels, kinds.pruned())
+        changes = plan(declared, live, **options)
+        elsewhere = kinds.elsewhere(live.unserved)
+        if elsewhere:
+            declared = [{**obj, "apiVersion": elsewhere.get(kinds.of(obj), obj["apiVersion"])} for obj in declared]
+            live = Live(cluster, kinds.wanted(declared), labels, kinds.pruned())
+            changes = plan(declared, live, **options)
+    except PlanError as error:
+        raise ClusterError(str(error)) from error
+    todo = [change for change in changes if change.action != "unchanged"]
+    unserved = kinds.unserved(live.unserved, todo)
+    kinds.require(unserved, todo, wait_timeout, may_come=module.check_mode)
+    outcomes = _carry_out(
+        module, cluster, todo, force_conflicts, unserved, begin + wait_timeout, keep=wait or return_objects
+    )
+    result = _result(module, changes, outcomes, return_objects)
+    failures = [outcome for outcome in outcomes.values() if outcome.error]
+    if failures:
+        raise ObjectsFailed(_failure_text(failures, len(changes)), result)
+    if wait and not module.check_mode:
+        _wait(cluster, changes, outcomes, result, begin + wait_timeout - time.monotonic())
+    return result
+
+
+def _check_prune(declared: list[dict], owner: str | None, prune_all: bool, state: str) -> None:
+    if not owner:
+        raise ClusterError("prune deletes what an owner no longer declares: set the option owner too")
+    if state == "absent":
+        raise ClusterError(
+            "prune and state absent contradict each other: to delete all of an owner, give no objects,"
+            " state present and prune_all: true"
+        )
+    if not declared and not prune_all:
+        raise ClusterError(
+            f"nothing is declared, so prune would delete everything of owner {owner!r}:"
+            " if that is meant, set prune_all: true; else check that objects or src lead to the objects"
+        )
+
+
+# -- kinds ----------------------------------------------------------------
+
+
+class _Kinds:
+    """The kinds of declared objects: from the known table, from declared CustomResourceDefinitions, by discovery."""
+
+    def __init__(self, cluster: Cluster, declared: list[dict]) -> None:
+        self._cluster = cluster
+        self._declared = {kind.api_version + kind.kind: kind for obj in declared for kind in _defined(obj)}
+        self._found: dict[tuple[str, str], Kind | None] = {}
+        self._unknown: dict[tuple[str, str], list[dict]] = collections.defaultdict(list)
+
+    def of(self, obj: dict) -> Kind | None:
+        api_version, kind = obj["apiVersion"], obj["kind"]
+        if (api_version, kind) not in self._found:
+            found = self._declared.get(api_version + kind)
+            try:
+                found = found or self._cluster.kind(api_version, kind)
+            except ApiError:
+                raise
+            except ClusterError:
+                pass
+            self._found[api_version, kind] = found
+        return self._found[api_version, kind]
+
+    def place(self, obj: dict, namespace: str) -> dict:
+        """The object with the namespace that it lives in, or with none where its kind has none."""
+        kind = self.of(obj)
+        meta = obj["metadata"]
+        if kind is None:
+            self._unknown[obj["apiVersion"], obj["kind"]].append(obj)
+        elif kind.namespaced and not meta.get("namespace"):
+            meta = {**meta, "namespace": namespace}
+        elif not kind.namespaced and "namespace" in meta:
+            meta = {k: v for k, v in meta.items() if k != "namespace"}
+        if not isinstance(meta["name"], str):
+            meta = {**meta, "name": str(meta["name"])}
+        return obj if meta is obj["metadata"] else {**obj, "metadata": meta}
+
+    def raise_unknown(self) -> None:
+        if self._unknown:
+            raise ClusterError("\n".join(self._unserved_text(*which, objs) for which, objs in self._unknown.items()))
+
+    def wanted(self, declared: list[dict]) -> dict[Kind, dict[str, set[str]]]:
+        wanted: dict[Kind, dict[str, set[str]]] = {}
+        for obj in declared:
+            kind, meta = t.cast(Kind, self.of(obj)), obj["metadata"]
+            wanted.setdefault(kind, {}).setdefault(meta.get("namespace", ""), set()).add(meta["name"])
+        return wanted
+
+    def pruned(self) -> list[Kind]:
+        """The kinds in which objects of an owner are looked for."""
+        mesh = [kind for (group, _kind), kind in KNOWN.items() if group in MESH_GROUPS]
+        given = [kind for kind in self._found.values() if kind]
+        known = {(kind.group, kind.kind) for kind in given}
+        return given + [kind for kind in mesh if (kind.group, kind.kind) not in known]
+
+    def elsewhere(self, unserved: t.Iterable[Kind]) -> dict[Kind | None, str]:
+        """The declared kinds of the mesh that the server doesn't serve as declared, with the apiVersion that it serves.
+
+        The versions of such a kind have the same fields, and Istio's documentation shows now one and now another.
+        """
+        found = {kind: self._serving(kind) for kind in unserved if kind.group in MESH_GROUPS}
+        return {kind: version for kind, version in found.items() if version and kind in self._found.values()}
+
+    def unserved(self, kinds: t.Iterable[Kind], todo: list[Change]) -> set[Kind]:
+        """The unserved kinds of which objects are to be written."""
+        used = {self.of(change.after) for change in todo if change.after}
+        return {kind for kind in kinds if kind in used}
+
+    def require(self, unserved: set[Kind], todo: list[Change], timeout: float, may_come: bool) -> None:
+        """Waits for CustomResourceDefinitions that exist, and complains of those that don't and aren't declared.
+
+        :param may_come: complain only of kinds that the server serves in another version
+        """
+        given = [kind for kind in unserved if kind.api_version + kind.kind not in self._declared]
+        missing = wait_established(self._cluster, given, timeout)
+        if may_come:
+            missing = [kind for kind in missing if self._serving(kind)]
+        if missing:
+            texts = [
+                self._unserved_text(
+                    kind.api_version, kind.kind, [c.after for c in todo if c.after and self.of(c.after) == kind]
+                )
+                for kind in missing
+            ]
+            raise ClusterError("\n".join(texts))
+
+    def _serving(self, kind: Kind) -> str | None:
+        found = self._cluster.served(kind)
+        return found.api_version if found else None
+
+    def _unserved_text(self, api_version: str, kind: str, objs: list[dict]) -> str:
+        more = f" and {len(objs) - 1} more" if len(objs) > 1 else ""
+        group, version = split_api_version(api_version)
+        serving = self._serving(Kind(group, version, kind, "", True))
+        if serving:
+            remedy = f"use apiVersion {serving}, which it serves"
+        elif group.endswith("istio.io"):
+            remedy = "install Istio's CustomResourceDefinitions first (the role control_plane, or the chart base)"
+        elif group == "gateway.networking.k8s.io":
+            remedy = "install the Gateway API's CustomResourceDefinitions first"
+        else:
+            remedy = "check apiVersion and kind, or declare the CustomResourceDefinition among the objects"
+        return f"{title(objs[0])}{more}: the API server does not serve {kind} in {api_version}: {remedy}"
+
+
+def _defined(obj: dict) -> list[Kind]:
+    """The kinds that a declared CustomResourceDefinition brings."""
+    if obj.get("kind") != "CustomResourceDefinition":
+        return []
+    spec = obj.get("spec") or {}
+    try:
+        names = spec["names"]
+        return [
+            Kind(spec["group"], v["name"], names["kind"], names["plural"], spec["scope"] == "Namespaced")
+            for v in spec["versions"]
+        ]
+    except (KeyError, TypeError):
+        return []  # the API server will say what is missing
+
+
+class _Schemas:
+    """Gives the schema of an object's kind, from the server's OpenAPI document, read when first needed."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._documents: dict[str, dict] = {}
+        self._schemas: dict[tuple[str, str], Schema | None] = {}
+
+    def __call__(self, obj: t.Mapping[str, t.Any]) -> Schema | None:
+        group, version = split_api_version(obj["apiVersion"])
+        return _NO_DEFAULTS if group.endswith(".istio.io") else self.published(obj["apiVersion"], obj["kind"])
+
+    def published(self, api_version: str, kind: str) -> Schema | None:
+        if (api_version, kind) not in self._schemas:
+            if api_version not in self._documents:
+                self._documents[api_version] = self._cluster.openapi(api_version)
+            group, version = split_api_version(api_version)
+            self._schemas[api_version, kind] = Schema.of_kind(self._documents[api_version], group, version, kind)
+        return self._schemas[api_version, kind]
+
+
+def server_schemas(cluster: Cluster) -> SchemaSource:
+    """The schemas that a cluster publishes, for C(plan)."""
+    return _Schemas(cluster)
+
+
+# -- execution ------------------------------------------------------------
+
+
+def _carry_out(
+    module: Module,
+    cluster: Cluster,
+    todo: list[Change],
+    force: bool,
+    unserved: set[Kind],
+    deadline: float,
+    keep: bool,
+) -> dict[tuple, Outcome]:
+    """Executes, or tries where check mode lets it; an outcome for every change, by key."""
+    outcomes: dict[tuple, Outcome] = {}
+    if module.check_mode:
+        todo, outcomes = _untried(todo, unserved)
+    explainer = _Explainer(cluster)
+
+    def after_stage(stage: order.Stage, done: list[Outcome]) -> None:
+        defined = [kind for outcome in done if outcome.obj for kind in _defined(outcome.obj)]
+        if defined:
+            served = [kind for kind in defined if any(_serves(o.obj, kind) for o in done if o.obj)]
+            wait_established(cluster, served, deadline - time.monotonic())
+
+    done = execute(
+        cluster,
+        order.stages(todo),
+        force=force,
+        dry_run=module.check_mode,
+        explain=explainer,
+        after_stage=after_stage,
+        keep=lambda change: keep or change.kind == "CustomResourceDefinition",
+    )
+    for outcome in done:
+        former = outcomes.get(outcome.change.key)
+        if module.check_mode and outcome.error and explainer.missing_namespace.get(outcome.change.key):
+            text = f"namespace {outcome.change.namespace} does not exist yet, so the API server could not check this"
+            outcome = _Note(outcome.change, _DONE[outcome.change.action], note=text)
+        if former is None or not former.error:
+            outcomes[outcome.change.key] = outcome
+    return outcomes
+
+
+def _serves(obj: dict, kind: Kind) -> bool:
+    return any(v["name"] == kind.version and v.get("served") for v in (obj.get("spec") or {}).get("versions", ()))
+
+
+class _Note(Outcome):
+    """The outcome of a change that check mode can't try."""
+
+    def __init__(self, change: Change, action: str, note: str) -> None:
+        super().__init__(change, action)
+        self.note = note
+
+
+def _untried(todo: list[Change], unserved: set[Kind]) -> tuple[list[Change], dict[tuple, Outcome]]:
+    """Check mode: what the server can check, and the outcome of what it can't, as namespace or CRD are to come."""
+    namespaces = {change.name for change in todo if change.action == "create" and change.kind == "Namespace"}
+    missing = {(kind.api_version, kind.kind) for kind in unserved}
+    tried, outcomes = [], {}
+    for change in todo:
+        note = ""
+        if change.action == "create" and change.namespace in namespaces:
+            note = f"namespace {change.namespace} is created in the same run, so the API server could not check this"
+        elif (change.api_version, change.kind) in missing:
+            note = (
+                f"the API server does not serve {change.kind} in {change.api_version} yet, so it could not check this"
+            )
+        if note:
+            outcomes[change.key] = _Note(change, _DONE[change.action], note)
+        else:
+            tried.append(change)
+    return tried, outcomes
+
+
+class _Explainer:
+    """Turns refusals into messages that say object, field and remedy."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._schemas = _Schemas(cluster)
+        self.missing_namespace: dict[tuple, bool] = {}
+
+    def __call__(self, change: Change, error: ApiError) -> str:
+        text = str(error)
+        said = sentences(
+            text, error.causes, change.after or {}, lambda: self._schemas.published(change.api_version, change.kind)
+        )
+        if said:
+            return f"{change.title}: {'; '.join(said)}"
+        if error.status == 404 and f'namespaces "{change.namespace}" not found' in text:
+            self.missing_namespace[change.key] = True
+            return (
+                f"{change.title}: namespace {change.namespace} does not exist:"
+                " create it first, or declare it among the objects"
+            )
+        if error.status == 403:
+            return f"{change.title}: {text} (give the user of this kubeconfig the right to do so)"
+        return f"{change.title}: {text}"
+
+
+# -- result ---------------------------------------------------------------
+
+
+def _result(module: Module, changes: list[Change], outcomes: dict[tuple, Outcome], full: bool) -> dict:
+    entries = []
+    summary = dict.fromkeys(_ACTIONS, 0)
+    really = []
+    for change in changes:
+        outcome = outcomes.get(change.key)
+        action = outcome.action if outcome else "unchanged"
+        summary[action] += 1
+        entry: dict[str, t.Any] = {
+            "kind": change.kind,
+            "namespace": change.namespace,
+            "name": change.name,
+            "action": action,
+            "error": str(outcome.error) if outcome and outcome.error else None,
+        }
+        if isinstance(outcome, _Note):
+            entry["note"] = outcome.note
+        if full:
+            entry["object"] = _shown((outcome.obj if outcome else change.before) or {})
+        entries.append(entry)
+        if action not in ("unchanged", "failed"):
+            really.append(change)
+    result: dict[str, t.Any] = {"changed": bool(really), "objects": entries, "summary": summary}
+    if module._diff:
+        from ..reconcile.diff import diff
+
+        result["diff"] = diff(really)
+    return result
+
+
+def _shown(obj: dict) -> dict:
+    """An object as a module returns it: without managedFields, and without a Secret's values."""
+    if not obj:
+        return {}
+    shown = {k: v for k, v in obj.items() if not (obj.get("kind") == "Secret" and k in ("data", "stringData"))}
+    shown["metadata"] = {k: v for k, v in obj["metadata"].items() if k != "managedFields"}
+    return shown
+
+
+def _failure_text(failures: list[Outcome], total: int) -> str:
+    lines = [str(outcome.error) for outcome in failures]
+    if total == 1:
+        return lines[0]
+    more = f"\n... and {len(lines) - 20} more, see objects" if len(lines) > 20 else ""
+    return f"{len(lines)} of {total} objects failed:\n" + "\n".join(lines[:20]) + more
+
+
+def _wait(
+    cluster: Cluster, changes: list[Change], outcomes: dict[tuple, Outcome], result: dict, timeout: float
+) -> None:
+    from ..cluster.workloads import NotReady, wait_ready
+
+    gone, late = [], []
+    for change in changes:
+        outcome = outcomes.get(change.key)
+        if change.action == "delete":
+            gone.append(change.before)
+            continue
+        live = (outcome.obj if outcome else None) or change.before
+        if change.after and (live is None or unready(live)):
+            late.append(change.after)
+    try:
+        wait_gone(cluster, gone, timeout)
+        wait_ready(cluster, late, unready, timeout)
+    except NotReady as error:
+        raise ObjectsFailed(str(error), result) from error

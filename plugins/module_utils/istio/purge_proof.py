@@ -1,0 +1,119 @@
+# Copyright: (c) 2026, The meshops.istio authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Proves after a purge that the cluster still works: pods start, and writes are not refused."""
+
+from __future__ import annotations
+
+import time
+import typing as t
+
+from ..cluster.client import Cluster
+from ..cluster.errors import ApiError, ClusterError
+from ..cluster.kinds import KNOWN
+
+_POD = KNOWN["", "Pod"]
+_SIDECAR = "networking.istio.io/v1"
+_NAME = "meshops-purge-proof-"
+#: A user's own rules may refuse any pod; that proves nothing about Istio.
+_OWN_RULES = ("exceeded quota", "violates PodSecurity", "must specify limits", "must specify requests", "forbidden:")
+
+
+def prove(cluster: Cluster, namespaces: list[str], image: str, timeout: float) -> list[str]:
+    """Writes without keeping in each of the namespaces that had injection, and starts a real pod in the first.
+
+    Where Istio's API was kept, an object of it is written too. Without any such namespace, C(default) stands in for
+    them, and no pod is started.
+
+    :returns: what was proved, one sentence each
+    :raises ClusterError: a write was refused, or the pod did not start; the message says why
+    """
+    proved = ["the footprint is empty"]
+    started = not namespaces
+    cluster.forget_kinds()
+    mesh_object = "Sidecar" in cluster.discover(_SIDECAR)
+    for namespace in namespaces or ["default"]:
+        for obj in (_config_map(namespace), _pod(namespace, image), *([_sidecar(namespace)] if mesh_object else [])):
+            refusal = _refusal(cluster, obj)
+            if refusal is None:
+                proved.append(f"a {obj['kind']} can be created in namespace {namespace}")
+            else:
+                proved.append(f"a {obj['kind']} in namespace {namespace} is refused by its own rules: {refusal}")
+                continue
+            if obj["kind"] == "Pod" and not started:
+                node = _start(cluster, obj, timeout)
+                proved.append(f"a new pod started in namespace {namespace} on node {node}, without a sidecar")
+                started = True
+    return proved
+
+
+def _refusal(cluster: Cluster, obj: dict) -> str | None:
+    try:
+        cluster.create(obj, dry_run=True)
+    except ApiError as error:
+        if any(words in str(error) for words in _OWN_RULES) and "webhook" not in str(error):
+            return str(error)
+        raise ClusterError(
+            f"after the purge, creating a {obj['kind']} in namespace {obj['metadata']['namespace']} is refused: {error}"
+        ) from error
+    return None
+
+
+def _start(cluster: Cluster, pod: dict, timeout: float) -> str:
+    namespace = pod["metadata"]["namespace"]
+    made = cluster.create(pod)
+    name = made["metadata"]["name"]
+    try:
+        if len(made["spec"]["containers"]) > 1:
+            raise ClusterError(f"something still injects containers into pods in namespace {namespace}")
+        deadline = time.monotonic() + timeout
+        while True:
+            live = cluster.get(_POD, name, namespace) or made
+            if has_started(live):
+                return live["spec"].get("nodeName", "")
+            if time.monotonic() > deadline:
+                conditions = (live.get("status") or {}).get("conditions") or []
+                why = "; ".join(c["message"] for c in conditions if c.get("message")) or "no reason is given"
+                raise ClusterError(f"after the purge, a new pod does not start in namespace {namespace}: {why}")
+            time.sleep(0.3)
+    finally:
+        cluster.delete(_POD, name, namespace)
+
+
+def has_started(pod: dict) -> bool:
+    """Whether a pod runs, or has its sandbox with a network address and lacks only an image."""
+    status = pod.get("status") or {}
+    if status.get("phase") in ("Running", "Succeeded"):
+        return True
+    waiting = [(c.get("state") or {}).get("waiting") or {} for c in status.get("containerStatuses") or []]
+    lacks_image = any("Image" in w.get("reason", "") for w in waiting)
+    return bool(status.get("podIP")) and lacks_image
+
+
+def _config_map(namespace: str) -> dict[str, t.Any]:
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"generateName": _NAME, "namespace": namespace}}
+
+
+def _sidecar(namespace: str) -> dict[str, t.Any]:
+    return {"apiVersion": _SIDECAR, "kind": "Sidecar", "metadata": {"generateName": _NAME, "namespace": namespace}}
+
+
+def _pod(namespace: str, image: str) -> dict[str, t.Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"generateName": _NAME, "namespace": namespace},
+        "spec": {
+            "restartPolicy": "Never",
+            "terminationGracePeriodSeconds": 0,
+            "automountServiceAccountToken": False,
+            "securityContext": {"runAsNonRoot": True, "runAsUser": 65535, "seccompProfile": {"type": "RuntimeDefault"}},
+            "containers": [
+                {
+                    "name": "proof",
+                    "image": image,
+                    "imagePullPolicy": "IfNotPresent",
+                    "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+                }
+            ],
+        },
+    }

@@ -1,0 +1,70 @@
+# Copyright: (c) 2026, The meshops.istio authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Where declared objects come from: a playbook's dicts, and files."""
+
+from __future__ import annotations
+
+import glob
+import os
+import typing as t
+
+from ..cluster.errors import ClusterError
+from ..reconcile.documents import DocumentError, objects, parse
+
+_ENDINGS = (".yml", ".yaml", ".json")
+
+
+def declared_objects(given: t.Sequence[dict], src: t.Sequence[str]) -> list[dict]:
+    """The objects that a task declares, by value and by file.
+
+    :param given: dicts, each an object or a List
+    :param src: files, directories (all their YAML and JSON files), globs
+    :raises ClusterError: something is no object, or a source leads to nothing; the text says where
+    """
+    try:
+        found = [obj for number, value in enumerate(given) for obj in objects(value, f"objects[{number}]")]
+        for path in files(src):
+            found += read(path)
+    except DocumentError as error:
+        raise ClusterError(str(error)) from error
+    return found
+
+
+def files(src: t.Iterable[str]) -> list[str]:
+    """The files that sources stand for, each once, in the order of their names within a source.
+
+    :raises ClusterError: a source leads to no file
+    """
+    found: dict[str, None] = {}
+    for source in src:
+        if os.path.isdir(source):
+            paths = [
+                os.path.join(directory, name)
+                for directory, _directories, names in os.walk(source)
+                for name in names
+                if name.endswith(_ENDINGS)
+            ]
+        elif os.path.exists(source):
+            paths = [source]
+        else:
+            paths = [path for path in glob.glob(source, recursive=True) if os.path.isfile(path)]
+        if not paths:
+            raise ClusterError(
+                f"src: {source} leads to no file: it must be a file, a directory with YAML files, or a glob"
+            )
+        found.update(dict.fromkeys(sorted(paths)))
+    return list(found)
+
+
+def read(path: str) -> list[dict]:
+    """The objects in a file.
+
+    :raises ClusterError: it can't be read
+    :raises DocumentError: it holds something else than objects
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ClusterError(f"src: can't read {path}: {error}") from error
+    return [document.obj for document in parse(text, path)]

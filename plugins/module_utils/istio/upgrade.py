@@ -1,0 +1,263 @@
+# Copyright: (c) 2026, The meshops.istio authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Upgrades of a mesh: whether one may begin, its data plane, and revisions that nothing uses any more."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import time
+import typing as t
+
+from ..cluster.client import Cluster
+from ..cluster.errors import ClusterError
+from ..cluster.kinds import KNOWN
+from ..cluster.workloads import restart
+from ..reconcile.plan import Change
+from ..reconcile.readiness import unready
+from .injection import stale_reason, workloads
+from .mesh_info import read_mesh
+from .profiles import istiod_release_name
+
+_NAMESPACE = KNOWN["", "Namespace"]
+_WEBHOOKS = KNOWN["admissionregistration.k8s.io", "MutatingWebhookConfiguration"]
+#: How many minor versions a control plane may be newer than the one before it: in place, and beside it
+#: (https://istio.io/latest/docs/setup/upgrade/).
+_STEPS = {True: 1, False: 2}
+
+
+class UpgradeError(ClusterError):
+    """An upgrade that may not begin or that doesn't get on; the text says why.
+
+    :ivar result: what the module returns beside the message
+    """
+
+    def __init__(self, message: str, result: dict | None = None) -> None:
+        super().__init__(message)
+        self.result = result or {}
+
+
+# -- before -------------------------------------------------------------------
+
+
+def check(cluster: Cluster, revision: str, version: str, rollback: bool) -> dict[str, t.Any]:
+    """Whether an upgrade may begin; gives the control planes that run.
+
+    :param revision: the revision to upgrade to; empty where it has none
+    :param version: the version of Istio to upgrade to
+    :param rollback: an older version is meant
+    :raises UpgradeError: it may not; the text names every reason
+    """
+    mesh = read_mesh(cluster, ["control_planes", "proxies"], lambda pem: [])
+    wanted = revision or "default"
+    problems = skew_problems(mesh["control_planes"], mesh["proxies"], wanted, version, rollback)
+    problems += overlap_problems(cluster.list(_NAMESPACE), cluster.list(_WEBHOOKS, labels="istio.io/rev"))
+    if problems:
+        raise UpgradeError("the upgrade can't begin:\n  " + "\n  ".join(problems), {"problems": problems})
+    return {"changed": False, "version": version, "control_planes": mesh["control_planes"]}
+
+
+def skew_problems(
+    control_planes: t.Sequence[dict], proxies: t.Sequence[dict], revision: str, version: str, rollback: bool
+) -> list[str]:
+    """What versions speak against an upgrade; versions that aren't numbers pass."""
+    target = _minor(version)
+    if not control_planes:
+        return ["no istiod runs in this cluster: install one first, by site.yml"]
+    if target is None:
+        return []
+    found = []
+    for one in control_planes:
+        have = _minor(one["version"])
+        if have is None:
+            continue
+        about = f"{one['namespace']}/{one['name']} is {one['version']}"
+        in_place = one["revision"] == revision
+        if target - have > _STEPS[in_place]:
+            way = f"go to 1.{have + _STEPS[in_place]} first"
+            found.append(f"{about}, and {version} is {target - have} minor versions newer: {way}")
+        elif _numbers(version) < _numbers(one["version"]) and not rollback:
+            found.append(f"{about}, and {version} is older: to go back, set upgrade_rollback to true")
+    for version_of_proxy in sorted({proxy["version"] or "" for proxy in proxies}):
+        have = _minor(version_of_proxy)
+        if have is not None and target - have > 2:
+            names = [f"{p['namespace']}/{p['pod']}" for p in proxies if p["version"] == version_of_proxy]
+            found.append(
+                f"{len(names)} proxies are {version_of_proxy}, too old for an istiod {version}: restart"
+                f" {', '.join(names[:5])} with the istiod that runs now"
+            )
+    return found
+
+
+def overlap_problems(namespaces: t.Sequence[dict], webhooks: t.Sequence[dict]) -> list[str]:
+    """Namespaces whose pods more than one revision would inject into."""
+    found = []
+    for namespace in namespaces:
+        name = namespace["metadata"]["name"]
+        labels = {"kubernetes.io/metadata.name": name, **(namespace["metadata"].get("labels") or {})}
+        revisions = sorted(
+            {
+                config["metadata"]["labels"]["istio.io/rev"]
+                for config in webhooks
+                for webhook in config.get("webhooks") or ()
+                if matches(webhook.get("namespaceSelector"), labels) and matches(webhook.get("objectSelector"), {})
+            }
+        )
+        if len(revisions) > 1:
+            found.append(
+                f"pods in namespace {name} would be injected by the revisions {' and '.join(revisions)}:"
+                " leave it one of the labels istio-injection and istio.io/rev, or remove the revision that is not meant"
+            )
+    return found
+
+
+def matches(selector: t.Mapping[str, t.Any] | None, labels: t.Mapping[str, str]) -> bool:
+    """Whether a Kubernetes label selector selects these labels."""
+    selector = selector or {}
+    if any(labels.get(key) != value for key, value in (selector.get("matchLabels") or {}).items()):
+        return False
+    tests: dict[str, t.Callable[[str, list], bool]] = {
+        "In": lambda key, values: labels.get(key) in values,
+        "NotIn": lambda key, values: labels.get(key) not in values,
+        "Exists": lambda key, values: key in labels,
+        "DoesNotExist": lambda key, values: key not in labels,
+    }
+    expressions = selector.get("matchExpressions") or ()
+    return all(tests[one["operator"]](one["key"], one.get("values") or []) for one in expressions)
+
+
+def _numbers(version: str | None) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", (version or "").partition("-")[0]))
+
+
+def _minor(version: str | None) -> int | None:
+    numbers = _numbers(version)
+    return numbers[1] if len(numbers) > 1 and numbers[0] == 1 else None
+
+
+# -- the data plane -----------------------------------------------------------
+
+
+@dataclasses.dataclass
+class DataPlane:
+    """The workloads with proxies, and how they come to the control plane's version.
+
+    :ivar revision: the revision that they come to; C(default) for the one without a name
+    :ivar timeout: seconds that a workload may take to become ready, and proxies to be in sync
+    :ivar read_proxies: gives every proxy with C(namespace), C(pod) and C(sync)
+    """
+
+    cluster: Cluster
+    revision: str
+    timeout: float
+    read_proxies: t.Callable[[], list[dict]]
+
+    def reconcile(self, check_mode: bool) -> dict[str, t.Any]:
+        """Restarts what is stale, namespace by namespace and one workload at a time, and proves the outcome.
+
+        :raises UpgradeError: a workload doesn't come up, or a proxy doesn't get there
+        """
+        result: dict[str, t.Any] = {"changed": False, "restarted": [], "proxies": 0}
+        for namespace in sorted({proxy["namespace"] for proxy in self._proxies()}):
+            for workload in workloads(self.cluster, namespace):
+                reason = stale_reason(self.cluster, workload, _unchanged(namespace), "")
+                if not reason:
+                    continue
+                meta = workload["metadata"]
+                if not check_mode:
+                    self._restart(workload, result)
+                result["restarted"].append(
+                    {"kind": workload["kind"], "namespace": namespace, "name": meta["name"], "reason": reason}
+                )
+        result["changed"] = bool(result["restarted"])
+        if result["changed"]:
+            result["diff"] = [_entry(one) for one in result["restarted"]]
+        if not check_mode:
+            result["proxies"] = self._prove(result)
+        return result
+
+    def _restart(self, workload: dict, result: dict) -> None:
+        try:
+            restart(self.cluster, workload, unready, self.timeout)
+        except ClusterError as error:
+            raise UpgradeError(
+                f"{error} The workloads after it were not restarted; the old proxies go on. Mend it and run this again",
+                result,
+            ) from error
+
+    def _proxies(self) -> list[dict]:
+        return read_mesh(self.cluster, ["proxies"], lambda pem: [])["proxies"]
+
+    def _prove(self, result: dict) -> int:
+        """Waits until every proxy has its control plane's version and holds all of its configuration."""
+        deadline = time.monotonic() + self.timeout
+        while True:
+            found = self._proxies()
+            lagging = self._lagging(found)
+            if not lagging:
+                return len(found)
+            if time.monotonic() > deadline:
+                raise UpgradeError(f"the data plane isn't where it should be: {'; '.join(lagging[:5])}", result)
+            time.sleep(1)
+
+    def _lagging(self, found: list[dict]) -> list[str]:
+        lagging = [
+            f"{one['namespace']}/{one['pod']} is of revision {one['revision']} and version {one['version']}"
+            for one in found
+            if one["outdated"] or one["revision"] != self.revision and one["type"] != "ztunnel"
+        ]
+        if lagging:
+            return lagging
+        return [
+            f"{one['namespace']}/{one['pod']} is not in sync: {_sync_text(one['sync'])}"
+            for one in self.read_proxies()
+            if one["kind"] != "ztunnel" and (not one["sync"] or "stale" in one["sync"].values())
+        ]
+
+
+def _sync_text(sync: t.Mapping[str, str] | None) -> str:
+    return ", ".join(f"{kind} {state}" for kind, state in sync.items()) if sync else "no istiod knows it"
+
+
+def _unchanged(namespace: str) -> Change:
+    return Change("unchanged", "v1", "Namespace", None, namespace)
+
+
+def _entry(one: t.Mapping[str, str]) -> dict[str, str]:
+    header = f"{one['kind']} {one['namespace']}/{one['name']}"
+    return {"before_header": header, "after_header": header, "before": f"{one['reason']}\n", "after": "restarted\n"}
+
+
+# -- afterwards ---------------------------------------------------------------
+
+
+def other_revisions(cluster: Cluster, keep: str) -> dict[str, list[dict[str, t.Any]]]:
+    """The other revisions, with what still uses them, and the releases of those that nothing uses.
+
+    :param keep: the revision that was upgraded to
+    """
+    mesh = read_mesh(cluster, ["control_planes", "proxies"], lambda pem: [])
+    chosen: dict[str, list[str]] = {}
+    for namespace in cluster.list(_NAMESPACE):
+        labels = namespace["metadata"].get("labels") or {}
+        if labels.get("istio.io/rev"):
+            chosen.setdefault(labels["istio.io/rev"], []).append(namespace["metadata"]["name"])
+    found = []
+    for one in mesh["control_planes"]:
+        revision = one["revision"]
+        if revision == keep:
+            continue
+        used = [f"proxy {p['namespace']}/{p['pod']}" for p in mesh["proxies"] if p["revision"] == revision]
+        used += [f"tag {tag}" for tag in one["tags"]]
+        used += [f"namespace {name}" for name in chosen.get(revision, [])]
+        found.append({"revision": revision, "namespace": one["namespace"], "used_by": used})
+    unused = [
+        {
+            "name": istiod_release_name("" if one["revision"] == "default" else one["revision"]),
+            "namespace": one["namespace"],
+            "state": "absent",
+        }
+        for one in found
+        if not one["used_by"]
+    ]
+    return {"revisions": found, "unused_releases": unused}

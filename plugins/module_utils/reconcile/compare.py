@@ -1,0 +1,375 @@
+# Copyright: (c) 2026, The meshops.istio authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Whether writing an object would change anything: what is declared against what is live.
+
+Two questions with two answers:
+
+- C(apply_differences): would server-side apply under our field manager change the object? That is so where
+  a declared value isn't the live one, where a declared field isn't ours yet, and where a field is ours that
+  is no longer declared. Our entry in managedFields tells lists and maps with keys from atomic ones, so that
+  no schema is needed, save for one doubt: an atomic value may hold more than was declared because the
+  server filled in defaults. Then, and only then, the schema is asked for.
+- C(value_differences): does the live object have every declared value? Who wrote it doesn't matter.
+
+Both give a list of sentences, one a field, and an empty list where nothing differs.
+Source: sigs.k8s.io/structured-merge-diff (merge/update.go, typed/tofieldset.go), and for quantities
+k8s.io/apimachinery/pkg/api/resource.
+"""
+
+from __future__ import annotations
+
+import decimal
+import json
+import re
+import typing as t
+
+from .managed_fields import applied_entry, step_text
+from .schema import Schema
+
+#: Gives the schema of a declared object's kind, or None where the server doesn't publish one.
+SchemaSource = t.Callable[[t.Mapping[str, t.Any]], t.Optional[Schema]]  # noqa: UP045 - evaluated, and Python 3.9 knows no |
+
+#: Left out of the comparison: they name the object.
+_IDENTITY = ("apiVersion", "kind")
+_NAME = ("name", "namespace")
+
+#: API groups that aren't CustomResourceDefinitions: their types drop empty values and write quantities anew.
+_BUILT_IN_GROUPS = {
+    "",
+    "admissionregistration.k8s.io",
+    "apiextensions.k8s.io",
+    "apiregistration.k8s.io",
+    "apps",
+    "autoscaling",
+    "batch",
+    "certificates.k8s.io",
+    "coordination.k8s.io",
+    "discovery.k8s.io",
+    "flowcontrol.apiserver.k8s.io",
+    "networking.k8s.io",
+    "node.k8s.io",
+    "policy",
+    "rbac.authorization.k8s.io",
+    "scheduling.k8s.io",
+    "storage.k8s.io",
+}
+#: Defaults that the API server's code, rather than a schema, gives fields inside atomic lists of built-in kinds.
+_BUILT_IN_DEFAULTS: dict[str, tuple] = {
+    "apiGroup": ("rbac.authorization.k8s.io",),
+    "apiVersion": ("v1",),
+    "expirationSeconds": (3600,),
+    "namespace": ("default",),
+    "protocol": ("TCP",),
+    "scope": ("*",),
+    "volumeMode": ("Filesystem",),
+}
+#: Objects of built-in kinds that server-side apply takes as a whole; of others the schema is asked.
+_BUILT_IN_ATOMIC = {
+    "configMapKeyRef", "fieldRef", "labelSelector", "namespaceSelector", "nodeSelector", "objectSelector",
+    "podSelector", "resourceFieldRef", "roleRef", "scaleTargetRef", "secretKeyRef", "selector",
+}  # fmt: skip
+_QUANTITY_PARENTS = {"limits", "requests", "hard", "capacity", "default", "defaultRequest", "max", "min"}
+_QUANTITY_FIELDS = {"averageValue", "sizeLimit", "divisor", "value"}
+_QUANTITY = re.compile(r"([+-]?[0-9.]+)([eE][+-]?[0-9]+|[KMGTPE]i|[numkMGTPE]?)\Z")
+_SUFFIXES = {
+    "n": decimal.Decimal("1e-9"),
+    "u": decimal.Decimal("1e-6"),
+    "m": decimal.Decimal("1e-3"),
+    "": decimal.Decimal(1),
+    **{s: decimal.Decimal(1000) ** n for n, s in enumerate("kMGTPE", 1)},
+    **{s + "i": decimal.Decimal(1024) ** n for n, s in enumerate("KMGTPE", 1)},
+}
+
+
+def is_built_in(api_version: str) -> bool:
+    """Whether the API server itself, and no CustomResourceDefinition, serves an apiVersion."""
+    group, slash, _version = api_version.partition("/")
+    return not slash or group in _BUILT_IN_GROUPS
+
+
+def apply_differences(
+    desired: t.Mapping[str, t.Any],
+    live: t.Mapping[str, t.Any],
+    manager: str,
+    schemas: SchemaSource | None = None,
+) -> list[str]:
+    """What server-side apply of C(desired) under C(manager) would change in C(live); empty: nothing.
+
+    :param desired: as C(identity.declared) gives it
+    :param live: with its managedFields
+    :param schemas: where to get the kind's schema from in case of doubt; without it, doubt counts as difference
+    """
+    entry = applied_entry(live, manager)
+    if entry is None:
+        entry = {"apiVersion": desired["apiVersion"]}  # none is kept for what declares no more than a name
+        adopted = [f"it was not applied by {manager} before"]
+    else:
+        adopted = []
+    if entry["apiVersion"] != desired["apiVersion"]:
+        return [f"it was applied as {entry['apiVersion']} before"]
+    comparison = _Comparison(desired, schemas)
+    fields = entry.get("fieldsV1") or {}
+    for name, value in desired.items():
+        if name in _IDENTITY:
+            continue
+        if name == "metadata":
+            value = {k: v for k, v in value.items() if k not in _NAME}
+            comparison.fields(value, live["metadata"], fields.get("f:metadata") or {}, ("metadata",))
+        else:
+            comparison.field(name, value, live, fields, ())
+    for name in fields:
+        if name != "." and name[2:] not in desired:
+            comparison.dropped(name, fields[name], ())
+    return adopted + comparison.found if comparison.found else []
+
+
+def value_differences(
+    desired: t.Mapping[str, t.Any],
+    live: t.Mapping[str, t.Any],
+    schemas: SchemaSource | None = None,
+) -> list[str]:
+    """What C(desired) declares that C(live) doesn't have; empty: it has all of it. See the module's text."""
+    comparison = _Comparison(desired, schemas)
+    for name, value in desired.items():
+        if name not in _IDENTITY:
+            comparison.covered(value, live.get(name), (name,))
+    return comparison.found
+
+
+class _Comparison:
+    def __init__(self, desired: t.Mapping[str, t.Any], schemas: SchemaSource | None) -> None:
+        self.found: list[str] = []
+        self._desired = desired
+        self._built_in = is_built_in(desired["apiVersion"])
+        self._schemas = schemas
+        self._root: Schema | None = None
+
+    def _report(self, path: tuple, what: str) -> None:
+        self.found.append(f"{_text(path)} {what}")
+
+    # -- by ownership -----------------------------------------------------
+
+    def fields(self, want: dict, have: dict, owned: dict, path: tuple) -> None:
+        for name, value in want.items():
+            self.field(name, value, have, owned, path)
+        for name, node in owned.items():
+            if name != "." and name[2:] not in want:
+                self.dropped(name, node, path)
+
+    def dropped(self, step: str, node: dict, path: tuple) -> None:
+        self._report(path + (step,), "is no longer declared")
+
+    def field(self, name: str, want: t.Any, have: dict, owned: dict, path: tuple) -> None:
+        node = owned.get("f:" + name)
+        here = path + (name,)
+        if node is None:
+            if not self._leaves_no_trace(want, have.get(name), here):
+                self._report(here, "is not ours yet" if name in have else "is not set")
+        elif name not in have:
+            if not (self._built_in and _empty(want)):
+                self._report(here, "is not set")
+        else:
+            self._value(want, have[name], node, here)
+
+    def _value(self, want: t.Any, have: t.Any, node: dict, path: tuple) -> None:
+        if not node or node.keys() == {"."}:
+            if not same(want, have) and not self._same_for_the_server(want, have, path):
+                self._report(path, "differs")
+            elif want and isinstance(want, dict) and not self._atomic(path):
+                self._report(path, "was declared empty before")
+        elif isinstance(want, dict) and isinstance(have, dict):
+            self.fields(want, have, node, path)
+        elif isinstance(want, list) and isinstance(have, list):
+            self._keyed_list(want, have, node, path)
+        else:
+            self._report(path, "differs")
+
+    def _atomic(self, path: tuple) -> bool:
+        if self._built_in and path[-1] in _BUILT_IN_ATOMIC:
+            return True
+        schema = self._schema(path)
+        return schema is not None and schema.atomic
+
+    def _leaves_no_trace(self, want: t.Any, have: t.Any, path: tuple) -> bool:
+        """Whether a field leaves no entry in managedFields: a keyed list without items; others keep theirs."""
+        if want != [] or (have is None and not self._built_in):
+            return False
+        schema = self._schema(path)
+        return schema is not None and schema.list_type != "atomic"
+
+    def _keyed_list(self, want: list, have: list, node: dict, path: tuple) -> None:
+        unclaimed = {step: child for step, child in node.items() if step != "."}
+        order = []
+        for item in want:
+            step = _claim(item, unclaimed)
+            if step is None:
+                self._report(path, "has an item that is not ours yet")
+                continue
+            child = unclaimed.pop(step)
+            position = _position(step, have, item)
+            if position is None:
+                self._report(path + (step,), "is not set")
+                continue
+            order.append(position)
+            if isinstance(item, dict):
+                self._value(item, have[position], child, path + (step,))
+        for step in unclaimed:
+            self._report(path + (step,), "is no longer declared")
+        if order != sorted(order):
+            self._report(path, "is in another order")
+
+    # -- by value ---------------------------------------------------------
+
+    def covered(self, want: t.Any, have: t.Any, path: tuple) -> None:
+        if isinstance(want, dict) and isinstance(have, dict):
+            for name, value in want.items():
+                self.covered(value, have.get(name), path + (name,))
+        elif isinstance(want, list) and isinstance(have, list) and want and have:
+            self._covered_list(want, have, path)
+        elif not same(want, have) and not (_empty(want) and _empty(have)) and not self._equivalent(want, have, path):
+            self._report(path, "is not set" if have is None else "differs")
+
+    def _covered_list(self, want: list, have: list, path: tuple) -> None:
+        if all(isinstance(i, dict) and "name" in i for i in (*want, *have)):
+            by_name = {i["name"]: i for i in have}
+            for item in want:
+                step = path + (f"k:{json.dumps({'name': item['name']})}",)
+                if item["name"] in by_name:
+                    self.covered(item, by_name[item["name"]], step)
+                else:
+                    self._report(step, "is not set")
+        elif len(want) != len(have):
+            self._report(path, "differs")
+        else:
+            for number, (item, other) in enumerate(zip(want, have, strict=True)):
+                self.covered(item, other, path + (f"i:{number}",))
+
+    # -- what the server makes of a value ----------------------------------
+
+    def _schema(self, path: tuple) -> Schema | None:
+        if self._schemas is None:
+            return None
+        if self._root is None:
+            self._root = self._schemas(self._desired) or Schema({})
+        node: Schema | None = self._root
+        for step in path:
+            if node is None:
+                return None
+            node = node.item() if step[:2] in ("k:", "v:", "i:") else node.child(step)
+        return node
+
+    def _same_for_the_server(self, want: t.Any, have: t.Any, path: tuple) -> bool:
+        """Whether two different values of an owned field are the same once the server has filled in defaults."""
+        if want == {} and isinstance(have, dict):
+            schema = self._schema(path)  # an empty object that isn't atomic may hold what others wrote
+            return (schema is not None and not schema.atomic) or (self._built_in and not have)
+        return self._with_defaults(want, have, path, self._schema)
+
+    def _with_defaults(self, want: t.Any, have: t.Any, path: tuple, schema_of: t.Callable) -> bool:
+        if isinstance(want, dict) and isinstance(have, dict):
+            for name in {**want, **have}:
+                here = path + (name,)
+                if name not in have:
+                    if not (self._built_in and _empty(want[name])):
+                        return False
+                elif name not in want:
+                    if not self._is_default(name, have[name], here, schema_of):
+                        return False
+                elif not self._with_defaults(want[name], have[name], here, schema_of):
+                    return False
+            return True
+        if isinstance(want, list) and isinstance(have, list):
+            return len(want) == len(have) and all(
+                self._with_defaults(w, h, path + (f"i:{n}",), schema_of)
+                for n, (w, h) in enumerate(zip(want, have, strict=True))
+            )
+        return same(want, have) or self._equivalent(want, have, path)
+
+    def _is_default(self, name: str, value: t.Any, path: tuple, schema_of: t.Callable) -> bool:
+        if self._built_in and (_empty(value) or value in _BUILT_IN_DEFAULTS.get(name, ())):
+            return True
+        schema = schema_of(path)
+        if schema is not None and schema.default is not None:
+            if same(schema.default, value):
+                return True
+            if isinstance(value, (dict, list)):  # a default whose own fields have defaults
+                return self._with_defaults(schema.default, value, (), lambda path: _below(schema, path))
+        return False
+
+    def _equivalent(self, want: t.Any, have: t.Any, path: tuple) -> bool:
+        """Whether two scalars of a built-in kind are one quantity, written in two ways."""
+        if not self._built_in or len(path) < 2:
+            return False
+        if path[-1] not in _QUANTITY_FIELDS and path[-2] not in _QUANTITY_PARENTS:
+            return False
+        ours, theirs = quantity(want), quantity(have)
+        return ours is not None and ours == theirs
+
+
+def same(want: t.Any, have: t.Any) -> bool:
+    """Whether two JSON values are equal; unlike in Python, true is not 1."""
+    if isinstance(want, dict):
+        return (
+            isinstance(have, dict)
+            and len(want) == len(have)
+            and all(k in have and same(v, have[k]) for k, v in want.items())
+        )
+    if isinstance(want, list):
+        return isinstance(have, list) and len(want) == len(have) and all(map(same, want, have))
+    return want == have and isinstance(want, bool) == isinstance(have, bool)
+
+
+def quantity(value: t.Any) -> decimal.Decimal | None:
+    """The number that a Kubernetes quantity (C(100m), C(1Gi), 2) stands for, or None where it is none."""
+    if isinstance(value, bool):
+        return None
+    match = _QUANTITY.match(str(value))
+    if not match:
+        return None
+    number, suffix = match.groups()
+    try:
+        if suffix in _SUFFIXES:
+            return decimal.Decimal(number) * _SUFFIXES[suffix]
+        return decimal.Decimal(number + suffix)
+    except decimal.InvalidOperation:
+        return None
+
+
+def _below(schema: Schema, path: tuple) -> Schema | None:
+    node: Schema | None = schema
+    for step in path:
+        node = (node.item() if step[:2] == "i:" else node.child(step)) if node else None
+    return node
+
+
+def _empty(value: t.Any) -> bool:
+    return value is None or (not value and not isinstance(value, (int, float))) or value is False or value == 0
+
+
+def _claim(item: t.Any, steps: dict) -> str | None:
+    """The managedFields step that stands for a list's item, or None."""
+    if not isinstance(item, dict):
+        wanted = "v:" + json.dumps(item, separators=(",", ":"), ensure_ascii=False)
+        return wanted if wanted in steps else next((s for s in steps if s[:2] == "v:" and _is(s[2:], item)), None)
+    for step in steps:
+        if step.startswith("k:") and all(item.get(k, v) == v for k, v in json.loads(step[2:]).items()):
+            return step
+    return None
+
+
+def _is(text: str, value: t.Any) -> bool:
+    return same(json.loads(text), value)
+
+
+def _position(step: str, have: list, item: t.Any) -> int | None:
+    if isinstance(item, dict):
+        keys = json.loads(step[2:])
+        return next((n for n, h in enumerate(have) if all(h.get(k, v) == v for k, v in keys.items())), None)
+    return next((n for n, h in enumerate(have) if same(item, h)), None)
+
+
+def _text(path: tuple) -> str:
+    text = ""
+    for step in path:
+        text += step_text(step if step[:2] in ("f:", "k:", "v:", "i:") else f"f:{step}", text)
+    return text

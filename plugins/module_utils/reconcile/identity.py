@@ -1,0 +1,95 @@
+# Copyright: (c) 2026, The meshops.istio authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What an object is called, and what of it a user can declare."""
+
+from __future__ import annotations
+
+import base64
+import typing as t
+
+#: (API group, kind, namespace or "", name): one object, whichever version of its API it is read in.
+Key = tuple[str, str, str, str]
+
+#: The label that names the set of objects, and with it the playbook, that an object belongs to.
+OWNER_LABEL = "meshops.istio/owner"
+
+#: What the API server writes into metadata by itself.
+_SERVER_METADATA = (
+    "creationTimestamp",
+    "deletionGracePeriodSeconds",
+    "deletionTimestamp",
+    "generation",
+    "managedFields",
+    "resourceVersion",
+    "selfLink",
+    "uid",
+)
+_KUBECTL_ANNOTATION = "kubectl.kubernetes.io/last-applied-configuration"
+
+
+def api_group(obj: t.Mapping[str, t.Any]) -> str:
+    """The API group of an object; empty for the core group."""
+    group, slash, _version = obj["apiVersion"].partition("/")
+    return group if slash else ""
+
+
+def key(obj: t.Mapping[str, t.Any]) -> Key:
+    """The identity of an object."""
+    meta = obj["metadata"]
+    return (api_group(obj), obj["kind"], meta.get("namespace") or "", meta["name"])
+
+
+def title(obj: t.Mapping[str, t.Any]) -> str:
+    """How messages and diffs call an object: C(VirtualService shop/reviews), or C(Namespace shop)."""
+    meta = obj["metadata"]
+    namespace = meta.get("namespace")
+    name = meta.get("name") or meta.get("generateName", "")
+    return f"{obj['kind']} {namespace}/{name}" if namespace else f"{obj['kind']} {name}"
+
+
+def owner(obj: t.Mapping[str, t.Any]) -> str | None:
+    """The owner that an object's label names, or None."""
+    return (obj["metadata"].get("labels") or {}).get(OWNER_LABEL)
+
+
+def declared(obj: t.Mapping[str, t.Any]) -> dict:
+    """What of an object a user declares: without status, without what the server or kubectl writes, without nulls.
+
+    So that the output of C(kubectl get -o yaml) can be given as it is. A Secret's C(stringData) becomes
+    C(data), as the API server does it. The argument is left as it was; what needs no change is shared with it.
+    """
+    wanted = {k: _without_nulls(v) for k, v in obj.items() if k != "status" and v is not None}
+    meta = wanted["metadata"] = dict(wanted["metadata"])
+    for name in _SERVER_METADATA:
+        meta.pop(name, None)
+    annotations = meta.get("annotations")
+    if annotations and _KUBECTL_ANNOTATION in annotations:
+        meta["annotations"] = {k: v for k, v in annotations.items() if k != _KUBECTL_ANNOTATION}
+    for name in ("labels", "annotations", "finalizers", "ownerReferences"):
+        if name in meta and not meta[name]:
+            del meta[name]  # the server keeps no empty ones
+    if wanted["kind"] == "Secret" and "stringData" in wanted:
+        plain = wanted.pop("stringData")
+        wanted["data"] = {
+            **wanted.get("data", {}),
+            **{k: base64.b64encode(str(v).encode()).decode() for k, v in plain.items()},
+        }
+    return wanted
+
+
+def _has_nulls(value: t.Any) -> bool:
+    if isinstance(value, dict):
+        return any(v is None or (v.__class__ in (dict, list) and _has_nulls(v)) for v in value.values())
+    if isinstance(value, list):
+        return any(v.__class__ in (dict, list) and _has_nulls(v) for v in value)
+    return False
+
+
+def _without_nulls(value: t.Any) -> t.Any:
+    if not _has_nulls(value):
+        return value
+    if isinstance(value, dict):
+        return {k: _without_nulls(v) for k, v in value.items() if v is not None}
+    if isinstance(value, list):
+        return [_without_nulls(v) for v in value]
+    return value

@@ -1,0 +1,145 @@
+# Copyright: (c) 2026, The meshops.istio authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The plan: from what is declared and what is live to what has to be done. Pure: no requests, no clock."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from .compare import SchemaSource, apply_differences, value_differences
+from .identity import OWNER_LABEL, Key, declared, key, owner, title
+
+
+@dataclasses.dataclass
+class Change:
+    """What is to be done with one object.
+
+    :ivar action: C(create), C(update), C(delete) or C(unchanged)
+    :ivar api_version: as declared; on a deletion as read
+    :ivar kind: the object's kind
+    :ivar namespace: None for what lives in no namespace
+    :ivar name: the object's name
+    :ivar before: the live object, None on a creation; not kept where nothing changes, unless asked for
+    :ivar after: the declared object, None on a deletion
+    :ivar reasons: why an update is needed, one sentence a field
+    """
+
+    action: str
+    api_version: str
+    kind: str
+    namespace: str | None
+    name: str
+    before: dict | None = None
+    after: dict | None = None
+    reasons: list[str] = dataclasses.field(default_factory=list)
+
+    @property
+    def key(self) -> Key:
+        """The object's identity, see C(identity.key)."""
+        group, slash, _version = self.api_version.partition("/")
+        return (group if slash else "", self.kind, self.namespace or "", self.name)
+
+    @property
+    def title(self) -> str:
+        """C(Kind namespace/name)."""
+        return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
+
+
+class PlanError(ValueError):
+    """What is declared contradicts itself or what is live; nothing has been changed. Holds one C(problem) a line."""
+
+    def __init__(self, problems: t.Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = list(problems)
+
+
+def plan(
+    desired: t.Iterable[dict],
+    live: t.Iterable[dict],
+    state: str = "present",
+    manager: str | None = "meshops.istio",
+    owner_name: str | None = None,
+    prune: bool = False,
+    schemas: SchemaSource | None = None,
+    keep_unchanged: bool = False,
+) -> list[Change]:
+    """Decides for every object what has to be done.
+
+    :param desired: the declared objects, with apiVersion, kind, metadata.name, and metadata.namespace where
+        the kind has one. They are reduced with C(identity.declared); the arguments stay as they are.
+    :param live: live objects, among them those that are declared and exist; others are looked at only to
+        prune. Read once, so a generator saves memory.
+    :param state: C(present): declared objects shall be as declared; C(absent): shall not exist
+    :param manager: our field manager: an object is unchanged when server-side apply under this name would
+        leave it as it is. None: it is unchanged when every declared value is live, whoever wrote it
+        (for what Helm applies).
+    :param owner_name: label what is declared as this owner's (C(meshops.istio/owner)). An object of another
+        owner is a problem. Without it, an object keeps the owner it has.
+    :param prune: delete live objects with our label for C(owner_name) that are not declared
+    :param schemas: see C(compare.SchemaSource)
+    :param keep_unchanged: keep C(before) of unchanged objects too
+    :returns: the changes: first the declared objects in their order, then what is pruned
+    :raises PlanError: an object is declared twice, or belongs to another owner
+    """
+    wanted, problems = _index(desired, owner_name if state == "present" else None)
+    changes: dict[Key, Change] = {}
+    pruned: list[Change] = []
+    for found in live:
+        identity = key(found)
+        want = wanted.get(identity)
+        if want is None:
+            if prune and owner_name and owner(found) == owner_name:
+                pruned.append(_change("delete", found, before=found))
+            continue
+        other = owner(found)
+        if owner_name and other and other != owner_name:
+            problems.append(
+                f"{title(found)} belongs to owner {other!r}, not to {owner_name!r}:"
+                f" declare it in one place, or remove its label {OWNER_LABEL}"
+            )
+            continue
+        if state == "absent":
+            changes[identity] = _change("delete", found, before=found)
+            continue
+        if other and not owner_name:
+            _label(want, other)
+        compared = (
+            value_differences(want, found, schemas)
+            if manager is None
+            else apply_differences(want, found, manager, schemas)
+        )
+        if compared:
+            changes[identity] = _change("update", want, before=found, after=want, reasons=compared)
+        else:
+            changes[identity] = _change("unchanged", want, before=found if keep_unchanged else None, after=want)
+    if problems:
+        raise PlanError(problems)
+    for identity, want in wanted.items():
+        if identity not in changes:
+            action = "create" if state == "present" else "unchanged"
+            changes[identity] = _change(action, want, after=want if state == "present" else None)
+    return [changes[identity] for identity in wanted] + pruned
+
+
+def _change(action: str, obj: dict, **more: t.Any) -> Change:
+    meta = obj["metadata"]
+    return Change(action, obj["apiVersion"], obj["kind"], meta.get("namespace"), meta["name"], **more)
+
+
+def _index(desired: t.Iterable[dict], owner_name: str | None) -> tuple[dict[Key, dict], list[str]]:
+    wanted: dict[Key, dict] = {}
+    problems = []
+    for given in desired:
+        obj = declared(given)
+        identity = key(obj)
+        if identity in wanted:
+            problems.append(f"{title(obj)} is declared twice: leave one of the two out")
+        if owner_name:
+            _label(obj, owner_name)
+        wanted[identity] = obj
+    return wanted, problems
+
+
+def _label(obj: dict, owner_name: str) -> None:
+    obj["metadata"]["labels"] = {**obj["metadata"].get("labels", {}), OWNER_LABEL: owner_name}

@@ -1,0 +1,177 @@
+# Copyright: (c) 2026, The meshops.istio authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Why an API server refuses an object, said so that a user sees the field and the remedy. Pure.
+
+A server speaks in two ways. What doesn't fit the schema's types it tells in the text of one message, a line a
+field; what breaks a rule of the schema it tells as causes.
+Sources: sigs.k8s.io/structured-merge-diff, typed/validate.go; k8s.io/apimachinery, util/validation/field/errors.go.
+"""
+
+from __future__ import annotations
+
+import re
+import typing as t
+
+from .schema import Schema
+
+_TYPED = "failed to create typed patch object"
+_LINE = re.compile(r"^\s*\.(?P<path>\S+): (?P<problem>.+)$", re.M)
+_STRICT = re.compile(r'unknown field "(?P<path>[^"]+)"')
+_STEP = re.compile(r'\.?([^.\[\]]+)|\[(\d+)\]|\[(\w+)="([^"]*)"\]')
+_KEYLESS = re.compile(r'element (\d+): associative list with keys has an element that omits .*?"(\w+)"')
+_TWICE = re.compile(r"duplicate entries for key \[(.*)\]")
+_EXPECTED = re.compile(r"expected (numeric|string|boolean|list|map)\b.*, got ")
+_TYPES = {"numeric": "a number", "string": "a string", "boolean": "true or false", "list": "a list", "map": "a mapping"}
+_REMEDIES = {
+    "numeric": "write it without quotes, or with `| int` where it comes from a template",
+    "boolean": "write it without quotes, or with `| bool` where it comes from a template",
+    "list": "write each item on a line of its own that begins with a dash",
+    "map": "write its fields below it, without dashes",
+}
+#: What servers put before the words that matter.
+_LEAD = re.compile(r"""^Invalid value: (?:"[^"]*"|[^\s:"]+): |^\S+ in body |.* evaluating rule: """)
+_DURATION = re.compile(r"type conversion error from 'string' to 'google.protobuf.Duration'|must be a valid duration")
+_WEBHOOK = re.compile(
+    r'^admission webhook "(?P<name>[^"]*istio\.io)" denied the request: (?:configuration is invalid: )?'
+)
+_COUNT = re.compile(r"^\d+ errors? occurred:\s*")
+#: A cause that only says that other causes have to be dealt with first.
+_UNCHECKED = "some validation rules were not checked"
+
+
+def sentences(
+    message: str,
+    causes: t.Iterable[t.Mapping[str, str]],
+    obj: t.Mapping[str, t.Any],
+    schema: t.Callable[[], Schema | None],
+) -> list[str]:
+    """One sentence for each field that the server complains of; none where the message is about something else.
+
+    :param message: the server's message
+    :param causes: the causes of its Status
+    :param obj: the object that was sent
+    :param schema: gives the schema of its kind; called only where a field is unknown
+    """
+    if _TYPED in message:
+        found = [(m["path"], m["problem"]) for m in _LINE.finditer(message.partition("): ")[2])]
+        return [_misfit(path, problem, obj, schema) for path, problem in found]
+    webhook = _WEBHOOK.match(message)
+    if webhook:
+        return [_denied(message[webhook.end() :], obj)]
+    unknown = [m["path"] for m in _STRICT.finditer(message)]
+    if unknown:
+        return [_unknown(path, schema()) for path in dict.fromkeys(unknown)]
+    return [_broken_rule(cause, obj) for cause in causes if _UNCHECKED not in cause.get("message", "")]
+
+
+def _misfit(path: str, problem: str, obj: t.Mapping[str, t.Any], schema: t.Callable[[], Schema | None]) -> str:
+    if problem == "field not declared in schema":
+        return _unknown(path, schema())
+    if keyless := _KEYLESS.match(problem):
+        return f"{path}[{keyless[1]}].{keyless[2]} is missing: it tells the items of this list apart"
+    if twice := _TWICE.match(problem):
+        return f"{path}: two items have {twice[1]}: it must tell the items of this list apart"
+    expected = _EXPECTED.match(problem)
+    if not expected:
+        return f"{path}: {problem}"
+    value = value_at(obj, path)
+    given = f", not {_brief(value)}" if value is not None else ""
+    remedy = _REMEDIES.get(expected[1]) or _as_string(path, value)
+    return f"{path} must be {_TYPES[expected[1]]}{given}: {remedy}"
+
+
+def _as_string(path: str, value: t.Any) -> str:
+    if isinstance(value, bool):
+        return f'write "{str(value).lower()}"'
+    if not isinstance(value, (int, float)):
+        return "write a single value"
+    return f'write "{value}"' if "abels" in path else f'write "{value}", or "{value}s" where it is a duration'
+
+
+def _unknown(path: str, schema: Schema | None) -> str:
+    said = f"there is no field {path}"
+    names = [step for step in steps_of(path) if isinstance(step, str)]
+    holder = schema.at(names[:-1]) if schema else None
+    if schema is None or holder is None:
+        return f"{said}: leave it out"
+    near = holder.nearest(names[-1])
+    if near:
+        return f"{said}: did you mean {near}?"
+    for length in range(len(names) - 2, 0, -1):
+        above = schema.at(names[:length])
+        if above is not None and names[-1] in above.fields:
+            return f"{said}: it belongs to {'.'.join(names[:length])}"
+    known = ", ".join(sorted(holder.fields))
+    return f"{said}: known there: {known}" if known else f"{said}: leave it out"
+
+
+def _broken_rule(cause: t.Mapping[str, str], obj: t.Mapping[str, t.Any]) -> str:
+    path, text = cause.get("field") or "", cause.get("message", "")
+    value = value_at(obj, path)
+    if _DURATION.search(text):
+        given = f", not {_brief(value)}" if value is not None else ""
+        return f"{path} must be a duration such as 5s or 1h30m{given}"
+    if text.startswith("Required value"):
+        more = text.partition(": ")[2]
+        return f"{path} is missing: {more}" if more else f"{path} is missing, and it is required"
+    while lead := _LEAD.match(text):
+        text = text[lead.end() :]
+    shown = f" (it is {_brief(value)})" if isinstance(value, (str, int, float, bool)) and str(value) not in text else ""
+    return f"{path or 'the object'}: {text}{shown}"
+
+
+def _denied(text: str, obj: t.Mapping[str, t.Any]) -> str:
+    """What istiod's validation says. It names no paths: they are found where a value or a field's name is told."""
+    lines = [line.lstrip("\t* ") for line in _COUNT.sub("", text).strip().splitlines() if line.strip()]
+    path = _meant(text, obj.get("spec"))
+    return f"istiod refuses it: {'; '.join(lines)}" + (f" (see {path})" if path else "")
+
+
+def _meant(text: str, spec: t.Any) -> str | None:
+    """The path of the one leaf whose value is told in a text, else of the one field whose name is."""
+    leaves = list(_leaves(spec, "spec"))
+    values = [(path, str(value)) for path, value in leaves if not isinstance(value, bool)]
+    names = [(path, re.sub(r"\[\d+\]$", "", path.rpartition(".")[2])) for path, _value in leaves]
+    for words in (
+        [(path, f'"{value}"') for path, value in values if value],
+        [(path, value) for path, value in values if len(value) > 1],
+        [(path, name) for path, name in names if len(name) > 3],
+    ):
+        told = [path for path, word in words if re.search(rf"(?<![\w./*-]){re.escape(word)}(?![\w./*-])", text)]
+        if len(told) == 1:
+            return told[0]
+    return None
+
+
+def _leaves(value: t.Any, path: str) -> t.Iterator[tuple[str, t.Any]]:
+    if isinstance(value, dict):
+        for name, below in value.items():
+            yield from _leaves(below, f"{path}.{name}")
+    elif isinstance(value, list):
+        for number, below in enumerate(value):
+            yield from _leaves(below, f"{path}[{number}]")
+    else:
+        yield path, value
+
+
+def steps_of(path: str) -> list[str | int | tuple[str, str]]:
+    """The steps of a path as servers write it: field names, list positions, and keys of list items."""
+    return [name or (int(position) if position else (key, value)) for name, position, key, value in _STEP.findall(path)]
+
+
+def value_at(obj: t.Any, path: str) -> t.Any:
+    """The value at a path, or None."""
+    for step in steps_of(path):
+        if isinstance(step, tuple):
+            items = obj if isinstance(obj, list) else []
+            obj = next((i for i in items if isinstance(i, dict) and str(i.get(step[0])) == step[1]), None)
+        elif isinstance(step, int):
+            obj = obj[step] if isinstance(obj, list) and step < len(obj) else None
+        else:
+            obj = obj.get(step) if isinstance(obj, dict) else None
+    return obj
+
+
+def _brief(value: t.Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

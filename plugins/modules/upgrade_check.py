@@ -1,0 +1,97 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, The meshops.istio authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: upgrade_check
+short_description: Whether an upgrade of a mesh may begin
+version_added: 0.1.0
+author:
+  - The meshops.istio authors (@meshops)
+description:
+  - Compares the version to upgrade to with the control planes and proxies that run, and fails where it is too far away.
+    In place that is one minor version, by a revision beside the old one two.
+  - Fails where the pods of a namespace would be injected by two revisions.
+  - Nothing is changed.
+extends_documentation_fragment:
+  - meshops.istio.connection
+  - meshops.istio.attributes
+  - meshops.istio.attributes.info
+options:
+  charts:
+    description: Where the charts to upgrade to come from. The istiod chart says which version of Istio it is.
+    type: str
+    default: https://istio-release.storage.googleapis.com/charts
+  version:
+    description: Version of the charts. Without it the newest.
+    type: str
+  revision:
+    description: The revision to upgrade to. Empty where it has no name.
+    type: str
+    default: ""
+  rollback:
+    description: Whether an older version is meant.
+    type: bool
+    default: false
+  binary_path:
+    description: Path of C(helm), else it is looked for on the E(PATH).
+    type: path
+seealso:
+  - module: meshops.istio.data_plane
+"""
+
+EXAMPLES = r"""
+- name: May the mesh be upgraded to 1.31.0 by the revision 1-31-0?
+  meshops.istio.upgrade_check:
+    version: 1.31.0
+    revision: 1-31-0
+"""
+
+RETURN = r"""
+version:
+  description: The version of Istio that the charts install.
+  returned: success
+  type: str
+  sample: 1.31.0
+control_planes:
+  description: Every istiod that runs, as in M(meshops.istio.mesh_info).
+  returned: success
+  type: list
+  elements: dict
+problems:
+  description: What speaks against the upgrade.
+  returned: failure
+  type: list
+  elements: str
+"""
+
+from ansible_collections.meshops.istio.plugins.module_utils.cluster.module import run_module
+from ansible_collections.meshops.istio.plugins.module_utils.helm.helm import Helm
+from ansible_collections.meshops.istio.plugins.module_utils.helm.releases import Release
+from ansible_collections.meshops.istio.plugins.module_utils.istio.upgrade import check
+
+ARGUMENT_SPEC = {
+    "charts": {"type": "str", "default": "https://istio-release.storage.googleapis.com/charts"},
+    "version": {"type": "str"},
+    "revision": {"type": "str", "default": ""},
+    "rollback": {"type": "bool", "default": False},
+    "binary_path": {"type": "path"},
+}
+
+
+def run(module, cluster):
+    params = module.params
+    with Helm(binary=params["binary_path"]) as helm:
+        istiod = Release("istiod", "istiod", "", charts=params["charts"], version=params["version"])
+        version = helm.app_version(istiod)
+    return check(cluster, params["revision"], version, params["rollback"])
+
+
+def main():
+    run_module(ARGUMENT_SPEC, run)
+
+
+if __name__ == "__main__":
+    main()

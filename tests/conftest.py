@@ -1,0 +1,65 @@
+# Copyright: (c) 2026, The meshops.istio authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The lab's command line, for every test that needs a cluster."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pathlib
+import shlex
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import settings
+
+# A busy machine is no failure.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+class Lab:
+    """tests/lab/lab, called as a user does."""
+
+    def __call__(self, *words: str) -> str:
+        done = subprocess.run([ROOT / "tests/lab/lab", *words], stdout=subprocess.PIPE, text=True, check=False)
+        assert done.returncode == 0, f"lab {' '.join(words)} failed; its message is on standard error"
+        return done.stdout
+
+    def env(self, *words: str) -> dict[str, str]:
+        """What `lab env` exports, as a dict."""
+        lines = self(*words).splitlines()
+        return dict(word.split("=", 1) for line in lines for word in shlex.split(line)[1:])
+
+    def exists(self, *words: str) -> bool:
+        return not subprocess.run([ROOT / "tests/lab/lab", *words], capture_output=True, check=False).returncode
+
+    @contextlib.contextmanager
+    def cluster(self, name: str, *options: str) -> Iterator[dict[str, str]]:
+        """A kind cluster's environment. One that was there before stays; one made for this goes at the end."""
+        there = self.exists("env", "--name", name)
+        self("up", "--name", name, *options)
+        try:
+            yield {**os.environ, **self.env("env", "--name", name)}
+        finally:
+            if not there:
+                self("down", "--name", name)
+
+    @contextlib.contextmanager
+    def api_server(self, name: str) -> Iterator[dict[str, str]]:
+        """A plain API server's environment; the same rule."""
+        there = self.exists("apiserver", "env", "--name", name)
+        self("apiserver", "up", "--name", name)
+        try:
+            yield {**os.environ, **self.env("apiserver", "env", "--name", name)}
+        finally:
+            if not there:
+                self("apiserver", "down", "--name", name)
+
+
+@pytest.fixture(scope="session")
+def lab() -> Lab:
+    return Lab()

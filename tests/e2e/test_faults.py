@@ -1,0 +1,209 @@
+# Copyright: (c) 2026, The meshops.istio authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Faults in a mesh with traffic, looked at by a client in it, and what is left of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN
+from ansible_collections.meshops.istio.plugins.module_utils.istio.fault_runs import faulted, take_all_out
+
+VIRTUAL_SERVICE = KNOWN["networking.istio.io", "VirtualService"]
+JOB, ROLE, ACCOUNT = KNOWN["batch", "Job"], KNOWN["rbac.authorization.k8s.io", "Role"], KNOWN["", "ServiceAccount"]
+GUARD = "meshops.istio/fault-injection-guard"
+
+
+@pytest.fixture(autouse=True)
+def no_faults_are_left(mesh):
+    """Whatever a test does, the next one begins without faults."""
+    yield
+    take_all_out(mesh.cluster, faulted(mesh.cluster, None), False)
+
+
+@pytest.fixture
+def bare(mesh):
+    """A host that has no VirtualService."""
+    spec = {"selector": {"app": "echo"}, "ports": [{"name": "http", "port": 80, "targetPort": 8080}]}
+    mesh.cluster.create(
+        {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "bare", "namespace": "demo"}, "spec": spec}
+    )
+    yield "bare"
+    mesh.cluster.delete(KNOWN["", "Service"], "bare", "demo")
+
+
+def fault(mesh, fails=False, **options):
+    """Runs the module and gives what it returned."""
+    command = ["ansible", "demo", "-i", "playbooks/inventory/demo", "-m", "meshops.istio.fault_injection"]
+    command += ["-a", json.dumps({"kubeconfig": mesh.kubeconfig, **options})]
+    done = subprocess.run(command, env=mesh.env, capture_output=True, text=True, timeout=300)
+    assert (done.returncode != 0) == fails, done.stdout + done.stderr
+    return json.loads("{" + done.stdout.partition("=> {")[2])
+
+
+def get(mesh, url="http://echo/", headers=(), requests=10):
+    """What the probe saw, asked without any of the collection's own measuring."""
+    options = [word for header in headers for word in ("-header", header)]
+    said = mesh.execute(
+        "demo", "app=client", "probe", "get", "-n", str(requests), "-c", "5", *options, url, container="client"
+    )
+    return json.loads(said)
+
+
+def eventually(look, wanted, timeout=60):
+    """Proxies follow a change soon, but not at once."""
+    end = time.monotonic() + timeout
+    while (seen := look()) != wanted and time.monotonic() < end:
+        time.sleep(0.5)
+    assert seen == wanted
+
+
+def routes(mesh, name="echo"):
+    found = mesh.cluster.get(VIRTUAL_SERVICE, name, "demo")
+    meta = {k: v for k, v in found["metadata"].items() if k not in ("resourceVersion", "generation")}
+    return {**found, "metadata": meta}
+
+
+def guards(mesh):
+    return [o["metadata"]["name"] for kind in (JOB, ROLE, ACCOUNT) for o in mesh.cluster.list(kind, "demo", GUARD)]
+
+
+def test_the_playbook_measures_a_delay_and_an_abort_and_leaves_no_trace(mesh, tmp_path):
+    before = routes(mesh)
+    report = tmp_path / "report.html"
+    run = mesh.play("fault_test", "-e", f"fault_injection_report={report}")
+    assert "20 of 20 delayed: 2." in run.text and "20 of 20: 20 × 418" in run.text, run.text
+    assert "NOT AS EXPECTED" not in run.text
+    assert "everything as expected" in report.read_text()
+    assert routes(mesh) == before, "labels, annotations, field owners and routes are what they were"
+    eventually(lambda: guards(mesh), [])
+    assert get(mesh)["statuses"] == {"200": 10}
+
+
+def test_a_delay_of_two_seconds_is_met_by_who_is_meant_and_by_nobody_else(mesh):
+    faults = [
+        {"abort": 418, "match": [{"headers": {"x-user": {"exact": "tester"}}}]},
+        {"delay": "2s", "match": [{"uri": {"prefix": "/slow"}}]},
+        {"abort": 503, "match": [{"sourceLabels": {"app": "somebody-else"}}]},
+    ]
+    # The last measurement waits for nothing in this client's proxy, but the ones before have.
+    measure = [{"url": "http://echo/", "fault": 0}]
+    before = routes(mesh)
+    result = fault(mesh, hostname="echo", namespace="demo", faults=faults, measure=measure)
+    assert result["measured"][0]["statuses"] == {"200": 20}
+    assert get(mesh, headers=["x-user: tester"])["statuses"] == {"418": 10}
+    assert get(mesh, headers=["x-user: other"])["statuses"] == {"200": 10}
+    slow = get(mesh, "http://echo/slow")
+    assert slow["statuses"] == {"200": 10} and slow["latency_ms"]["min"] >= 1995
+    assert get(mesh)["latency_ms"]["p50"] < 1995
+    again = fault(mesh, hostname="echo", namespace="demo", faults=faults)
+    assert again["changed"] is False
+    fault(
+        mesh,
+        hostname="echo.demo",
+        namespace="default",
+        state="absent",
+        measure=[{"url": "http://echo/", "namespace": "demo"}],
+    )
+    assert get(mesh, headers=["x-user: tester"])["statuses"] == {"200": 10}
+    assert routes(mesh) == before
+
+
+def test_half_of_the_requests_meet_a_fault_of_fifty_percent(mesh):
+    result = fault(
+        mesh, hostname="echo", namespace="demo", abort={"httpStatus": 418, "percentage": {"value": 50}},
+        measure=[{"url": "http://echo/", "requests": 400}],
+    )  # fmt: skip
+    assert 160 <= result["measured"][0]["statuses"]["418"] <= 240  # four standard deviations
+
+
+def test_a_host_without_routes_gets_some_and_loses_them_again(mesh, bare):
+    fault(mesh, hostname=bare, namespace="demo", abort=418, measure=[{"url": "http://bare/"}])
+    assert get(mesh, "http://bare/")["statuses"] == {"418": 10}
+    fault(mesh, hostname=bare, namespace="demo", state="absent", measure=[{"url": "http://bare/"}])
+    assert get(mesh, "http://bare/")["statuses"] == {"200": 10}
+    assert mesh.cluster.get(VIRTUAL_SERVICE, "fault-injection-bare", "demo") is None
+
+
+@pytest.fixture
+def curl_client(mesh):
+    """A client in the mesh that has no probe, but a shell and curl: Istio's proxy image, run as another user."""
+    pod = {
+        "containers": [
+            {
+                "name": "client",
+                "image": f"{mesh.env['LAB_HUB']}/proxyv2:{mesh.env['LAB_TAG']}",
+                "imagePullPolicy": "IfNotPresent",
+                "command": ["sleep", "3600"],
+                "securityContext": {"runAsUser": 1000},
+            }
+        ],
+        "terminationGracePeriodSeconds": 1,
+    }
+    meta = {"name": "curl-client", "namespace": "demo", "labels": {"app": "curl-client"}}
+    mesh.cluster.create({"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": pod})
+    wait = ["kubectl", "-n", "demo", "wait", "pod/curl-client", "--for=condition=Ready", "--timeout=180s"]
+    subprocess.run(wait, env=mesh.env, check=True, capture_output=True)
+    yield "app=curl-client"
+    mesh.cluster.delete(KNOWN["", "Pod"], "curl-client", "demo")
+
+
+def test_a_client_with_curl_measures_the_same(mesh, curl_client):
+    measure = [{"url": "http://echo/", "selector": curl_client, "requests": 10}]
+    result = fault(mesh, hostname="echo", namespace="demo", delay="500ms", abort=418, measure=measure)
+    measured = result["measured"][0]
+    assert measured["statuses"] == {"418": 10} and measured["latency_ms"]["min"] >= 495
+    result = fault(mesh, hostname="echo", namespace="demo", state="absent", measure=measure)
+    assert result["measured"][0]["statuses"] == {"200": 10} and result["measured"][0]["errors"] == {}
+
+
+def test_the_guard_takes_the_faults_out_when_the_run_has_been_killed(mesh, bare):
+    before = routes(mesh)
+    fault(mesh, hostname=bare, namespace="demo", abort=418, duration="20s", measure=[{"url": "http://bare/"}])
+    command = ["ansible-playbook", "playbooks/fault_test.yml", "-i", "playbooks/inventory/demo"]
+    command += ["-e", "fault_injection_duration=25s", "-e", "fault_injection_requests=2000"]
+    run = subprocess.Popen(
+        command, env=mesh.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    eventually(lambda: "fault" in routes(mesh)["spec"]["http"][0], True, 120)
+    os.killpg(run.pid, signal.SIGKILL)
+    run.wait()
+    assert get(mesh, requests=5)["latency_ms"]["min"] >= 1995
+    eventually(lambda: routes(mesh) == before, True, 90)
+    eventually(lambda: mesh.cluster.get(VIRTUAL_SERVICE, "fault-injection-bare", "demo"), None, 90)
+    eventually(lambda: get(mesh)["latency_ms"]["p50"] < 1995, True)
+    eventually(lambda: get(mesh, "http://bare/")["statuses"], {"200": 10})
+    eventually(lambda: guards(mesh), [], 120)
+
+
+def test_a_gate_that_fails_leaves_no_fault_either(mesh):
+    before = routes(mesh)
+    run = mesh.play(
+        "fault_test", "-e", '{"fault_injection_delay": "", "fault_injection_abort": 503,'
+        ' "fault_injection_limits": {"success_percent": 99}}', fails=True,
+    )  # fmt: skip
+    assert "at least 99 % answered below 500" in run.text and "NOT AS EXPECTED" in run.text
+    assert routes(mesh) == before
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"hostname": "ecko"}, "no Service and no ServiceEntry defines the host ecko"),
+        ({"hostname": "echo", "duration": "5m", "image": "localhost/nothing/here:0"}, "localhost/nothing/here:0"),
+        ({"hostname": "echo", "measure": [{"url": "http://echo/", "selector": "app=nobody"}]}, "no running pod"),
+        ({"hostname": "echo", "match": [{"uri": "/x"}]}, "wants one of exact, prefix, regex"),
+    ],
+    ids=["unknown host", "image that can't be pulled", "no client", "wrong match"],
+)
+def test_what_cannot_be_done_is_refused_and_nothing_is_changed(mesh, options, message):
+    before = routes(mesh)
+    result = fault(mesh, fails=True, namespace="demo", abort=503, **options)
+    assert message in result["msg"]
+    assert routes(mesh) == before
+    eventually(lambda: guards(mesh), [])

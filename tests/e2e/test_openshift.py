@@ -1,0 +1,60 @@
+# Copyright: (c) 2026, The meshops.istio authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Routes of gateways, against a definition of our own that stands in for OpenShift's API."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN, Kind
+from ansible_collections.meshops.istio.plugins.module_utils.cluster.workloads import wait_ready
+from ansible_collections.meshops.istio.plugins.module_utils.reconcile.readiness import unready
+
+ROUTE = Kind("route.openshift.io", "v1", "Route", "routes", True)
+DEFINITION = {
+    "apiVersion": "apiextensions.k8s.io/v1",
+    "kind": "CustomResourceDefinition",
+    "metadata": {"name": "routes.route.openshift.io"},
+    "spec": {
+        "group": "route.openshift.io",
+        "scope": "Namespaced",
+        "names": {"kind": "Route", "plural": "routes", "singular": "route"},
+        "versions": [
+            {
+                "name": "v1",
+                "served": True,
+                "storage": True,
+                "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}},
+            }
+        ],
+    },
+}
+
+
+@pytest.fixture
+def openshift(mesh):
+    mesh.cluster.create(DEFINITION)
+    wait_ready(mesh.cluster, [DEFINITION], unready, 60)
+    yield mesh
+    mesh.cluster.delete(KNOWN["", "Namespace"], "edge")
+    mesh.cluster.delete(KNOWN["apiextensions.k8s.io", "CustomResourceDefinition"], "routes.route.openshift.io")
+
+
+def test_a_gateway_gets_its_route(openshift, tmp_path):
+    route = {"host": "shop.apps.example.com", "port": "https", "tls": {"termination": "passthrough"}}
+    values = {"imagePullPolicy": "IfNotPresent", "autoscaling": {"enabled": False}}
+    gateway = {"name": "edge", "namespace": "edge", "openshift_route": route, "values": values}
+    path = tmp_path / "play.yml"
+    path.write_text(json.dumps([{"hosts": "all", "gather_facts": False, "roles": ["meshops.istio.gateways"]}]))
+    options = ["-e", json.dumps({"gateways_list": [gateway]})]
+
+    assert openshift.play(str(path), *options).count("changed") == 2
+    assert openshift.cluster.get(ROUTE, "edge", "edge")["spec"] == {
+        "host": "shop.apps.example.com",
+        "port": {"targetPort": "https"},
+        "tls": {"termination": "passthrough"},
+        "to": {"kind": "Service", "name": "edge", "weight": 100},
+    }
+    assert openshift.cluster.get(KNOWN["", "Service"], "edge", "edge")["spec"]["type"] == "ClusterIP"
+    assert openshift.play(str(path), *options).count("changed") == 0

@@ -1,0 +1,321 @@
+# Copyright: (c) 2026, The meshops.istio authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The stories of playbooks/examples, each lived with real traffic and undone again."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import time
+
+import pytest
+from outside import certificate
+
+NOTHING = ("-e", "state=absent")
+
+
+def example(name):
+    return f"playbooks/examples/{name}.yml"
+
+
+def probe(mesh, *words):
+    """A client in the mesh."""
+    return json.loads(mesh.execute("demo", "app=client", "probe", *words, container="client"))
+
+
+def eventually(look, wanted, timeout=90):
+    """Proxies follow a change soon, but not at once."""
+    end = time.monotonic() + timeout
+    while (seen := look()) != wanted and time.monotonic() < end:
+        time.sleep(0.5)
+    assert seen == wanted
+
+
+@contextlib.contextmanager
+def applied(mesh, text):
+    """Objects that the story finds there."""
+    words = ["kubectl", "apply", "-f", "-"]
+    subprocess.run(words, input=text, text=True, env=mesh.env, check=True, capture_output=True)
+    try:
+        yield
+    finally:
+        words = ["kubectl", "delete", "--ignore-not-found", "--wait=false", "-f", "-"]
+        subprocess.run(words, input=text, text=True, env=mesh.env, check=True, capture_output=True)
+
+
+def workload(mesh, name, namespace, args, port, port_name, sidecar=True):
+    """A Deployment of the probe and its Service."""
+    labels = {"app": name} if sidecar else {"app": name, "sidecar.istio.io/inject": "false"}
+    image = mesh.env["LAB_PROBE_IMAGE"]
+    return f"""
+apiVersion: apps/v1
+kind: Deployment
+metadata: {{name: {name}, namespace: {namespace}}}
+spec:
+  selector: {{matchLabels: {{app: {name}}}}}
+  template:
+    metadata: {{labels: {json.dumps(labels)}}}
+    spec:
+      containers:
+        - name: {name}
+          image: {image}
+          imagePullPolicy: IfNotPresent
+          args: {json.dumps(args)}
+---
+apiVersion: v1
+kind: Service
+metadata: {{name: {name}, namespace: {namespace}}}
+spec:
+  selector: {{app: {name}}}
+  ports: [{{name: {port_name}, port: {port}}}]
+---
+"""
+
+
+def rolled_out(mesh, namespace, *names):
+    for name in names:
+        words = ["kubectl", "-n", namespace, "rollout", "status", f"deployment/{name}", "--timeout=180s"]
+        subprocess.run(words, env=mesh.env, check=True, capture_output=True)
+
+
+# -- ingress --------------------------------------------------------------
+
+
+class Door:
+    """The ingress gateway as clients outside the cluster see it."""
+
+    def __init__(self, mesh, folder):
+        self.mesh, self.folder = mesh, folder
+
+    def command(self, *words):
+        return [
+            "docker", "run", "--rm", "--network", "host", "--user", f"{os.getuid()}:{os.getgid()}",
+            "-v", f"{self.folder}:/certs:ro", self.mesh.env["LAB_PROBE_IMAGE"], *words,
+        ]  # fmt: skip
+
+    def probe(self, mode, *words, port="LAB_INGRESS_HTTPS"):
+        command = self.command(mode, "-connect-to", self.mesh.env[port], "-timeout", "10s", *words)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def serial(self, name):
+        """The serial number of the certificate that is shown for a name, None where no connection comes about."""
+        host, port = self.mesh.env["LAB_INGRESS_HTTPS"].split(":")
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        try:
+            with (
+                socket.create_connection((host, int(port)), 10) as plain,
+                context.wrap_socket(plain, server_hostname=name) as tls,
+            ):
+                return ssl.DER_cert_to_PEM_cert(tls.getpeercert(True)).strip()
+        except OSError:
+            return None
+
+
+@pytest.fixture
+def door(mesh, tmp_path):
+    """The story of ingress.yml, told with a first certificate."""
+    names = ["shop.example.com", "partner.example.com"]
+    first = certificate(tmp_path, names, prefix="first-")
+    second = certificate(tmp_path, names, prefix="second-")
+    clients = certificate(tmp_path, ["a client"], issuer="clients CA", prefix="client-")
+
+    def play(files, *words):
+        options = {"certificate_file": files["cert"], "key_file": files["key"], "client_ca_file": clients["ca"]}
+        options = {name: str(path) for name, path in options.items()}
+        return mesh.play(example("ingress"), "-e", json.dumps(options), *words)
+
+    door = Door(mesh, tmp_path)
+    door.play, door.first, door.second = play, first, second
+    play(first)
+    eventually(lambda: door.serial("shop.example.com"), first["cert"].read_text().strip())
+    yield door
+    play(first, *NOTHING)
+
+
+def test_https_takes_anybody_or_only_clients_with_a_certificate_and_http_is_redirected(door):
+    shop, partner = "https://shop.example.com/x", "https://partner.example.com/x"
+    trust = ("-cacert", "/certs/first-ca.pem")
+    redirect = door.probe("get", "http://shop.example.com/x", port="LAB_INGRESS_HTTP")
+    assert redirect["statuses"] == {"301": 1} and redirect["first"]["headers"]["location"] == shop
+    assert door.probe("get", *trust, shop)["statuses"] == {"200": 1}
+    assert door.probe("get", *trust, partner)["statuses"] == {}
+    client = ("-cert", "/certs/client-cert.pem", "-key", "/certs/client-key.pem")
+    eventually(lambda: door.probe("get", *trust, *client, partner)["statuses"], {"200": 1})
+    assert door.probe("websocket", *trust, "-n", "5", "wss://shop.example.com/websocket")["statuses"] == {"101": 5}
+    assert door.probe("grpc", *trust, "-n", "5", "https://shop.example.com")["statuses"] == {"200": 5}
+
+
+def test_a_certificate_is_changed_under_load_without_a_failed_request(door):
+    command = door.command(
+        "load",
+        "-connect-to",
+        door.mesh.env["LAB_INGRESS_HTTPS"],
+        "-insecure",
+        "-rate",
+        "20",
+        "https://shop.example.com/",
+    )
+    load = subprocess.Popen(["docker", "run", "-i", *command[2:]], stdout=subprocess.PIPE, text=True)
+    try:
+        time.sleep(3)
+        door.play(door.second)
+        eventually(lambda: door.serial("shop.example.com"), door.second["cert"].read_text().strip())
+        time.sleep(3)
+    finally:
+        load.send_signal(signal.SIGTERM)
+        said = load.communicate(timeout=60)[0].splitlines()
+    summary = json.loads(said[-1])
+    assert summary["requests"] > 100 and summary["failed"] == 0, said[-10:]
+
+
+def test_the_gateway_api_does_the_same(mesh):
+    gateway_api = mesh.env["LAB_CRDS"].split(":")[1]
+    words = ["kubectl", "apply", "--server-side", "-f", gateway_api]
+    subprocess.run(words, env=mesh.env, check=True, capture_output=True)
+    try:
+        mesh.play(example("gateway_api"))
+        assert mesh.play(example("gateway_api")).count("changed") == 0
+        way = ("-connect-to", "public-istio.demo.svc.cluster.local:80")
+
+        def header(*words):
+            answer = probe(mesh, "get", *way, *words, "http://shop.example.com/")["first"]
+            return answer["status"], (answer["body"] or {}).get("headers", {}).get("x-way") if answer[
+                "status"
+            ] == 200 else None
+
+        eventually(header, (200, None))
+        assert header("-header", "x-user: tester") == (200, "test")
+        assert probe(mesh, "get", *way, "http://other.example.com/")["statuses"] == {"404": 1}
+        eventually(lambda: probe(mesh, "grpc", *way, "-n", "5", "http://grpc.example.com")["statuses"], {"200": 5})
+    finally:
+        mesh.play(example("gateway_api"), *NOTHING)
+
+
+# -- security -------------------------------------------------------------
+
+
+def test_who_may_ask_for_what(mesh):
+    issuer = ["jwks", "-listen", ":8080", "-issuer", "https://issuer.example.com"]
+    with applied(mesh, workload(mesh, "issuer", "demo", issuer, 8080, "http", sidecar=False)):
+        rolled_out(mesh, "demo", "issuer")
+        # istiod keeps the keys of an address for twenty minutes, and this issuer has new ones.
+        keys = ("-e", f"keys=http://issuer.demo.svc.cluster.local:8080/jwks?now={time.time():.0f}")
+        mesh.play(example("security"), *keys)
+        try:
+            assert mesh.play(example("security"), *keys).count("changed") == 0
+
+            def token(query):
+                return probe(mesh, "get", f"http://issuer:8080/token?{query}")["first"]["body"]
+
+            def ask(path, token=None, *words):
+                bearer = ("-header", f"authorization: Bearer {token}") if token else ()
+                return next(iter(probe(mesh, "get", *bearer, *words, f"http://echo{path}")["statuses"]))
+
+            # Both versions follow the policies, though only one of ten requests gets to the second.
+            many = ("get", "-n", "60", "-c", "10", "http://echo/elsewhere")
+            eventually(lambda: probe(mesh, *many)["statuses"], {"403": 60})
+            staff, guest = token("group=staff"), token("group=guests")
+            eventually(lambda: ask("/public"), "200")
+            eventually(lambda: ask("/private", staff), "200")
+            assert ask("/private") == "403"
+            assert ask("/private", guest) == "403"
+            assert ask("/private", staff[:-6] + "AAAAAA") == "401", "a token with a wrong signature"
+            assert ask("/private", token("group=staff&ttl=-10m")) == "401", "a token that is out of date"
+            assert ask("/public", None, "-method", "POST") == "403"
+            assert ask("/admin") == "403" and ask("/admin", staff) == "403"
+            assert ask("/elsewhere") == "403"
+        finally:
+            mesh.play(example("security"), *NOTHING)
+    eventually(lambda: probe(mesh, "get", "http://echo/admin")["statuses"], {"200": 1})
+
+
+def test_mtls_becomes_a_must_when_nobody_would_break(mesh):
+    spaces = """
+apiVersion: v1
+kind: Namespace
+metadata: {name: legacy, labels: {istio-injection: enabled}}
+---
+apiVersion: v1
+kind: Namespace
+metadata: {name: unmeshed}
+---
+"""
+    servers = workload(mesh, "server", "legacy", ["echo", "-version", "server"], 8080, "http")
+    clients = workload(mesh, "plain", "unmeshed", ["wait"], 8080, "http")
+    with applied(mesh, spaces), applied(mesh, servers + clients):
+        rolled_out(mesh, "legacy", "server")
+        rolled_out(mesh, "unmeshed", "plain")
+        url = "http://server.legacy:8080/"
+
+        def plain():
+            said = mesh.execute(
+                "unmeshed", "app=plain", "probe", "get", "-n", "3", "-timeout", "5s", url, container="plain"
+            )
+            return json.loads(said)["statuses"]
+
+        assert plain() == {"200": 3}
+        # A client without a sidecar keeps asking while the playbook watches.
+        options = ("-e", "strict_namespace=legacy", "-e", "strict_watch_seconds=15")
+        with applied(mesh, workload(mesh, "asker", "unmeshed", ["load", "-rate", "2", url], 8080, "http")):
+            rolled_out(mesh, "unmeshed", "asker")
+            refused = mesh.play(example("strict_mtls"), *options, fails=True)
+        assert "bring their clients into the mesh first" in refused.text
+        assert plain() == {"200": 3}, "nothing was changed"
+        # Only the mesh asks now: what comes by mTLS is not counted.
+        eventually(lambda: mesh.pods("unmeshed", "app=asker"), [])
+        eventually(lambda: probe(mesh, "get", "-n", "3", url)["statuses"], {"200": 3})
+        mesh.play(example("strict_mtls"), *options)
+        eventually(plain, {})
+        assert probe(mesh, "get", "-n", "3", url)["statuses"] == {"200": 3}
+
+
+# -- telemetry ------------------------------------------------------------
+
+
+def test_failures_are_logged_and_requests_traced(mesh):
+    space = "apiVersion: v1\nkind: Namespace\nmetadata: {name: observability}\n---\n"
+    collector = workload(mesh, "opentelemetry-collector", "observability", ["otlp"], 4317, "grpc-otlp")
+
+    def log(namespace, selector, container):
+        pod = mesh.pods(namespace, selector)[0]["metadata"]["name"]
+        return mesh.cluster.logs(namespace, pod, container, lines=2000).splitlines()
+
+    with applied(mesh, space), applied(mesh, collector):
+        rolled_out(mesh, "observability", "opentelemetry-collector")
+        mesh.play(example("telemetry"))
+        try:
+
+            def traced():
+                probe(mesh, "get", "-header", "x-user: tester", "http://echo/status/503?traced")
+                probe(mesh, "get", "http://echo/status/201?quiet")
+                time.sleep(1)
+                spans = map(json.loads, log("observability", "app=opentelemetry-collector", "opentelemetry-collector"))
+                found = [s for s in spans if s["attributes"].get("tester") == "tester"]
+                traces = {s["trace_id"] for s in found if len([o for o in found if o["trace_id"] == s["trace_id"]]) > 1}
+                return bool(traces)
+
+            eventually(traced, True)
+            lines = log("demo", "app=client", "istio-proxy")
+            assert any("/status/503?traced" in line for line in lines)
+            before = len([line for line in lines if "?quiet" in line])
+            assert probe(mesh, "get", "-n", "5", "http://echo/status/201?quiet")["statuses"] == {"201": 5}
+            probe(mesh, "get", "http://echo/status/503?last")
+            eventually(lambda: any("?last" in line for line in log("demo", "app=client", "istio-proxy")), True)
+            assert len([line for line in log("demo", "app=client", "istio-proxy") if "?quiet" in line]) == before
+
+            # Envoy's statistics, as Prometheus scrapes them.
+            pod = mesh.pods("demo", "app=client")[0]["status"]["podIP"]
+            node = f"meshops-lab-{mesh.env['LAB_NAME']}-control-plane"
+            words = ["docker", "exec", node, "curl", "-sf", f"http://{pod}:15090/stats/prometheus"]
+            scraped = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+            assert "envoy_cluster_upstream_rq_total{" in scraped or "envoy_cluster_upstream_rq{" in scraped
+        finally:
+            mesh.play(example("telemetry"), *NOTHING)

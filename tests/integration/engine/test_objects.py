@@ -1,0 +1,408 @@
+# Copyright: (c) 2026, The meshops.istio authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What mesh_objects does to a real API server: create, change, drop, remove, prune, adopt, refuse."""
+
+from __future__ import annotations
+
+import json
+import threading
+
+import pytest
+from ansible_collections.meshops.istio.plugins.module_utils.cluster.client import Cluster
+from ansible_collections.meshops.istio.plugins.module_utils.cluster.errors import ClusterError
+from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN
+from ansible_collections.meshops.istio.plugins.module_utils.istio.objects import ObjectsFailed
+
+VIRTUAL_SERVICE = KNOWN["networking.istio.io", "VirtualService"]
+DESTINATION_RULE = KNOWN["networking.istio.io", "DestinationRule"]
+
+
+def virtual_service(namespace, name="reviews", **spec):
+    spec = {"hosts": [name], "http": [{"route": [{"destination": {"host": name}}]}], **spec}
+    return {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "VirtualService",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": spec,
+    }
+
+
+def destination_rule(namespace, name="reviews", subsets=("v1",)):
+    return {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "DestinationRule",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {"host": name, "subsets": [{"name": s, "labels": {"version": s}} for s in subsets]},
+    }
+
+
+def actions(result):
+    return [entry["action"] for entry in result["objects"]]
+
+
+def test_create_then_nothing_then_change_then_drop(reconcile, cluster, namespace):
+    wanted = [destination_rule(namespace), virtual_service(namespace, exportTo=["."])]
+    assert actions(reconcile(wanted)) == ["created", "created"]
+    again = reconcile(wanted)
+    assert (again["changed"], again["diff"], actions(again)) == (False, [], ["unchanged", "unchanged"])
+
+    wanted[1]["spec"]["hosts"] = ["reviews", "ratings"]
+    changed = reconcile(wanted)
+    assert actions(changed) == ["unchanged", "updated"]
+    [entry] = changed["diff"]
+    assert entry["before_header"] == entry["after_header"] == f"VirtualService {namespace}/reviews"
+    assert "ratings" in entry["after"]
+    assert "ratings" not in entry["before"]
+    assert "managedFields" not in entry["before"] + entry["after"]
+
+    del wanted[1]["spec"]["exportTo"]
+    dropped = reconcile(wanted)
+    assert actions(dropped) == ["unchanged", "updated"]
+    assert "exportTo" in dropped["diff"][0]["before"]
+    assert "exportTo" not in cluster.get(VIRTUAL_SERVICE, "reviews", namespace)["spec"]
+    assert not reconcile(wanted)["changed"]
+
+
+def test_absent(reconcile, cluster, namespace):
+    wanted = [virtual_service(namespace)]
+    reconcile(wanted)
+    by_name = [{k: v for k, v in wanted[0].items() if k != "spec"}]
+    assert actions(reconcile(by_name, state="absent", check_mode=True)) == ["deleted"]
+    assert cluster.get(VIRTUAL_SERVICE, "reviews", namespace)
+    assert actions(reconcile(by_name, state="absent", wait=True)) == ["deleted"]
+    assert cluster.get(VIRTUAL_SERVICE, "reviews", namespace) is None
+    assert actions(reconcile(by_name, state="absent")) == ["unchanged"]
+
+
+def test_check_mode_says_what_the_run_does_and_changes_nothing(reconcile, cluster, namespace):
+    reconcile([destination_rule(namespace)])
+    wanted = [destination_rule(namespace, subsets=("v1", "v2")), virtual_service(namespace)]
+    before = cluster.get(DESTINATION_RULE, "reviews", namespace)
+    checked = reconcile(wanted, check_mode=True)
+    assert cluster.get(DESTINATION_RULE, "reviews", namespace) == before
+    assert cluster.get(VIRTUAL_SERVICE, "reviews", namespace) is None
+    done = reconcile(wanted)
+    assert checked == done
+    assert actions(done) == ["updated", "created"]
+
+
+def test_check_mode_lets_the_server_speak(reconcile, namespace):
+    wrong = virtual_service(namespace, hosts=["a"], http=[{"route": [{"destination": {"host": 5}}]}])
+    with pytest.raises(ObjectsFailed, match=r"spec.http\[0\].route\[0\].destination.host"):
+        reconcile([wrong], check_mode=True)
+
+
+def test_check_mode_goes_on_where_the_namespace_is_to_come(reconcile, namespace):
+    to_come = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": f"{namespace}-2"}}
+    result = reconcile([virtual_service(f"{namespace}-2"), to_come], check_mode=True)
+    assert actions(result) == ["created", "created"]
+    assert "is created in the same run" in result["objects"][0]["note"]
+    result = reconcile([virtual_service(f"{namespace}-3")], check_mode=True)
+    assert "does not exist yet" in result["objects"][0]["note"]
+    with pytest.raises(ObjectsFailed, match=f"namespace {namespace}-3 does not exist: create it first"):
+        reconcile([virtual_service(f"{namespace}-3")])
+
+
+def test_namespace_and_content_in_one_run(reconcile, cluster, namespace):
+    name = f"{namespace}-2"
+    wanted = [virtual_service(name), {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}]
+    assert actions(reconcile(wanted)) == ["created", "created"]
+    assert not reconcile(wanted)["changed"]
+    assert actions(reconcile(wanted, state="absent")) == ["deleted", "deleted"]
+
+
+def test_a_definition_and_its_objects_in_one_run(reconcile, cluster, namespace):
+    group = f"{namespace}.example.org"
+    definition = {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"things.{group}"},
+        "spec": {
+            "group": group,
+            "names": {"kind": "Thing", "plural": "things", "singular": "thing", "listKind": "ThingList"},
+            "scope": "Namespaced",
+            "versions": [
+                {
+                    "name": "v1",
+                    "served": True,
+                    "storage": True,
+                    "schema": {
+                        "openAPIV3Schema": {
+                            "type": "object",
+                            "properties": {"spec": {"type": "object", "properties": {"size": {"type": "integer"}}}},
+                        }
+                    },
+                }
+            ],
+        },
+    }
+    thing = {
+        "apiVersion": f"{group}/v1",
+        "kind": "Thing",
+        "metadata": {"name": "one", "namespace": namespace},
+        "spec": {"size": 1},
+    }
+    try:
+        checked = reconcile([thing, definition], check_mode=True)
+        assert actions(checked) == ["created", "created"]
+        assert "does not serve Thing" in checked["objects"][0]["note"]
+        assert actions(reconcile([thing, definition])) == ["created", "created"]
+        assert not reconcile([thing, definition])["changed"]
+        assert actions(reconcile([thing, definition], state="absent", wait=True)) == ["deleted", "deleted"]
+    finally:
+        cluster.delete(KNOWN["apiextensions.k8s.io", "CustomResourceDefinition"], f"things.{group}")
+    with pytest.raises(ClusterError, match="Thing test-.*/one: the API server does not serve Thing"):
+        reconcile([thing])
+
+
+def test_prune_deletes_only_what_is_the_owners(reconcile, cluster, namespace):
+    ours = [virtual_service(namespace, "a"), destination_rule(namespace, "b")]
+    owner = namespace
+    reconcile(ours, owner=owner)
+    reconcile([virtual_service(namespace, "theirs")], owner=f"{owner}-2")
+    reconcile([virtual_service(namespace, "nobodys")])
+    checked = reconcile(ours[:1], owner=owner, prune=True, check_mode=True)
+    pruned = reconcile(ours[:1], owner=owner, prune=True)
+    assert checked == pruned
+    assert [(e["name"], e["action"]) for e in pruned["objects"]] == [("a", "unchanged"), ("b", "deleted")]
+    assert cluster.get(DESTINATION_RULE, "b", namespace) is None
+    assert {o["metadata"]["name"] for o in cluster.list(VIRTUAL_SERVICE, namespace)} == {"a", "theirs", "nobodys"}
+
+    with pytest.raises(ClusterError, match="nothing is declared"):
+        reconcile([], owner=owner, prune=True)
+    with pytest.raises(ClusterError, match="set the option owner"):
+        reconcile(ours, prune=True)
+    reconcile([], owner=owner, prune=True, prune_all=True)
+    assert {o["metadata"]["name"] for o in cluster.list(VIRTUAL_SERVICE, namespace)} == {"theirs", "nobodys"}
+
+
+def test_two_owners_dont_touch_each_others_objects(reconcile, cluster, namespace):
+    reconcile([virtual_service(namespace)], owner="one")
+    with pytest.raises(ClusterError, match="belongs to owner 'one', not to 'two'"):
+        reconcile([destination_rule(namespace), virtual_service(namespace, hosts=["x"])], owner="two")
+    assert cluster.get(DESTINATION_RULE, "reviews", namespace) is None, "nothing is changed before the problem is told"
+    with pytest.raises(ClusterError, match="belongs to owner 'one'"):
+        reconcile([virtual_service(namespace)], owner="two", state="absent")
+    reconcile([virtual_service(namespace, hosts=["x"])])
+    assert cluster.get(VIRTUAL_SERVICE, "reviews", namespace)["metadata"]["labels"] == {"meshops.istio/owner": "one"}
+
+
+def test_adopt_what_kubectl_created(reconcile, cluster, kubectl, namespace):
+    wanted = virtual_service(namespace)
+    kubectl("apply", "-f", "-", text=json.dumps(wanted))
+    assert actions(reconcile([wanted])) == ["updated"], "the fields become ours too"
+    assert not reconcile([wanted])["changed"]
+
+    wanted["spec"]["hosts"] = ["reviews", "ratings"]
+    with pytest.raises(ObjectsFailed, match="'kubectl-client-side-apply' owns spec.hosts.*force_conflicts"):
+        reconcile([wanted])
+    assert actions(reconcile([wanted], force_conflicts=True)) == ["updated"]
+    assert not reconcile([wanted])["changed"]
+
+
+def test_fields_of_others_stay(reconcile, cluster, kubectl, namespace):
+    wanted = virtual_service(namespace)
+    reconcile([wanted])
+    kubectl("-n", namespace, "label", "virtualservice", "reviews", "team=blue")
+    kubectl("-n", namespace, "patch", "virtualservice", "reviews", "--type=merge", '-p={"spec":{"gateways":["mesh"]}}')
+    assert not reconcile([wanted])["changed"]
+    wanted["spec"]["exportTo"] = ["."]
+    assert actions(reconcile([wanted])) == ["updated"]
+    live = cluster.get(VIRTUAL_SERVICE, "reviews", namespace)
+    assert live["metadata"]["labels"] == {"team": "blue"}
+    assert live["spec"]["gateways"] == ["mesh"]
+
+
+def test_fight_with_a_foreign_manager(reconcile, cluster, kubectl, namespace):
+    wanted = virtual_service(namespace)
+    reconcile([wanted])
+    kubectl(
+        "-n",
+        namespace,
+        "patch",
+        "virtualservice",
+        "reviews",
+        "--type=merge",
+        "--field-manager=rival",
+        '-p={"spec":{"hosts":["stolen"]}}',
+    )
+    with pytest.raises(ObjectsFailed) as failure:
+        reconcile([wanted, virtual_service(namespace, "other")])
+    assert "VirtualService" in str(failure.value)
+    assert "'rival' owns spec.hosts" in str(failure.value)
+    assert actions(failure.value.result) == ["failed", "created"]
+    reconcile([wanted], force_conflicts=True)
+    assert cluster.get(VIRTUAL_SERVICE, "reviews", namespace)["spec"]["hosts"] == ["reviews"]
+
+
+def test_one_invalid_of_ten(reconcile, cluster, namespace):
+    wanted = [virtual_service(namespace, f"vs-{n}") for n in range(10)]
+    wanted[4]["spec"]["https"] = []
+    with pytest.raises(ObjectsFailed) as failure:
+        reconcile(wanted)
+    result = failure.value.result
+    assert result["summary"] == {"created": 9, "updated": 0, "deleted": 0, "unchanged": 0, "failed": 1}
+    assert actions(result)[4] == "failed"
+    assert "there is no field spec.https: did you mean http?" in result["objects"][4]["error"]
+    assert len(cluster.list(VIRTUAL_SERVICE, namespace)) == 9
+    del wanted[4]["spec"]["https"]
+    assert actions(reconcile(wanted)) == ["unchanged"] * 4 + ["created"] + ["unchanged"] * 5
+
+
+def test_values_of_secrets_are_never_shown(reconcile, namespace):
+    secret = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "key", "namespace": namespace},
+        "stringData": {"key": "very-secret"},
+    }
+    told = str(reconcile([secret], return_objects=True))
+    secret["stringData"]["key"] = "more-secret"
+    changed = reconcile([secret], return_objects=True)
+    assert actions(changed) == ["updated"]
+    assert [(e["before"], e["after"]) for e in changed["diff"]] == [("as it was\n", "changed\n")]
+    for word in ("very-secret", "more-secret", "dmVyeS1zZWNyZXQ", "bW9yZS1zZWNyZXQ"):
+        assert word not in told + str(changed)
+    assert not reconcile([secret])["changed"]
+
+
+def test_two_runs_at_once_end_in_one_state(reconcile, kubeconfig, cluster, namespace):
+    wanted = [
+        obj for n in range(40) for obj in (destination_rule(namespace, f"o-{n}"), virtual_service(namespace, f"o-{n}"))
+    ]
+    errors, results = [], []
+
+    def run():
+        try:
+            results.append(reconcile(wanted, on=Cluster({"kubeconfig": kubeconfig}), owner=namespace, prune=True))
+        except Exception as error:
+            errors.append(error)
+
+    for _round in range(2):
+        threads = [threading.Thread(target=run) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        for obj in wanted:
+            obj["metadata"]["labels"] = {"round": "2"}
+    assert not errors
+    assert len(results) == 6
+    assert len(cluster.list(VIRTUAL_SERVICE, namespace)) == len(cluster.list(DESTINATION_RULE, namespace)) == 40
+    reconcile(wanted, owner=namespace)
+    assert not reconcile(wanted, owner=namespace)["changed"]
+
+
+def test_a_subset_goes_after_the_routes_that_used_it(reconcile, cluster, namespace):
+    def route(subset):
+        return [{"route": [{"destination": {"host": "reviews", "subset": subset}}]}]
+
+    reconcile([destination_rule(namespace), virtual_service(namespace, http=route("v1"))])
+    versions = []
+    apply = cluster.apply
+
+    def watched(obj, **options):
+        versions.append((obj["kind"], [s["name"] for s in obj["spec"].get("subsets", [])]))
+        return apply(obj, **options)
+
+    cluster.apply = watched
+    try:
+        reconcile([virtual_service(namespace, http=route("v2")), destination_rule(namespace, subsets=("v2",))])
+    finally:
+        del cluster.apply
+    assert versions == [("DestinationRule", ["v2", "v1"]), ("VirtualService", []), ("DestinationRule", ["v2"])]
+    live = cluster.get(DESTINATION_RULE, "reviews", namespace)
+    assert [s["name"] for s in live["spec"]["subsets"]] == ["v2"]
+
+
+def test_a_version_that_the_server_lacks(reconcile, namespace):
+    account = {"apiVersion": "apps/v2", "kind": "Deployment", "metadata": {"name": "app", "namespace": namespace}}
+    for check_mode in (True, False):
+        with pytest.raises(ClusterError, match="app: .* use apiVersion apps/v1, which it serves"):
+            reconcile([account], check_mode=check_mode)
+
+
+def test_a_kind_of_the_mesh_is_taken_in_any_version(reconcile, cluster, namespace):
+    route = {
+        "apiVersion": "gateway.networking.k8s.io/v1alpha2",
+        "kind": "TCPRoute",
+        "metadata": {"name": "echo", "namespace": namespace},
+        "spec": {"parentRefs": [{"name": "gateway"}], "rules": [{"backendRefs": [{"name": "echo", "port": 9000}]}]},
+    }
+    assert actions(reconcile([route], owner=namespace)) == ["created"]
+    assert not reconcile([route], owner=namespace, prune=True)["changed"]
+    assert actions(reconcile([route], check_mode=True, state="absent")) == ["deleted"]
+    pruned = reconcile([], owner=namespace, prune=True, prune_all=True)
+    assert [(e["kind"], e["action"]) for e in pruned["objects"]] == [("TCPRoute", "deleted")]
+
+
+def test_rights_in_namespaces_alone_are_enough(reconcile, cluster, kubeconfig, namespace):
+    names = [f"{namespace}-{n}" for n in range(12)]
+    user = f"user-{namespace}"
+    role = {"apiGroups": ["networking.istio.io"], "resources": ["*"], "verbs": ["*"]}
+    rights = []
+    for name in names:
+        meta = {"name": "mesh", "namespace": name}
+        rights += [
+            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}},
+            {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": meta, "rules": [role]},
+            {
+                "apiVersion": "rbac.authorization.k8s.io/v1",
+                "kind": "RoleBinding",
+                "metadata": meta,
+                "roleRef": {"kind": "Role", "name": "mesh"},
+                "subjects": [{"kind": "User", "name": user}],
+            },
+        ]
+    reconcile(rights)
+    assert not reconcile(rights)["changed"]
+    limited = Cluster({"kubeconfig": kubeconfig, "impersonate_user": user})
+    wanted = [virtual_service(name, f"vs-{n}") for name in names for n in range(5)]
+    try:
+        assert reconcile(wanted, on=limited)["summary"]["created"] == 60
+        assert not reconcile(wanted, on=limited)["changed"]
+        assert reconcile(wanted, on=limited, owner=namespace)["summary"]["updated"] == 60
+        fewer = [obj for obj in wanted if obj["metadata"]["name"] != "vs-4"]
+        assert reconcile(fewer, on=limited, owner=namespace, prune=True)["summary"]["deleted"] == 12
+        with pytest.raises(ClusterError, match="is forbidden"):
+            reconcile([{**wanted[0], "apiVersion": "v1", "kind": "Secret"}], on=limited)
+    finally:
+        reconcile(rights, state="absent")
+
+
+def test_wait_goes_by_the_conditions_of_the_present_generation(reconcile, cluster, namespace):
+    gateway = {
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": "Gateway",
+        "metadata": {"name": "gateway", "namespace": namespace},
+        "spec": {"gatewayClassName": "nobody", "listeners": [{"name": "http", "port": 80, "protocol": "HTTP"}]},
+    }
+    with pytest.raises(ObjectsFailed, match=r"Gateway test-.*/gateway is not ready.*Waiting for controller") as failure:
+        reconcile([gateway], wait=True, wait_timeout=1)
+    assert actions(failure.value.result) == ["created"], "the object is there, it is not ready"
+
+    def report(generation):
+        conditions = [
+            {
+                "type": kind,
+                "status": "True",
+                "reason": "Done",
+                "message": "",
+                "observedGeneration": generation,
+                "lastTransitionTime": "2026-01-01T00:00:00Z",
+            }
+            for kind in ("Accepted", "Programmed")
+        ]
+        status = {"status": {"conditions": conditions}}
+        kind = KNOWN["gateway.networking.k8s.io", "Gateway"]
+        cluster.patch(kind, "gateway", status, namespace, subresource="status", manager="controller")
+
+    report(generation=1)
+    assert not reconcile([gateway], wait=True, wait_timeout=30)["changed"]
+    gateway["spec"]["listeners"][0]["port"] = 8080
+    with pytest.raises(ObjectsFailed, match="not reported yet"):
+        reconcile([gateway], wait=True, wait_timeout=1)
+    controller = threading.Timer(2, report, [2])
+    controller.start()
+    assert not reconcile([gateway], wait=True, wait_timeout=60)["changed"]
+    controller.join()

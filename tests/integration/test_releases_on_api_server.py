@@ -1,0 +1,193 @@
+# Copyright: (c) 2026, The meshops.istio authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Releases on a real API server without nodes, with Helm 3 and Helm 4: nothing becomes ready, all else is real."""
+
+from __future__ import annotations
+
+import base64
+import copy
+import gzip
+import json
+import pathlib
+import time
+
+import pytest
+from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN
+from ansible_collections.meshops.istio.plugins.module_utils.helm.helm import Helm
+from ansible_collections.meshops.istio.plugins.module_utils.helm.releases import Release
+from ansible_collections.meshops.istio.plugins.module_utils.helm.stored import decode
+from ansible_collections.meshops.istio.plugins.module_utils.istio import installation
+from ansible_collections.meshops.istio.plugins.module_utils.istio.installation import (
+    ReleaseError,
+    apply_releases,
+    diff,
+    plan_releases,
+)
+
+CHART = pathlib.Path(__file__).parents[2] / "charts/probe"
+SECRET, DEPLOYMENT, SERVICE = KNOWN["", "Secret"], KNOWN["apps", "Deployment"], KNOWN["", "Service"]
+
+
+@pytest.fixture(params=["LAB_HELM4", "LAB_HELM3"])
+def helm(request, cluster, lab, api_server):
+    binary = api_server[request.param]
+    if not pathlib.Path(binary).exists():
+        lab("prepare")
+    with Helm(cluster, binary) as helm:
+        yield helm
+
+
+def probe(namespace, versions=("v1", "v2"), **more):
+    values = {"image": "localhost/probe:1", "echo": {"versions": list(versions)}, "client": {"enabled": False}}
+    return Release(**{"name": "probe", "chart": str(CHART), "namespace": namespace, "values": values, **more})
+
+
+def run(cluster, helm, *releases, **options):
+    """Plans and applies; gives the plans."""
+    plans = plan_releases(cluster, helm, releases, **options)
+    apply_releases(cluster, helm, plans, wait=False, **options)
+    return plans
+
+
+def records(cluster, namespace):
+    found = [decode(s) for s in cluster.list(SECRET, namespace, labels="owner=helm")]
+    return {one.revision: one.status for one in found}
+
+
+def titles(plans):
+    return {entry["after_header"]: bool(entry["before"]) for entry in diff(plans)}
+
+
+def write_record(cluster, namespace, revision, status, modified, labels):
+    """A record as a helm that was cut off leaves it: the newest one, once more with another status."""
+    source = cluster.list(SECRET, namespace, labels="owner=helm")[0]
+    content = json.loads(gzip.decompress(base64.b64decode(base64.b64decode(source["data"]["release"]))))
+    content["version"], content["info"]["status"] = revision, status
+    secret = copy.deepcopy(source)
+    name = f"sh.helm.release.v1.probe.v{revision}"
+    own = {
+        "name": "probe",
+        "owner": "helm",
+        "status": status,
+        "version": str(revision),
+        "modifiedAt": str(int(modified)),
+    }
+    secret["metadata"] = {"name": name, "namespace": namespace, "labels": {**own, **labels}}
+    blob = base64.b64encode(gzip.compress(json.dumps(content).encode()))
+    secret["data"] = {"release": base64.b64encode(blob).decode()}
+    cluster.create(secret)
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    monkeypatch.setattr(installation, "_PENDING_GRACE", 0.2)
+
+
+def test_install_then_nothing_then_upgrade_then_away(cluster, helm, namespace):
+    plans = plan_releases(cluster, helm, [probe(namespace)])
+    assert plans[0].action == "install"
+    assert f"Deployment {namespace}/echo-v2" in titles(plans)
+    assert cluster.list(DEPLOYMENT, namespace) == []
+
+    run(cluster, helm, probe(namespace))
+    (again,) = run(cluster, helm, probe(namespace))
+    assert (again.changed, again.reasons) == (False, [])
+    assert records(cluster, namespace) == {1: "deployed"}
+
+    plans = run(cluster, helm, probe(namespace, ["v1"]))
+    assert plans[0].action == "upgrade"
+    assert titles(plans) == {f"Deployment {namespace}/echo-v2": True}
+    assert [d["metadata"]["name"] for d in cluster.list(DEPLOYMENT, namespace)] == ["echo-v1"]
+
+    (gone,) = run(cluster, helm, probe(namespace, state="absent"))
+    assert gone.action == "uninstall"
+    assert records(cluster, namespace) == {}
+    assert not run(cluster, helm, probe(namespace, state="absent"))[0].changed
+
+
+def test_drift_is_repaired_by_the_plan_alone(cluster, helm, namespace):
+    run(cluster, helm, probe(namespace))
+    cluster.delete(SERVICE, "echo", namespace)
+    cluster.patch(DEPLOYMENT, "echo-v1", {"spec": {"replicas": 7}}, namespace, manager="kubectl-scale")
+    (plan,) = plan_releases(cluster, helm, [probe(namespace)])
+    assert plan.action == "none"
+    assert {c.title for c in plan.repairs} == {f"Service {namespace}/echo", f"Deployment {namespace}/echo-v1"}
+
+    run(cluster, helm, probe(namespace))
+    assert cluster.get(SERVICE, "echo", namespace)["metadata"]["annotations"]["meta.helm.sh/release-name"] == "probe"
+    assert cluster.get(DEPLOYMENT, "echo-v1", namespace)["spec"]["replicas"] == 1
+    assert records(cluster, namespace) == {1: "deployed"}
+    assert not run(cluster, helm, probe(namespace))[0].changed
+
+
+@pytest.mark.parametrize("status", ["pending-install", "pending-upgrade", "pending-rollback"])
+def test_a_release_that_a_killed_run_left_pending_is_recovered(cluster, helm, namespace, impatient, status):
+    run(cluster, helm, probe(namespace))
+    write_record(cluster, namespace, 2, status, time.time(), {"meshops.istio": "applied"})
+    if status == "pending-install":
+        cluster.delete(SECRET, "sh.helm.release.v1.probe.v1", namespace)
+    (plan,) = run(cluster, helm, probe(namespace))
+    assert plan.reasons[0] == f"an operation was cut off ({status}, revision 2)"
+    assert set(records(cluster, namespace).values()) <= {"deployed", "superseded"}
+    assert not run(cluster, helm, probe(namespace))[0].changed
+
+
+def test_another_helm_at_work_is_not_disturbed(cluster, helm, namespace, impatient):
+    run(cluster, helm, probe(namespace))
+    write_record(cluster, namespace, 2, "pending-upgrade", time.time(), {})
+    with pytest.raises(ReleaseError, match=rf"release {namespace}/probe is pending-upgrade: another helm is at work"):
+        run(cluster, helm, probe(namespace, ["v1"]))
+    assert records(cluster, namespace) == {1: "deployed", 2: "pending-upgrade"}
+    assert len(cluster.list(DEPLOYMENT, namespace)) == 2
+
+
+def test_another_helm_that_died_long_ago_is_recovered(cluster, helm, namespace, impatient):
+    run(cluster, helm, probe(namespace))
+    write_record(cluster, namespace, 2, "pending-upgrade", time.time() - 3600, {})
+    run(cluster, helm, probe(namespace))
+    assert set(records(cluster, namespace).values()) == {"deployed", "superseded"}
+
+
+def test_a_failed_release_is_upgraded(cluster, helm, namespace):
+    run(cluster, helm, probe(namespace))
+    write_record(cluster, namespace, 2, "failed", time.time(), {})
+    (plan,) = run(cluster, helm, probe(namespace))
+    assert plan.reasons[0].startswith("its last revision is failed")
+    assert records(cluster, namespace)[3] == "deployed"
+
+
+def test_objects_of_someone_else_are_not_taken(cluster, helm, namespace):
+    service = {"ports": [{"name": "http", "port": 80}], "selector": {"a": "b"}}
+    cluster.create(
+        {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "echo", "namespace": namespace}, "spec": service}
+    )
+    with pytest.raises(ReleaseError, match=rf"Service {namespace}/echo \(no release\).*take_ownership"):
+        run(cluster, helm, probe(namespace))
+    assert records(cluster, namespace) == {}
+    run(cluster, helm, probe(namespace), take_ownership=True)
+    assert cluster.get(SERVICE, "echo", namespace)["spec"]["selector"]["app"] == "echo"
+
+
+def test_patches_and_chosen_objects_are_what_helm_stores(cluster, helm, namespace):
+    patch = {"kind": "Deployment", "name": "echo-v1", "merge": {"spec": {"replicas": 3}}}
+    patched = probe(namespace, ["v1"], patches=[patch])
+    run(cluster, helm, patched)
+    assert cluster.get(DEPLOYMENT, "echo-v1", namespace)["spec"]["replicas"] == 3
+    assert not run(cluster, helm, patched)[0].changed
+    assert run(cluster, helm, probe(namespace, ["v1"]))[0].changed
+    assert cluster.get(DEPLOYMENT, "echo-v1", namespace)["spec"]["replicas"] == 1
+
+
+def test_only_the_objects_with_a_label(cluster, helm, namespace):
+    chosen = probe(namespace, labels={"app.kubernetes.io/name": "elsewhere"})
+    with pytest.raises(ReleaseError, match="renders nothing"):
+        run(cluster, helm, chosen)
+
+
+def test_a_new_namespace_is_part_of_the_plan(cluster, helm, namespace):
+    other = namespace + "-more"
+    plans = plan_releases(cluster, helm, [probe(other)])
+    assert titles(plans)[f"Namespace {other}"] is False
+    run(cluster, helm, probe(other))
+    assert records(cluster, other) == {1: "deployed"}
+    cluster.delete(KNOWN["", "Namespace"], other)

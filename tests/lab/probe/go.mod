@@ -1,0 +1,3 @@
+module meshops.istio/probe
+
+go 1.26

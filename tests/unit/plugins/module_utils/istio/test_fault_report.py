@@ -1,0 +1,197 @@
+# Copyright: (c) 2026, The meshops.istio authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+import random
+import shlex
+import subprocess
+
+import pytest
+from ansible_collections.meshops.istio.plugins.module_utils.istio import fault_guard, fault_measure
+from ansible_collections.meshops.istio.plugins.module_utils.istio.fault_report import fault_report, is_share, table
+from ansible_collections.meshops.istio.plugins.module_utils.istio.faults import read_fault
+
+
+def measured(times, statuses, errors=None, **more):
+    times = sorted(times)
+    latency = fault_measure.latency(times)
+    common = {"url": "http://echo/", "fault": 1, "requests": len(times), "errors": errors or {}}
+    return {**common, "statuses": statuses, "latencies_ms": times, "latency_ms": latency, **more}
+
+
+QUICK = measured([2.0] * 20, {"200": 20})
+
+
+def judge(during, fault, before=QUICK, after=QUICK, **options):
+    one = {"name": "it", "faults": [read_fault(fault)], "before": [before], "during": [during], "after": [after]}
+    return fault_report([one], **options)
+
+
+def test_a_delay_of_two_seconds_is_seen_as_two_seconds():
+    assert judge(measured([2001.0 + i for i in range(20)], {"200": 20}), {"delay": "2s"})["passed"]
+
+
+@pytest.mark.parametrize(
+    "during",
+    [
+        measured([2001.0] * 19 + [3.0], {"200": 20}),
+        measured([1500.0] * 20, {"200": 20}),
+        measured([2400.0] * 20, {"200": 20}),
+        measured([2001.0] * 20, {"200": 19}, {"timeout": 1}),
+        measured([], {}),
+    ],
+    ids=["one too early", "all too early", "too late", "one without answer", "nothing sent"],
+)
+def test_another_delay_is_not_as_expected(during):
+    report = judge(during, {"delay": "2s"})
+    assert not report["passed"]
+    assert [row["phase"] for row in report["rows"] if not row["passed"]] == ["during"]
+
+
+def test_an_abort_is_seen_by_its_status_and_the_faults_are_over_afterwards():
+    teapot = measured([1.0] * 20, {"418": 20})
+    assert judge(teapot, {"abort": 418})["passed"]
+    assert not judge(measured([1.0] * 20, {"418": 19, "200": 1}), {"abort": 418})["passed"]
+    stays = judge(teapot, {"abort": 418}, after=measured([1.0] * 20, {"200": 19, "418": 1}))
+    assert [row["phase"] for row in stays["rows"] if not row["passed"]] == ["after"]
+    slow = judge(measured([2001.0] * 5, {"200": 5}), {"delay": "2s"}, after=measured([1.0, 2001.0], {"200": 2}))
+    assert [row["phase"] for row in slow["rows"] if not row["passed"]] == ["after"]
+
+
+def test_a_grpc_status_is_seen_by_the_http_status_that_envoy_makes_of_it():
+    assert judge(measured([1.0] * 20, {"503": 20}), {"abort": {"grpcStatus": "UNAVAILABLE"}})["passed"]
+
+
+def test_requests_that_are_to_meet_no_fault_must_not():
+    assert not judge(measured([1.0] * 20, {"418": 20}, fault=0), {"abort": 418})["passed"]
+    assert judge(measured([1.0] * 20, {"200": 20}, fault=0), {"abort": 418})["passed"]
+
+
+def test_a_share_is_judged_as_chance_allows():
+    chance = random.Random(1)
+    for percent in (5, 30, 50, 90):
+        counts = [sum(chance.random() < percent / 100 for _throw in range(200)) for _round in range(200)]
+        assert all(is_share(count, 200, percent) for count in counts)
+        assert not is_share(int(200 * percent / 100) + 40, 200, percent)
+    assert not is_share(199, 200, 100) and is_share(200, 200, 100)
+    assert not is_share(0, 0, 50)
+
+
+@pytest.mark.parametrize(
+    ("limits", "passed"),
+    [({"success_percent": 90}, False), ({"success_percent": 80, "p50_ms": 5}, True), ({"p99_ms": 1}, False)],
+)
+def test_limits_make_it_a_gate(limits, passed):
+    during = measured([2.0] * 20, {"503": 4, "200": 16})
+    fault = {"abort": {"httpStatus": 503, "percentage": 20}}
+    assert judge(during, fault, limits=limits)["passed"] is passed
+
+
+def test_the_table_is_aligned_and_says_what_is_wrong():
+    lines = judge(measured([1.0] * 20, {"200": 20}), {"delay": "2s"})["table"]
+    assert lines[0].split() == ["TEST", "PHASE", "REQUEST", "EXPECTED", "MEASURED"]
+    assert lines[2].endswith("NOT AS EXPECTED") and lines[1].endswith("  ok")
+    column = lines[0].index("EXPECTED")
+    assert all(line[column - 1] == " " and line[column] != " " for line in lines)
+    assert table([]) == ["TEST  PHASE  REQUEST  EXPECTED  MEASURED"]
+
+
+def test_the_chart_counts_every_request_once():
+    chart = judge(measured([0.0, 1.0, 1.5, 2001.0], {"200": 4}), {"delay": {"fixedDelay": "2s", "percentage": 25}})[
+        "charts"
+    ][0]
+    assert sum(chart["series"][1]["counts"]) == 4 and len(chart["labels"]) == len(chart["series"][0]["counts"])
+
+
+def test_what_curl_prints_is_read_as_the_probe_says_it():
+    said = fault_measure.read_curl("200 0.002000 0\n503 2.001000 0\n000 10.000100 28\n")
+    assert (said["requests"], said["statuses"]) == (3, {"200": 1, "503": 1})
+    assert said["errors"] == {"curl exit code 28": 1}
+    assert said["latencies_ms"] == [2.0, 2001.0, 10000.1] and said["latency_ms"]["p50"] == 2001.0
+
+
+def test_curl_numbers_its_requests_where_the_server_does_not_see_it():
+    ask = {"url": "http://echo/[x]", "requests": 3, "headers": {"a": "b c"}}
+    command = fault_measure.curl_command(ask, 5)
+    assert command[-1] == r"http://echo/\[x\]#[1-3]"
+    assert command[command.index("--header") + 1] == "a: b c"
+
+
+def job(**more):
+    given = {
+        "virtual_service": {"name": "echo", "namespace": "demo"}, "deadline": 10, "image": "proxy", "seconds_left": 5,
+        "routes": ["a", "b"], "limit": 3, "leave": [{"op": "remove", "path": "/x"}], "path": "/apis/x", "delete": False,
+        "user": None, **more,
+    }  # fmt: skip
+    return fault_guard.guard_job(**given)
+
+
+def test_the_guard_may_touch_one_virtual_service_and_belongs_to_its_job():
+    objects = fault_guard.guard_rights(job(), "echo", "the-uid")
+    assert [obj["kind"] for obj in objects] == ["ServiceAccount", "Role", "RoleBinding"]
+    assert all(obj["metadata"]["ownerReferences"][0]["uid"] == "the-uid" for obj in objects)
+    assert objects[1]["rules"] == [
+        {
+            "apiGroups": ["networking.istio.io"],
+            "resources": ["virtualservices"],
+            "resourceNames": ["echo"],
+            "verbs": ["get", "patch", "delete"],
+        }
+    ]
+
+
+@pytest.mark.parametrize("name", ["echo", "a" * 253, "reviews.example.com"])
+def test_the_guards_name_is_one(name):
+    own = fault_guard.guard_name(name, "demo", 2**33)
+    assert len(own) <= 63 - 6 and own == own.lower() and "." not in own
+
+
+def test_the_image_is_that_of_a_proxy_with_a_shell():
+    def pod(image, where="containers"):
+        spec = {"containers": [{"name": "app", "image": "app"}], "initContainers": []}
+        spec[where].append({"name": "istio-proxy", "image": image})
+        return {"spec": spec}
+
+    assert fault_guard.guard_image([pod("proxyv2:1-distroless"), pod("proxyv2:1", "initContainers")]) == "proxyv2:1"
+    assert fault_guard.guard_image([pod("proxyv2:1-distroless")]) is None
+
+
+CURL = r"""#!/bin/sh
+# A stand-in that keeps the requests and answers as told.
+case " $* " in *" --version "*) exit 0 ;; esac
+cat > /dev/null
+while [ $# -gt 0 ]; do case $1 in --request) method=$2 ;; --data) data=$2 ;; esac; shift; done
+printf '%s %s\n' "$method" "$data" >> "$LOG"
+case $data in
+  *'/1/name","value":"a"'* | *'/0/name","value":"b"'*) printf 200 ;;
+  *'"test"'*name*) printf 422 ;;
+  *) printf 200 ;;
+esac
+"""
+
+
+def run_guard(tmp_path, **more):
+    curl = tmp_path / "curl"
+    curl.write_text(CURL)
+    curl.chmod(0o755)
+    container = job(**more)["spec"]["template"]["spec"]["containers"][0]
+    environment = {one["name"]: one["value"] for one in container["env"]}
+    environment |= {"PATH": f"{tmp_path}:/usr/bin:/bin", "LOG": str(tmp_path / "log")}
+    command = container["command"]
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30, check=False)
+    return ran, (tmp_path / "log").read_text().splitlines()
+
+
+def test_the_guard_looks_for_each_route_and_leaves_the_metadata_last(tmp_path):
+    ran, requests = run_guard(tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.splitlines() == ["removed a", "removed b", "leave: 200"]
+    assert len(requests) == 2 + 1 + 1
+    assert requests[-1] == 'PATCH [{"op": "remove", "path": "/x"}]'
+    assert '"op":"test","path":"/spec/http/1/name","value":"a"' in requests[1]
+
+
+def test_the_guard_deletes_what_was_made_for_the_faults(tmp_path):
+    ran, requests = run_guard(tmp_path, delete=True)
+    assert (ran.returncode, [shlex.split(r)[0] for r in requests]) == (0, ["DELETE"])

@@ -1,0 +1,247 @@
+# Copyright: (c) 2026, The meshops.istio authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+
+import pytest
+from ansible_collections.meshops.istio.plugins.module_utils.istio import faults
+from ansible_collections.meshops.istio.plugins.module_utils.istio.faults import FaultError
+from hypothesis import given
+from hypothesis import strategies as st
+
+TEXTS = st.sampled_from(["", "/", "/a", "/ab", "/b", "x"])
+MATCHERS = st.one_of(
+    st.builds(lambda text: {"exact": text}, TEXTS),
+    st.builds(lambda text: {"prefix": text}, TEXTS),
+    st.sampled_from([{"regex": "/a.*"}, {"regex": ".*b"}]),
+)
+NAMES = st.sampled_from(["one", "two"])
+MATCHES = st.fixed_dictionaries(
+    {},
+    optional={
+        "uri": MATCHERS,
+        "method": MATCHERS,
+        "headers": st.dictionaries(NAMES, st.one_of(MATCHERS, st.just({})), max_size=2),
+        "withoutHeaders": st.dictionaries(NAMES, st.one_of(MATCHERS, st.just({})), max_size=2),
+        "queryParams": st.dictionaries(NAMES, MATCHERS, max_size=2),
+        "port": st.sampled_from([80, 81]),
+        "sourceLabels": st.dictionaries(NAMES, st.sampled_from(["x", "y"]), max_size=2),
+        "sourceNamespace": st.sampled_from(["demo", "other"]),
+        "gateways": st.lists(st.sampled_from(["mesh", "ingress"]), min_size=1, unique=True),
+    },
+)
+REQUESTS = st.fixed_dictionaries(
+    {
+        "uri": TEXTS,
+        "method": TEXTS,
+        "headers": st.dictionaries(NAMES, TEXTS, max_size=2),
+        "queryParams": st.dictionaries(NAMES, TEXTS, max_size=2),
+        "port": st.sampled_from([80, 81]),
+        "sourceLabels": st.dictionaries(NAMES, st.sampled_from(["x", "y"]), max_size=2),
+        "sourceNamespace": st.sampled_from(["demo", "other"]),
+        "gateway": st.sampled_from(["mesh", "ingress"]),
+    }
+)
+DELAY = {"match": [], "fault": {"delay": {"fixedDelay": "2s", "percentage": {"value": 100}}}}
+TO_ECHO = [{"destination": {"host": "echo"}}]
+
+
+def string_fits(text, wanted):
+    if not wanted:
+        return text is not None
+    if text is None:
+        return False
+    ((how, value),) = wanted.items()
+    if how == "regex":
+        return re.fullmatch(value, text) is not None
+    return text.startswith(value) if how == "prefix" else text == value
+
+
+def fits(request, match):
+    """An HTTPMatchRequest as Istio's documentation says it."""
+    return (
+        all(string_fits(request[name], match[name]) for name in ("uri", "method") if name in match)
+        and all(string_fits(request["headers"].get(k), v) for k, v in match.get("headers", {}).items())
+        and not any(string_fits(request["headers"].get(k), v) for k, v in match.get("withoutHeaders", {}).items())
+        and all(string_fits(request["queryParams"].get(k), v) for k, v in match.get("queryParams", {}).items())
+        and match.get("port", request["port"]) == request["port"]
+        and match.get("sourceNamespace", request["sourceNamespace"]) == request["sourceNamespace"]
+        and request["gateway"] in match.get("gateways", [request["gateway"]])
+        and all(request["sourceLabels"].get(k) == v for k, v in match.get("sourceLabels", {}).items())
+    )
+
+
+@given(MATCHES, MATCHES, st.lists(REQUESTS, min_size=1, max_size=20))
+def test_both_matches_hold_exactly_where_both_hold(one, other, requests):
+    try:
+        joined = faults.both(one, other)
+    except FaultError:
+        return
+    for request in requests:
+        wanted = fits(request, one) and fits(request, other)
+        assert (joined is not None and fits(request, joined)) == wanted
+
+
+ROUTES = st.builds(
+    lambda match, name, kind: {
+        **({"match": match} if match else {}),
+        **({"name": name} if name else {}),
+        **({"route": TO_ECHO} if kind else {"redirect": {"uri": "/x"}}),
+    },
+    st.lists(MATCHES, max_size=2),
+    st.sampled_from(["", "mine"]),
+    st.booleans(),
+)
+
+
+def chosen(routes, request):
+    """The first route that a request fits."""
+    return next((r for r in routes if not r.get("match") or any(fits(request, m) for m in r["match"])), None)
+
+
+@given(st.lists(ROUTES, min_size=1, max_size=4), st.lists(MATCHES, max_size=2), st.lists(REQUESTS, min_size=1))
+def test_a_fault_meets_the_requests_it_is_meant_for_and_changes_no_route(routes, match, requests):
+    spec = {"hosts": ["echo"], "http": routes}
+    before = copy.deepcopy(spec)
+    try:
+        after = faults.inject(spec, [{"match": match, "fault": DELAY["fault"]}], "demo/echo")
+    except FaultError:
+        return
+    assert spec == before, "the given spec was changed"
+    assert faults.take_out(after) == before
+    assert [r for r in after["http"] if not faults.is_marked(r)] == routes
+    for request in requests:
+        was, now = chosen(routes, request), chosen(after["http"], request)
+        meant = was is not None and "route" in was and (not match or any(fits(request, m) for m in match))
+        assert (now or {}).get("fault") == (DELAY["fault"] if meant else None)
+        assert (now or {}).get("route") == (was or {}).get("route")
+
+
+@given(st.lists(ROUTES, min_size=1, max_size=3), st.lists(MATCHES, max_size=1))
+def test_injecting_twice_is_injecting_once(routes, match):
+    wish = [{"match": match, "fault": DELAY["fault"]}]
+    try:
+        once = faults.inject({"http": routes}, wish, "demo/echo")
+    except FaultError:
+        return
+    assert faults.inject(once, wish, "demo/echo") == once
+    assert len(set(faults.marked(once))) == len(faults.marked(once)), "two routes have the same name"
+
+
+def test_another_fault_gives_other_names_so_that_a_proxy_can_be_seen_to_follow():
+    one = faults.inject(faults.plain_routes("echo"), [faults.read_fault({"delay": "1s"})], "demo/echo")
+    other = faults.inject(one, [faults.read_fault({"delay": "2s"})], "demo/echo")
+    elsewhere = faults.inject(faults.plain_routes("echo"), [faults.read_fault({"delay": "1s"})], "other/echo")
+    assert not set(faults.marked(one)) & set(faults.marked(other))
+    assert not set(faults.marked(one)) & set(faults.marked(elsewhere))
+
+
+def test_several_faults_stand_in_their_order():
+    wishes = [
+        faults.read_fault({"abort": 503, "match": [{"headers": {"x-user": {"exact": "tester"}}}]}),
+        faults.read_fault({"delay": "1s"}),
+    ]
+    routes = faults.inject(faults.plain_routes("echo"), wishes, "demo/echo")["http"]
+    assert [sorted(r.get("fault", {})) for r in routes] == [["abort"], ["delay"], []]
+    with pytest.raises(FaultError, match="fault 2 would never be met"):
+        faults.inject(faults.plain_routes("echo"), wishes[::-1], "demo/echo")
+
+
+@pytest.mark.parametrize(
+    ("given_fault", "message"),
+    [
+        ({}, "give delay, abort, or both"),
+        ({"delay": "soon"}, "fault.delay.fixedDelay: 'soon' is no duration"),
+        ({"delay": "0s"}, "too short"),
+        ({"delay": {"percentage": 50}}, "no duration"),
+        ({"delay": {"fixedDelay": "1s", "percentage": 0}}, "not more than 0"),
+        ({"delay": {"fixedDelay": "1s", "percentage": {"value": 101}}}, "at most 100"),
+        ({"delay": {"fixedDelay": "1s", "percent": 50}}, "unknown percent; known are fixedDelay, percentage"),
+        ({"abort": 99}, "no status between 200 and 599"),
+        ({"abort": True}, "no status"),
+        ({"abort": {"grpcStatus": "NOPE"}}, "none of CANCELLED"),
+        ({"abort": {"grpcStatus": "UNAVAILABLE", "httpStatus": 503}}, "either httpStatus or grpcStatus"),
+        ({"abort": 503, "match": [{"header": {}}]}, r"fault.match\[0\]: unknown header"),
+        ({"abort": 503, "match": [{"uri": "/a"}]}, "wants one of exact, prefix, regex"),
+        ({"abort": 503, "match": [{"headers": ["x"]}]}, "wants a dictionary of names"),
+        ({"abort": 503, "match": [{"port": 0}]}, "no port"),
+    ],
+)
+def test_a_wrong_fault_is_refused_by_name(given_fault, message):
+    with pytest.raises(FaultError, match=message):
+        faults.read_fault(given_fault)
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ({"tcp": [{"route": TO_ECHO}]}, "has no http route"),
+        ({"http": [{"redirect": {"uri": "/"}}]}, "only redirects"),
+        ({"http": [{"delegate": {"name": "a", "namespace": "b"}}]}, r"virtual_service \(b/a\)"),
+        ({"http": [{"match": [{"uri": {"exact": "/x"}}], "route": TO_ECHO}]}, "fits no request"),
+    ],
+)
+def test_a_spec_that_cannot_take_the_fault_is_refused_with_the_reason(spec, message):
+    wish = {"match": [{"uri": {"prefix": "/api"}}], "fault": DELAY["fault"]}
+    with pytest.raises(FaultError, match=message):
+        faults.inject(spec, [wish], "demo/echo")
+
+
+@pytest.mark.parametrize(("text", "value"), [("2s", 2), ("1m30s", 90), ("500ms", 0.5), ("1h", 3600), ("1.5s", 1.5)])
+def test_durations(text, value):
+    assert faults.seconds(text, "delay") == value
+
+
+def vs(name, namespace, hosts, **spec):
+    return {"metadata": {"name": name, "namespace": namespace}, "spec": {"hosts": hosts, **spec}}
+
+
+def test_the_routes_of_a_host_are_those_that_sidecars_follow():
+    services = [
+        vs("short", "demo", ["echo"]),
+        vs("elsewhere", "other", ["echo"]),
+        vs("ingress", "demo", ["echo.demo.svc.cluster.local"], gateways=["ingress"]),
+        vs("wild", "demo", ["*"]),
+    ]
+    found = faults.routes_of("echo.demo.svc.cluster.local", services, "cluster.local")
+    assert [one["metadata"]["name"] for one in found] == ["short"]
+    with pytest.raises(FaultError, match="demo/wild, which serves other hosts"):
+        faults.routes_of("echo.third.svc.cluster.local", services, "cluster.local")
+    assert faults.routes_of("a.example.com", services[:3], "cluster.local") == []
+
+
+def test_only_the_proxies_that_get_a_route_are_waited_for():
+    route = {"match": [{"sourceLabels": {"app": "client"}}, {"sourceNamespace": "test"}]}
+    assert faults.reaches(route, {"app": "client"}, "demo")
+    assert faults.reaches(route, {}, "test")
+    assert not faults.reaches(route, {"app": "other"}, "demo")
+    assert not faults.reaches({"match": [{"gateways": ["ingress"]}]}, {}, "demo")
+    assert faults.reaches({}, {}, "demo")
+
+
+def test_nothing_of_the_annotation_stays_and_the_owners_are_those_of_before():
+    owners = [{"manager": "helm", "operation": "Apply", "time": "1", "fieldsV1": {"f:spec": {}}}]
+    live = {"metadata": {"managedFields": owners}}
+    state = faults.to_save(live)
+    text = json.dumps(state)
+    assert faults.annotate_patch(live, text) == [
+        {"op": "add", "path": "/metadata/annotations", "value": {faults.ANNOTATION: text}}
+    ]
+    now = [{**owners[0], "fieldsV1": {}}, {"manager": "meshops", "operation": "Update", "time": "2"}]
+    back = faults.owners_to_leave(now, state, ("meshops",))
+    assert back == owners
+    patch = faults.leave_patch({faults.ANNOTATION: text}, state, back)
+    assert patch[-2:] == [
+        {"op": "remove", "path": "/metadata/annotations"},
+        {"op": "replace", "path": "/metadata/managedFields", "value": owners},
+    ]
+    others = [*now, {"manager": "kubectl", "operation": "Update", "time": "3"}]
+    assert faults.owners_to_leave(others, state, ("meshops",)) == [others[0], others[2]], (
+        "another's write was forgotten"
+    )
+    kept = faults.leave_patch({"a": "b", faults.ANNOTATION: text}, state, back)
+    assert kept[0] == {"op": "remove", "path": "/metadata/annotations/meshops.istio~1fault-injection"}

@@ -1,0 +1,66 @@
+# Copyright: (c) 2026, The meshops.istio authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+from __future__ import annotations
+
+import pytest
+from ansible_collections.meshops.istio.plugins.module_utils.istio.gateways import (
+    BadGateway,
+    gateway_releases,
+    gateway_routes,
+)
+
+
+def test_ingress_keeps_the_chart_s_own_service_and_egress_stays_inside():
+    ingress, egress = gateway_releases([{"name": "in"}, {"name": "out", "direction": "egress", "namespace": "edge"}])
+    assert (ingress.name, ingress.chart, ingress.namespace, ingress.values) == (
+        "in",
+        "gateway",
+        "istio-system",
+        {"service": {}},
+    )
+    assert (egress.namespace, egress.values) == ("edge", {"service": {"type": "ClusterIP"}})
+
+
+def test_service_and_values_come_over_it():
+    given = {"name": "g", "direction": "egress", "service": {"type": "NodePort"}, "values": {"labels": {"a": "b"}}}
+    (release,) = gateway_releases([given], "edge", revision="1-31", platform="openshift")
+    assert release.values == {
+        "service": {"type": "NodePort"},
+        "labels": {"a": "b"},
+        "revision": "1-31",
+        "platform": "openshift",
+    }
+
+
+def test_a_route_needs_no_load_balancer():
+    given = {"name": "g", "openshift_route": {"host": "shop.example.com", "tls": {"termination": "passthrough"}}}
+    assert gateway_releases([given])[0].values["service"] == {"type": "ClusterIP"}
+    (route,) = gateway_routes([given, {"name": "other"}], "edge")
+    assert route["metadata"] == {"name": "g", "namespace": "edge"}
+    assert route["spec"] == {
+        "to": {"kind": "Service", "name": "g", "weight": 100},
+        "port": {"targetPort": "http2"},
+        "host": "shop.example.com",
+        "tls": {"termination": "passthrough"},
+    }
+    assert gateway_routes([{"name": "g", "openshift_route": True}])[0]["spec"]["port"] == {"targetPort": "http2"}
+
+
+@pytest.mark.parametrize(
+    ("gateway", "said"),
+    [
+        ({}, "at least a name"),
+        ("in", "at least a name"),
+        ({"name": "g", "directoin": "egress"}, r"gateway g has no field 'directoin' \(did you mean direction\?\)"),
+        ({"name": "g", "direction": "both"}, "direction can't be 'both': it is ingress or egress"),
+        ({"name": "g", "service": "NodePort"}, "service must be a dict, not 'NodePort'"),
+        (
+            {"name": "g", "openshift_route": {"hots": "x"}},
+            r"openshift_route has no field 'hots' \(did you mean host\?\)",
+        ),
+        ({"name": "g", "openshift_route": "yes"}, "openshift_route must be true or a dict"),
+    ],
+)
+def test_mistakes_are_named(gateway, said):
+    with pytest.raises(BadGateway, match=said):
+        gateway_releases([gateway])

@@ -1,0 +1,87 @@
+# Copyright: (c) 2026, The meshops.istio authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+from __future__ import annotations
+
+import copy
+
+import pytest
+from ansible_collections.meshops.istio.plugins.module_utils.helm.releases import Release
+from ansible_collections.meshops.istio.plugins.module_utils.istio.installation import (
+    ReleaseError,
+    ReleasePlan,
+    _in_order,
+    declared_releases,
+    without_foreign,
+)
+
+
+def webhooks(policy, manager="pilot-discovery", bundle="Q0E="):
+    owned = {"f:webhooks": {'k:{"name":"a"}': {"f:failurePolicy": {}}}}
+    return {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingWebhookConfiguration",
+        "metadata": {"name": "v", "managedFields": [{"manager": manager, "fieldsV1": owned}]},
+        "webhooks": [{"name": "a", "failurePolicy": policy, "clientConfig": {"caBundle": bundle}}],
+    }
+
+
+def wanted_webhooks():
+    wanted = webhooks("Ignore", bundle="")
+    del wanted["metadata"]["managedFields"]
+    return wanted
+
+
+def test_what_istiod_has_switched_in_its_webhooks_stays():
+    wanted, kept = wanted_webhooks(), []
+    before = copy.deepcopy(wanted)
+    found = without_foreign(wanted, webhooks("Fail"), kept)
+    assert found["webhooks"] == [{"name": "a", "clientConfig": {}}]
+    assert kept == ["ValidatingWebhookConfiguration v: failurePolicy of a belongs to pilot-discovery"]
+    assert wanted == before
+
+
+@pytest.mark.parametrize("manager", ["kubectl-edit", "helm", "meshops.istio"])
+def test_what_a_person_has_switched_is_drift(manager):
+    kept = []
+    found = without_foreign(wanted_webhooks(), webhooks("Fail", manager), kept)
+    assert found["webhooks"][0]["failurePolicy"] == "Ignore"
+    assert kept == []
+
+
+def deployment(replicas):
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "d", "namespace": "n"},
+        "spec": {"replicas": replicas},
+    }
+
+
+def test_replicas_belong_to_an_autoscaler_where_there_is_one():
+    kept = []
+    assert "replicas" not in without_foreign(deployment(1), deployment(5), kept, lambda obj: True)["spec"]
+    assert kept == ["Deployment n/d: replicas belong to its HorizontalPodAutoscaler"]
+    assert without_foreign(deployment(1), deployment(5), [], lambda obj: False)["spec"] == {"replicas": 1}
+
+
+def plans(**after):
+    return [ReleasePlan(Release(name, "c", "n", after=others)) for name, others in after.items()]
+
+
+def test_releases_come_after_what_they_need():
+    ordered = _in_order(plans(ztunnel=["cni", "istiod"], istiod=["base"], cni=["base"], base=["elsewhere"]))
+    assert [one.release.name for one in ordered] == ["base", "istiod", "cni", "ztunnel"]
+
+
+def test_releases_that_wait_for_each_other_are_an_error():
+    with pytest.raises(ReleaseError, match="releases wait for each other: a, b"):
+        _in_order(plans(a=["b"], b=["a"]))
+
+
+def test_declared_releases_take_the_common_source_and_version():
+    given = {"name": "r", "namespace": "n", "chart": "c", "charts": None, "version": None, "digest": None}
+    given.update(values={}, patches=[], after=[], state="present")
+    (release,) = declared_releases({"releases": [given], "charts": "oci://x", "version": "1"})
+    assert (release.charts, release.version, release.digest) == ("oci://x", "1", None)
+    with pytest.raises(ReleaseError, match="release r has no chart"):
+        declared_releases({"releases": [{**given, "chart": None}]})

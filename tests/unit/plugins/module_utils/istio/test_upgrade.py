@@ -1,0 +1,238 @@
+# Copyright: (c) 2026, The meshops.istio authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+from __future__ import annotations
+
+import pytest
+from ansible_collections.meshops.istio.plugins.module_utils.cluster.errors import ClusterError
+from ansible_collections.meshops.istio.plugins.module_utils.istio import upgrade
+from ansible_collections.meshops.istio.plugins.module_utils.istio.upgrade import (
+    DataPlane,
+    UpgradeError,
+    matches,
+    other_revisions,
+    overlap_problems,
+    skew_problems,
+)
+
+
+def control_plane(version: str, revision: str = "default", tags: tuple[str, ...] = ()) -> dict:
+    name = "istiod" if revision == "default" else f"istiod-{revision}"
+    return {"namespace": "istio-system", "name": name, "revision": revision, "version": version, "tags": list(tags)}
+
+
+def proxy(name: str, version: str = "1.30.0", revision: str = "default", **more) -> dict:
+    return {
+        "namespace": "shop", "pod": name, "type": "sidecar", "revision": revision, "version": version,
+        "outdated": False, **more,
+    }  # fmt: skip
+
+
+# -- versions -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("have", "have_revision", "to", "revision", "rollback"),
+    [
+        ("1.30.0", "default", "1.31.0", "default", False),
+        ("1.31.0", "default", "1.31.0", "default", False),
+        ("1.31.0", "default", "1.31.2", "default", False),
+        ("1.29.0", "1-29", "1.31.0", "1-31", False),
+        ("1.31.0", "default", "1.30.0", "default", True),
+        ("latest", "default", "1.31.0", "default", False),
+        ("1.20.0", "default", "latest", "default", False),
+    ],
+)
+def test_version_that_is_near_enough(have: str, have_revision: str, to: str, revision: str, rollback: bool) -> None:
+    assert skew_problems([control_plane(have, have_revision)], [], revision, to, rollback) == []
+
+
+@pytest.mark.parametrize(
+    ("have", "have_revision", "to", "revision", "problem"),
+    [
+        ("1.29.0", "default", "1.31.0", "default", "2 minor versions newer: go to 1.30 first"),
+        ("1.28.0", "1-28", "1.31.0", "1-31", "3 minor versions newer: go to 1.30 first"),
+        ("1.31.0", "default", "1.30.5", "default", "is older: to go back, set upgrade_rollback to true"),
+        ("1.31.2", "default", "1.31.1", "default", "is older: to go back, set upgrade_rollback to true"),
+    ],
+)
+def test_version_that_is_too_far(have: str, have_revision: str, to: str, revision: str, problem: str) -> None:
+    found = skew_problems([control_plane(have, have_revision)], [], revision, to, False)
+    assert len(found) == 1
+    assert problem in found[0]
+    assert have in found[0]
+
+
+def test_proxy_that_is_too_old() -> None:
+    proxies = [proxy("new"), proxy("old", "1.28.0")]
+    found = skew_problems([control_plane("1.30.0")], proxies, "default", "1.31.0", False)
+    assert found == [
+        "1 proxies are 1.28.0, too old for an istiod 1.31.0: restart shop/old with the istiod that runs now"
+    ]
+
+
+def test_nothing_to_upgrade() -> None:
+    assert "no istiod runs" in skew_problems([], [], "default", "1.31.0", False)[0]
+
+
+# -- webhooks -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("selector", "expected"),
+    [
+        (None, True),
+        ({}, True),
+        ({"matchLabels": {"a": "1"}}, True),
+        ({"matchLabels": {"a": "2"}}, False),
+        ({"matchExpressions": [{"key": "a", "operator": "In", "values": ["1", "2"]}]}, True),
+        ({"matchExpressions": [{"key": "b", "operator": "In", "values": ["1"]}]}, False),
+        ({"matchExpressions": [{"key": "a", "operator": "NotIn", "values": ["1"]}]}, False),
+        ({"matchExpressions": [{"key": "b", "operator": "NotIn", "values": ["1"]}]}, True),
+        ({"matchExpressions": [{"key": "a", "operator": "Exists"}]}, True),
+        ({"matchExpressions": [{"key": "a", "operator": "DoesNotExist"}]}, False),
+    ],
+)
+def test_selector(selector: dict | None, expected: bool) -> None:
+    assert matches(selector, {"a": "1"}) is expected
+
+
+def webhook(revision: str, label: str, value: str) -> dict:
+    selector = {"matchExpressions": [{"key": label, "operator": "In", "values": [value]}]}
+    return {
+        "metadata": {"name": f"injector-{revision}", "labels": {"istio.io/rev": revision}},
+        "webhooks": [{"namespaceSelector": selector}],
+    }
+
+
+def test_namespace_of_two_revisions() -> None:
+    webhooks = [webhook("default", "istio-injection", "enabled"), webhook("1-31", "istio.io/rev", "1-31")]
+    shop = {"metadata": {"name": "shop", "labels": {"istio-injection": "enabled", "istio.io/rev": "1-31"}}}
+    other = {"metadata": {"name": "other", "labels": {"istio-injection": "enabled"}}}
+    found = overlap_problems([shop, other, {"metadata": {"name": "plain"}}], webhooks)
+    assert len(found) == 1
+    assert "pods in namespace shop would be injected by the revisions 1-31 and default" in found[0]
+
+
+def test_tag_of_the_same_revision_is_no_second_one() -> None:
+    webhooks = [webhook("1-31", "istio.io/rev", "1-31"), webhook("1-31", "istio.io/rev", "1-31")]
+    shop = {"metadata": {"name": "shop", "labels": {"istio.io/rev": "1-31"}}}
+    assert overlap_problems([shop], webhooks) == []
+
+
+# -- data plane ---------------------------------------------------------------
+
+
+class Mesh:
+    """What the data plane sees of a mesh, and the restarts that it asks for."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.stale = {"web": "old", "api": "old"}
+        self.restarted: list[str] = []
+        self.synced = True
+        self.control_planes = [control_plane("1.31.0", "1-31")]
+        self.namespaces: list[dict] = []
+        self.fails = ""
+        monkeypatch.setattr(upgrade, "read_mesh", lambda *_args: {"proxies": self.proxies(), **self._planes()})
+        monkeypatch.setattr(
+            upgrade, "workloads", lambda _cluster, _namespace: [self._workload(n) for n in ("web", "api")]
+        )
+        monkeypatch.setattr(upgrade, "stale_reason", lambda _c, w, _change, _r: self.stale.get(w["metadata"]["name"]))
+        monkeypatch.setattr(upgrade, "restart", self._restart)
+        monkeypatch.setattr(upgrade.time, "sleep", lambda _seconds: None)
+
+    def _planes(self) -> dict:
+        return {"control_planes": self.control_planes}
+
+    @staticmethod
+    def _workload(name: str) -> dict:
+        return {"kind": "Deployment", "metadata": {"name": name, "namespace": "shop"}}
+
+    def proxies(self) -> list[dict]:
+        return [
+            proxy(name, revision="1-30" if name in self.stale else "1-31", outdated=name in self.stale)
+            for name in ("web", "api")
+        ]
+
+    def _restart(self, _cluster, workload: dict, _unready, _timeout) -> None:
+        name = workload["metadata"]["name"]
+        if name == self.fails:
+            raise ClusterError(f"Deployment {name} is not ready.")
+        self.restarted.append(name)
+        self.stale.pop(name)
+
+    def list(self, _kind, **_query) -> list[dict]:
+        return self.namespaces
+
+    def plane(self, timeout: float = 0) -> DataPlane:
+        state = {"listener": "synced" if self.synced else "stale"}
+        read = [{"namespace": "shop", "pod": name, "kind": "sidecar", "sync": state} for name in ("web", "api")]
+        return DataPlane(self, "1-31", timeout, lambda: read)
+
+
+@pytest.fixture
+def mesh(monkeypatch: pytest.MonkeyPatch) -> Mesh:
+    return Mesh(monkeypatch)
+
+
+def test_stale_workloads_are_restarted_and_proven(mesh: Mesh) -> None:
+    result = mesh.plane().reconcile(check_mode=False)
+    assert mesh.restarted == ["web", "api"]
+    assert (result["changed"], result["proxies"], len(result["restarted"])) == (True, 2, 2)
+    assert result["diff"][0] == {
+        "before_header": "Deployment shop/web",
+        "after_header": "Deployment shop/web",
+        "before": "old\n",
+        "after": "restarted\n",
+    }
+
+
+def test_second_run_goes_on_where_the_first_was_cut(mesh: Mesh) -> None:
+    mesh.fails = "api"
+    with pytest.raises(UpgradeError, match="Deployment api is not ready.*Mend it and run this again") as error:
+        mesh.plane().reconcile(check_mode=False)
+    assert [one["name"] for one in error.value.result["restarted"]] == ["web"]
+    mesh.fails = ""
+    mesh.plane().reconcile(check_mode=False)
+    assert mesh.restarted == ["web", "api"], "web was not restarted again"
+    assert mesh.plane().reconcile(check_mode=False)["changed"] is False
+
+
+def test_check_mode_restarts_nothing(mesh: Mesh) -> None:
+    result = mesh.plane().reconcile(check_mode=True)
+    assert mesh.restarted == []
+    assert [one["name"] for one in result["restarted"]] == ["web", "api"]
+
+
+def test_proxy_that_no_workload_has_is_named(mesh: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upgrade, "workloads", lambda _cluster, _namespace: [])
+    with pytest.raises(UpgradeError, match="shop/web is of revision 1-30 and version 1.30.0"):
+        mesh.plane().reconcile(check_mode=False)
+
+
+def test_proxy_that_is_not_in_sync_is_named(mesh: Mesh) -> None:
+    mesh.synced = False
+    with pytest.raises(UpgradeError, match="shop/web is not in sync: listener stale"):
+        mesh.plane().reconcile(check_mode=False)
+
+
+# -- old revisions ------------------------------------------------------------
+
+
+def test_revision_that_nothing_uses_is_to_go(mesh: Mesh) -> None:
+    mesh.stale = {}
+    mesh.control_planes = [control_plane("1.31.0", "1-31"), control_plane("1.30.0", "1-30"), control_plane("1.29.0")]
+    found = other_revisions(mesh, "1-31")
+    assert [one["used_by"] for one in found["revisions"]] == [[], []]
+    assert found["unused_releases"] == [
+        {"name": "istiod-1-30", "namespace": "istio-system", "state": "absent"},
+        {"name": "istiod", "namespace": "istio-system", "state": "absent"},
+    ]
+
+
+def test_revision_that_something_uses_stays(mesh: Mesh) -> None:
+    mesh.stale = {"web": "old"}
+    mesh.control_planes = [control_plane("1.30.0", "1-30", ("prod",))]
+    mesh.namespaces = [{"metadata": {"name": "shop", "labels": {"istio.io/rev": "1-30"}}}]
+    found = other_revisions(mesh, "1-31")
+    assert found["revisions"][0]["used_by"] == ["proxy shop/web", "tag prod", "namespace shop"]
+    assert found["unused_releases"] == []

@@ -1,0 +1,144 @@
+# Copyright: (c) 2026, The meshops.istio authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""YAML text to objects, and changes to what Ansible shows."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+from ansible_collections.meshops.istio.plugins.module_utils.reconcile.diff import diff
+from ansible_collections.meshops.istio.plugins.module_utils.reconcile.documents import DocumentError, objects, parse
+from ansible_collections.meshops.istio.plugins.module_utils.reconcile.plan import Change
+
+ONE = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: a\n"
+
+
+def test_many_documents():
+    found = parse(f"{ONE}---\n---\n# nothing\n---\n{ONE}data: {{x: y}}\n", "mesh.yml")
+    assert [(d.number, d.line, d.place) for d in found] == [
+        (1, 1, "mesh.yml, document 1, line 1"),
+        (4, 9, "mesh.yml, document 4, line 9"),
+    ]
+    assert found[1].obj["data"] == {"x": "y"}
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("12", 12),
+        ("-1", -1),
+        ("0o17", 15),
+        ("0644", 420),
+        ("0x1F", 31),
+        ("1.5", 1.5),
+        ("1e3", 1000.0),
+        ("yes", True),
+        ("Off", False),
+        ("~", None),
+        ("", None),
+        ('"12"', "12"),
+        ("2024-01-01", "2024-01-01"),
+        ("12:30", "12:30"),
+        ("5s", "5s"),
+        ("1.2.3", "1.2.3"),
+        ("0.0.0.0/0", "0.0.0.0/0"),
+        ("!!str 12", "12"),
+        ("y", "y"),
+    ],
+)
+def test_scalars_are_read_as_kubectl_reads_them(text, value):
+    [document] = parse(f"{ONE}data:\n  x: {text}\n", "x")
+    assert document.obj["data"]["x"] == value
+    assert type(document.obj["data"]["x"]) is type(value)
+
+
+def test_anchors_and_merges():
+    text = f"{ONE}a: &a {{x: 1, y: 2}}\nb:\n  <<: *a\n  y: 3\nc: *a\n"
+    [document] = parse(text, "x")
+    assert document.obj["b"] == {"x": 1, "y": 3}
+    assert document.obj["c"] == {"x": 1, "y": 2}
+
+
+def test_a_list_stands_for_its_items():
+    text = yaml.safe_dump({"apiVersion": "v1", "kind": "List", "items": [yaml.safe_load(ONE), yaml.safe_load(ONE)]})
+    assert [d.obj["metadata"]["name"] for d in parse(text, "x")] == ["a", "a"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (f"{ONE}---\na: b\n c: d\n", r"mesh.yml, document 2, line 7, column 3: not YAML: mapping values"),
+        (f"{ONE}---\nkind: Gateway\n", r"mesh.yml, document 2, line 6: apiVersion is missing"),
+        ("apiVersion: v1\nkind: Gateway\n", r"document 1, line 1: Gateway without metadata.name"),
+        (f"{ONE}data:\n  x: 1\n  x: 2\n", r"document 1, line 1: line 7: the key 'x' is given twice"),
+        ("- a\n", r"a Kubernetes object is a mapping"),
+        (f"{ONE}  labels: {{version: 1}}\n", r"ConfigMap a: metadata.labels.version is 1: quote it"),
+        ("x: !!python/object:os.system a\n", r"the tag .* has no meaning in Kubernetes"),
+        ("a: \x00", r"mesh.yml, document 1: not YAML"),
+    ],
+)
+def test_errors_say_where(text, message):
+    with pytest.raises(DocumentError, match=message):
+        parse(text, "mesh.yml")
+
+
+def test_objects_given_as_values():
+    with pytest.raises(DocumentError, match=r"^objects\[2\]: kind is missing"):
+        objects({"apiVersion": "v1"}, "objects[2]")
+
+
+# -- diff -------------------------------------------------------------------
+
+
+def rule(**spec):
+    meta = {"name": "reviews", "namespace": "shop"}
+    return {"apiVersion": "networking.istio.io/v1", "kind": "DestinationRule", "metadata": meta, "spec": spec}
+
+
+def change(action, before=None, after=None):
+    kind = (after or before)["kind"]
+    return Change(action, "networking.istio.io/v1", kind, "shop", "reviews", before=before, after=after)
+
+
+def test_an_update_shows_what_is_declared_and_what_was_declared_by_us():
+    before = rule(host="a", subsets=[], exportTo=["."], trafficPolicy={"tls": {}, "portLevelSettings": []})
+    before["metadata"].update(
+        uid="1",
+        labels={"theirs": "x"},
+        managedFields=[
+            {
+                "manager": "meshops.istio",
+                "operation": "Apply",
+                "apiVersion": "networking.istio.io/v1",
+                "fieldsV1": {"f:spec": {"f:host": {}, "f:exportTo": {}}},
+            }
+        ],
+    )
+    [entry] = diff([change("update", before, rule(host="b"))])
+    assert entry["before_header"] == entry["after_header"] == "DestinationRule shop/reviews"
+    assert yaml.safe_load(entry["before"]) == rule(host="a", exportTo=["."])
+    assert yaml.safe_load(entry["after"]) == rule(host="b")
+    assert entry["after"].startswith("apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata:\n")
+
+
+def test_creation_deletion_and_nothing():
+    created, deleted = diff(
+        [change("create", after=rule(host="a")), change("unchanged", rule()), change("delete", rule())]
+    )
+    assert created["before"] == ""
+    assert yaml.safe_load(created["after"]) == rule(host="a")
+    assert deleted["after"] == ""
+
+
+def test_secrets_are_not_shown():
+    secret = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "reviews", "namespace": "shop"},
+        "data": {"k": "cGFzcw=="},
+    }
+    other = {**secret, "data": {"k": "d29yZA=="}}
+    shown = str(diff([change("create", after=secret), change("update", secret, other), change("delete", other)]))
+    assert "cGFzcw" not in shown
+    assert "d29yZA" not in shown
+    assert "changed" in shown

@@ -1,0 +1,197 @@
+# Copyright: (c) 2026, The meshops.istio authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""In which order objects are written, and when they are ready."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.meshops.istio.plugins.module_utils.reconcile.order import stages
+from ansible_collections.meshops.istio.plugins.module_utils.reconcile.plan import Change
+from ansible_collections.meshops.istio.plugins.module_utils.reconcile.readiness import has_readiness, unready
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+def change(action, kind, name="x", before=None, after=None):
+    return Change(action, "networking.istio.io/v1", kind, "shop", name, before=before, after=after)
+
+
+def order_of(changes):
+    return [[c.kind for c in stage.changes] for stage in stages(changes)]
+
+
+def test_creation_and_deletion_go_opposite_ways():
+    kinds = ["VirtualService", "DestinationRule", "Namespace"]
+    assert order_of([change("create", k) for k in kinds]) == [["Namespace"], ["DestinationRule"], ["VirtualService"]]
+    assert order_of([change("delete", k) for k in kinds]) == [["VirtualService"], ["DestinationRule"], ["Namespace"]]
+
+
+def test_deletions_come_last_and_proxies_get_time_before_rules_go():
+    found = stages(
+        [change("delete", "DestinationRule"), change("update", "VirtualService"), change("unchanged", "Gateway")]
+    )
+    assert [([c.action for c in s.changes], s.settle) for s in found] == [(["update"], False), (["delete"], True)]
+
+
+def rule(*subsets):
+    return {"spec": {"host": "a", "subsets": [{"name": s} for s in subsets]}}
+
+
+def test_a_subset_goes_after_the_routes():
+    swap = change("update", "DestinationRule", before=rule("v1"), after=rule("v2"))
+    found = stages([swap, change("update", "VirtualService")])
+    names = [[s["name"] for s in c.after["spec"]["subsets"]] if c.after else c.kind for st in found for c in st.changes]
+    assert names == [["v2", "v1"], "VirtualService", ["v2"]]
+    assert [(s.settle, s.takes_away) for s in found] == [(False, False), (False, False), (True, True)]
+    assert swap.after == rule("v2")
+    assert len(stages([swap])) == 1, "without a change of routes there is nothing to wait for"
+
+
+@pytest.mark.parametrize(
+    ("rule_host", "route_host", "waits"),
+    [
+        ("reviews", "reviews", True),
+        ("reviews.shop.svc.cluster.local", "reviews", True),
+        ("reviews", "reviews.shop.svc.cluster.local", True),
+        ("reviews", "reviews.other.svc.cluster.local", False),
+        ("reviews.example.org", "reviews.example.org", True),
+        ("*.shop.svc.cluster.local", "reviews", True),
+        ("ratings", "reviews", False),
+    ],
+)
+def test_a_route_waits_for_the_new_subsets_of_its_own_hosts(rule_host, route_host, waits):
+    arriving = change("create", "DestinationRule", after={"spec": {"host": rule_host, "subsets": [{"name": "v1"}]}})
+    route = {"spec": {"http": [{"route": [{"destination": {"host": route_host, "subset": "v1"}}]}]}}
+    routing = change("update", "VirtualService", after=route)
+    first, second = stages([routing, arriving])
+    assert first.waits_for == {}
+    assert second.waits_for == ({routing.key: [arriving.key]} if waits else {})
+    known = change("update", "DestinationRule", before=arriving.after, after=arriving.after)
+    assert stages([routing, known])[1].waits_for == {}, "subsets that are there need no time"
+
+
+KINDS = st.sampled_from(
+    ["Namespace", "Secret", "Service", "DestinationRule", "Gateway", "VirtualService", "HTTPRoute", "Job"]
+)
+
+
+@given(st.lists(st.tuples(st.sampled_from(["create", "update", "delete", "unchanged"]), KINDS)))
+def test_every_change_is_in_one_stage(pairs):
+    changes = [change(action, kind, str(n)) for n, (action, kind) in enumerate(pairs)]
+    placed = [c.name for stage in stages(changes) for c in stage.changes]
+    assert sorted(placed) == sorted(c.name for c in changes if c.action != "unchanged")
+
+
+# -- readiness ----------------------------------------------------------------
+
+
+def obj(api_version, kind, status=None, generation=2, spec=None):
+    meta = {"name": "x", "namespace": "shop", "generation": generation}
+    return {"apiVersion": api_version, "kind": kind, "metadata": meta, "spec": spec or {}, "status": status or {}}
+
+
+def condition(kind, status="True", generation=2, **more):
+    return {"type": kind, "status": status, "observedGeneration": generation, **more}
+
+
+DONE = {"observedGeneration": 2, "replicas": 1, "updatedReplicas": 1, "availableReplicas": 1, "readyReplicas": 1}
+GATEWAY = "gateway.networking.k8s.io/v1"
+REF = {"name": "gw"}
+ROUTE = {"parentRefs": [REF]}
+ACCEPTED = [condition("Accepted"), condition("ResolvedRefs")]
+
+
+@pytest.mark.parametrize(
+    ("found", "reason"),
+    [
+        (obj("apps/v1", "Deployment", DONE), None),
+        (obj("apps/v1", "Deployment", {**DONE, "observedGeneration": 1}), "has not seen the change"),
+        (obj("apps/v1", "Deployment", {**DONE, "updatedReplicas": 0}), "0 of 1 pods are of the new version"),
+        (obj("apps/v1", "Deployment", {**DONE, "replicas": 2}), "1 pods of the old version"),
+        (obj("apps/v1", "Deployment", {**DONE, "availableReplicas": 0}), "0 of 1 pods are available"),
+        (obj("apps/v1", "Deployment", {"observedGeneration": 2}, spec={"replicas": 0}), None),
+        (
+            obj(
+                "apps/v1",
+                "DaemonSet",
+                {"observedGeneration": 2, "desiredNumberScheduled": 2, "updatedNumberScheduled": 2},
+            ),
+            "available on 0 of 2 nodes",
+        ),
+        (obj("apps/v1", "StatefulSet", {**DONE, "readyReplicas": 0}), "0 of 1 pods are ready"),
+        (obj("apps/v1", "StatefulSet", DONE), None),
+        (obj("batch/v1", "Job", {"conditions": [condition("Complete")]}), None),
+        (obj("batch/v1", "Job", {"conditions": [condition("Failed", message="too bad")]}), "too bad"),
+        (obj("v1", "Service", spec={"type": "LoadBalancer"}), "no address yet"),
+        (obj("v1", "Service", spec={"type": "ClusterIP"}), None),
+        (obj("apiextensions.k8s.io/v1", "CustomResourceDefinition"), "not Established yet"),
+        (obj("apiextensions.k8s.io/v1", "CustomResourceDefinition", {"conditions": [condition("Established")]}), None),
+        (obj(GATEWAY, "Gateway", {"conditions": [condition("Accepted"), condition("Programmed")]}), None),
+        (
+            obj(GATEWAY, "Gateway", {"conditions": [condition("Accepted"), condition("Programmed", generation=1)]}),
+            "Programmed is not reported yet",
+        ),
+        (
+            obj(GATEWAY, "Gateway", {"conditions": [condition("Accepted", "False", reason="Invalid", message="no")]}),
+            "Accepted is False: Invalid no",
+        ),
+        (obj(GATEWAY, "HTTPRoute", spec=ROUTE), "parent gw has not reported yet"),
+        (
+            obj(GATEWAY, "HTTPRoute", {"parents": [{"parentRef": REF, "conditions": ACCEPTED}]}, spec=ROUTE),
+            None,
+        ),
+        (
+            obj(
+                GATEWAY,
+                "HTTPRoute",
+                {"parents": [{"parentRef": REF, "conditions": [condition("Accepted")]}]},
+                spec=ROUTE,
+            ),
+            "parent gw: the condition ResolvedRefs is not reported yet",
+        ),
+        (
+            obj(
+                GATEWAY,
+                "HTTPRoute",
+                {"parents": [{"parentRef": {**REF, "namespace": "other"}, "conditions": ACCEPTED}]},
+                spec=ROUTE,
+            ),
+            "parent gw has not reported yet",
+        ),
+        (obj("networking.istio.io/v1", "VirtualService"), None),
+        (
+            obj(
+                "networking.istio.io/v1",
+                "VirtualService",
+                {"conditions": [condition("Reconciled", "False", message="1/2")]},
+            ),
+            "1/2",
+        ),
+        (
+            obj(
+                "networking.istio.io/v1",
+                "VirtualService",
+                {"validationMessages": [{"level": "ERROR", "type": {"name": "ReferencedResourceNotFound"}}]},
+            ),
+            "istiod reports ReferencedResourceNotFound",
+        ),
+        (obj("v1", "ConfigMap"), None),
+    ],
+)
+def test_unready(found, reason):
+    told = unready(found)
+    if reason is None:
+        assert told is None
+    else:
+        assert reason in told
+
+
+def test_what_is_being_deleted_is_not_ready():
+    going = obj("v1", "ConfigMap")
+    going["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    assert unready(going) == "it is being deleted"
+
+
+def test_has_readiness():
+    assert has_readiness("apps/v1", "Deployment")
+    assert not has_readiness("v1", "ConfigMap")

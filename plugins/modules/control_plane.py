@@ -20,79 +20,13 @@ description:
 extends_documentation_fragment:
   - meshops.istio.connection
   - meshops.istio.attributes
+  - meshops.istio.helm
+  - meshops.istio.helm.control_plane
 options:
-  profile:
-    description: Istio's installation profile. Without it V(default).
-    type: str
-  version:
-    description: Version of Istio, which is the version of its charts. Without it the newest.
-    type: str
-  revision:
-    description: Name of the revision. Without it this is the cluster's default control plane.
-    type: str
-  tags:
-    description:
-      - Revision tags that point to this revision. V(default) makes it the one that C(istio-injection=enabled) means.
-      - Each is a release of its own, C(istio-tag-NAME), so that moving a tag is one update.
-    type: list
-    elements: str
-  values:
-    description: Values for each chart, by C(base), C(istiod), C(cni) and C(ztunnel).
-    type: dict
-  mesh_config:
-    description: The mesh configuration, as in Istio's own documentation of MeshConfig.
-    type: dict
-  cni:
-    description: Whether the CNI plugin is installed; V(false) removes it. Without it the profile decides.
-    type: bool
-  istio_operator:
-    description:
-      - An IstioOperator document, instead of O(profile), O(revision), O(tags), O(values), O(mesh_config) and O(cni).
-      - A dict, the path of a file, or a list of both, which are merged in their order.
-    type: raw
-  charts:
-    description:
-      - Where the charts come from, which is the URL of a Helm repository, an address C(oci://...), or a directory.
-      - Without it Istio's own repository.
-    type: str
-    default: https://istio-release.storage.googleapis.com/charts
-  digests:
-    description: Digests that the charts' packages must have, as V(sha256:...), by the chart's name.
-    type: dict
-  hub:
-    description: Where the images come from. Without it the charts' own.
-    type: str
-  tag:
-    description: Tag of the images. Without it the charts' own.
-    type: str
-  namespace:
-    description: Namespace of the control plane. Without it V(istio-system).
-    type: str
   prove:
     description: Prove that the control plane works.
     type: bool
     default: true
-  wait:
-    description: Wait until workloads and CustomResourceDefinitions are ready.
-    type: bool
-    default: true
-  wait_timeout:
-    description: Seconds that a release may take to become ready.
-    type: int
-    default: 300
-  atomic:
-    description:
-      - Take a release that does not become ready back to its last good revision, or out where it has none.
-      - The task fails all the same and says why.
-    type: bool
-    default: false
-  take_ownership:
-    description: Take over objects that exist and that no release has, instead of failing. Needs Helm 3.17.
-    type: bool
-    default: false
-  binary_path:
-    description: Path of C(helm), else it is looked for on the E(PATH).
-    type: path
 seealso:
   - module: meshops.istio.releases
 """
@@ -145,22 +79,13 @@ proof:
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.module import run_module
 from ansible_collections.meshops.istio.plugins.module_utils.helm.helm import Helm
 from ansible_collections.meshops.istio.plugins.module_utils.istio.control_plane import reconcile_control_plane
-from ansible_collections.meshops.istio.plugins.module_utils.istio.installation import HELM_OPTIONS
+from ansible_collections.meshops.istio.plugins.module_utils.istio.installation import (
+    CONTROL_PLANE_OPTIONS,
+    HELM_OPTIONS,
+)
 
 ARGUMENT_SPEC = {
-    "profile": {"type": "str"},
-    "version": {"type": "str"},
-    "revision": {"type": "str"},
-    "tags": {"type": "list", "elements": "str"},
-    "values": {"type": "dict"},
-    "mesh_config": {"type": "dict"},
-    "cni": {"type": "bool"},
-    "istio_operator": {"type": "raw"},
-    "charts": {"type": "str", "default": "https://istio-release.storage.googleapis.com/charts"},
-    "digests": {"type": "dict"},
-    "hub": {"type": "str"},
-    "tag": {"type": "str"},
-    "namespace": {"type": "str"},
+    **CONTROL_PLANE_OPTIONS,
     "prove": {"type": "bool", "default": True},
     **HELM_OPTIONS,
 }

@@ -180,45 +180,19 @@ files:
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.errors import ClusterError
 from ansible_collections.meshops.istio.plugins.module_utils.helm.helm import Helm
+from ansible_collections.meshops.istio.plugins.module_utils.istio.installation import (
+    CONTROL_PLANE_OPTIONS,
+    RELEASES_OPTION,
+)
 from ansible_collections.meshops.istio.plugins.module_utils.istio.manifests import manifests, write_files
 
 ARGUMENT_SPEC = {
     "dest": {"type": "path", "required": True},
     "control_plane": {
         "type": "dict",
-        "options": {
-            "profile": {"type": "str"},
-            "version": {"type": "str"},
-            "revision": {"type": "str"},
-            "tags": {"type": "list", "elements": "str"},
-            "values": {"type": "dict"},
-            "mesh_config": {"type": "dict"},
-            "cni": {"type": "bool"},
-            "istio_operator": {"type": "raw"},
-            "charts": {"type": "str", "default": "https://istio-release.storage.googleapis.com/charts"},
-            "digests": {"type": "dict"},
-            "hub": {"type": "str"},
-            "tag": {"type": "str"},
-            "namespace": {"type": "str"},
-        },
+        "options": CONTROL_PLANE_OPTIONS,
     },
-    "releases": {
-        "type": "list",
-        "elements": "dict",
-        "default": [],
-        "options": {
-            "name": {"type": "str", "required": True},
-            "namespace": {"type": "str", "required": True},
-            "chart": {"type": "str"},
-            "charts": {"type": "str"},
-            "version": {"type": "str"},
-            "digest": {"type": "str"},
-            "values": {"type": "dict", "default": {}},
-            "patches": {"type": "list", "elements": "dict", "default": []},
-            "after": {"type": "list", "elements": "str", "default": []},
-            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-        },
-    },
+    "releases": {**RELEASES_OPTION, "default": []},
     "objects": {"type": "list", "elements": "dict", "default": []},
     "charts": {"type": "str"},
     "version": {"type": "str"},

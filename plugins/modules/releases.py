@@ -23,55 +23,9 @@ description:
 extends_documentation_fragment:
   - meshops.istio.connection
   - meshops.istio.attributes
+  - meshops.istio.helm
+  - meshops.istio.helm.releases
 options:
-  releases:
-    description: The releases.
-    type: list
-    elements: dict
-    required: true
-    suboptions:
-      name:
-        description: Name of the release.
-        type: str
-        required: true
-      namespace:
-        description: Namespace of the release, made where it is missing.
-        type: str
-        required: true
-      chart:
-        description: Name of the chart within O(charts), or the path or address of a chart of its own.
-        type: str
-      charts:
-        description: Where this release's chart comes from, instead of O(charts).
-        type: str
-      version:
-        description: Version of the chart, else O(version).
-        type: str
-      digest:
-        description: Digest that the chart's package must have, as V(sha256:...).
-        type: str
-      values:
-        description: Values over the chart's own.
-        type: dict
-        default: {}
-      patches:
-        description:
-          - Changes to the objects that the chart renders, applied in their order.
-          - Each names C(kind) and C(name) of an object, and has either C(merge), a strategic merge patch, or C(path)
-            and C(value) as in C(k8s.overlays) of an IstioOperator document.
-        type: list
-        elements: dict
-        default: []
-      after:
-        description: Names of the releases in this list that must be ready before this one is begun.
-        type: list
-        elements: str
-        default: []
-      state:
-        description: Whether the release is there.
-        type: str
-        choices: [present, absent]
-        default: present
   charts:
     description:
       - Where the charts come from, which is the URL of a Helm repository, an address C(oci://...), or a directory with
@@ -80,27 +34,6 @@ options:
   version:
     description: Version of the charts. Without it the newest.
     type: str
-  wait:
-    description: Wait until workloads and CustomResourceDefinitions are ready.
-    type: bool
-    default: true
-  wait_timeout:
-    description: Seconds that a release may take to become ready.
-    type: int
-    default: 300
-  atomic:
-    description:
-      - Take a release that does not become ready back to its last good revision, or out where it has none.
-      - The task fails all the same and says why.
-    type: bool
-    default: false
-  take_ownership:
-    description: Take over objects that exist and that no release has, instead of failing. Needs Helm 3.17.
-    type: bool
-    default: false
-  binary_path:
-    description: Path of C(helm), else it is looked for on the E(PATH).
-    type: path
 seealso:
   - module: meshops.istio.control_plane
 """
@@ -185,28 +118,13 @@ from ansible_collections.meshops.istio.plugins.module_utils.cluster.module impor
 from ansible_collections.meshops.istio.plugins.module_utils.helm.helm import Helm
 from ansible_collections.meshops.istio.plugins.module_utils.istio.installation import (
     HELM_OPTIONS,
+    RELEASES_OPTION,
     declared_releases,
     reconcile_releases,
 )
 
 ARGUMENT_SPEC = {
-    "releases": {
-        "type": "list",
-        "elements": "dict",
-        "required": True,
-        "options": {
-            "name": {"type": "str", "required": True},
-            "namespace": {"type": "str", "required": True},
-            "chart": {"type": "str"},
-            "charts": {"type": "str"},
-            "version": {"type": "str"},
-            "digest": {"type": "str"},
-            "values": {"type": "dict", "default": {}},
-            "patches": {"type": "list", "elements": "dict", "default": []},
-            "after": {"type": "list", "elements": "str", "default": []},
-            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-        },
-    },
+    "releases": {**RELEASES_OPTION, "required": True},
     "charts": {"type": "str"},
     "version": {"type": "str"},
     **HELM_OPTIONS,

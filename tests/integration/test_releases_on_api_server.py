@@ -16,13 +16,10 @@ from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import
 from ansible_collections.meshops.istio.plugins.module_utils.helm.helm import Helm
 from ansible_collections.meshops.istio.plugins.module_utils.helm.releases import Release
 from ansible_collections.meshops.istio.plugins.module_utils.helm.stored import decode
-from ansible_collections.meshops.istio.plugins.module_utils.istio import installation
-from ansible_collections.meshops.istio.plugins.module_utils.istio.installation import (
-    ReleaseError,
-    apply_releases,
-    diff,
-    plan_releases,
-)
+from ansible_collections.meshops.istio.plugins.module_utils.istio import release_plan
+from ansible_collections.meshops.istio.plugins.module_utils.istio.release_apply import apply_releases
+from ansible_collections.meshops.istio.plugins.module_utils.istio.release_plan import diff, plan_releases
+from ansible_collections.meshops.istio.plugins.module_utils.istio.release_render import ReleaseError
 
 CHART = pathlib.Path(__file__).parents[2] / "charts/probe"
 SECRET, DEPLOYMENT, SERVICE = KNOWN["", "Secret"], KNOWN["apps", "Deployment"], KNOWN["", "Service"]
@@ -80,7 +77,7 @@ def write_record(cluster, namespace, revision, status, modified, labels):
 
 @pytest.fixture
 def impatient(monkeypatch):
-    monkeypatch.setattr(installation, "_PENDING_GRACE", 0.2)
+    monkeypatch.setattr(release_plan, "_PENDING_GRACE", 0.2)
 
 
 def test_install_then_nothing_then_upgrade_then_away(cluster, helm, namespace):

@@ -14,7 +14,8 @@ from ..helm.helm import Helm
 from ..helm.releases import Release
 from ..reconcile.diff import to_yaml
 from .control_plane import desired_control_plane
-from .installation import declared_releases, render
+from .installation import declared_releases
+from .release_render import render
 
 #: First line of every file written here; other files in the directory are left alone.
 MARK = "# Written by meshops.istio"

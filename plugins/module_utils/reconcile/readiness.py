@@ -35,12 +35,6 @@ def failed(obj: t.Mapping[str, t.Any]) -> str | None:
     return None
 
 
-def has_readiness(api_version: str, kind: str) -> bool:
-    """Whether a kind has a readiness to wait for."""
-    group, slash, _version = api_version.partition("/")
-    return (group if slash else "", kind) in _CHECKS
-
-
 def _status(obj: t.Mapping[str, t.Any]) -> dict:
     return obj.get("status") or {}
 

@@ -6,13 +6,11 @@ import copy
 
 import pytest
 from ansible_collections.meshops.istio.plugins.module_utils.helm.releases import Release
-from ansible_collections.meshops.istio.plugins.module_utils.istio.installation import (
-    ReleaseError,
-    ReleasePlan,
-    _in_order,
-    declared_releases,
-    without_foreign,
-)
+from ansible_collections.meshops.istio.plugins.module_utils.istio.foreign_fields import without_foreign
+from ansible_collections.meshops.istio.plugins.module_utils.istio.installation import declared_releases
+from ansible_collections.meshops.istio.plugins.module_utils.istio.release_apply import _in_order
+from ansible_collections.meshops.istio.plugins.module_utils.istio.release_plan import ReleasePlan
+from ansible_collections.meshops.istio.plugins.module_utils.istio.release_render import ReleaseError
 
 
 def webhooks(policy, manager="pilot-discovery", bundle="Q0E="):

@@ -7,7 +7,7 @@ from __future__ import annotations
 import pytest
 from ansible_collections.meshops.istio.plugins.module_utils.reconcile.order import stages
 from ansible_collections.meshops.istio.plugins.module_utils.reconcile.plan import Change
-from ansible_collections.meshops.istio.plugins.module_utils.reconcile.readiness import has_readiness, unready
+from ansible_collections.meshops.istio.plugins.module_utils.reconcile.readiness import unready
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -190,8 +190,3 @@ def test_what_is_being_deleted_is_not_ready():
     going = obj("v1", "ConfigMap")
     going["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
     assert unready(going) == "it is being deleted"
-
-
-def test_has_readiness():
-    assert has_readiness("apps/v1", "Deployment")
-    assert not has_readiness("v1", "ConfigMap")

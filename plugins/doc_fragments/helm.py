@@ -1,0 +1,137 @@
+# Copyright: (c) 2026, The meshops.istio authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The options of modules that install Helm releases: how Helm is run, the releases, and a control plane."""
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    """The standard fragment says how Helm is run, RELEASES what is released, CONTROL_PLANE what a control plane is."""
+
+    DOCUMENTATION = r"""
+options:
+  wait:
+    description: Wait until workloads and CustomResourceDefinitions are ready.
+    type: bool
+    default: true
+  wait_timeout:
+    description: Seconds that a release may take to become ready.
+    type: int
+    default: 300
+  atomic:
+    description:
+      - Take a release that does not become ready back to its last good revision, or out where it has none.
+      - The task fails all the same and says why.
+    type: bool
+    default: false
+  take_ownership:
+    description: Take over objects that exist and that no release has, instead of failing. Needs Helm 3.17.
+    type: bool
+    default: false
+  binary_path:
+    description: Path of C(helm), else it is looked for on the E(PATH).
+    type: path
+"""
+
+    RELEASES = r"""
+options:
+  releases:
+    description: The releases.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      name:
+        description: Name of the release.
+        type: str
+        required: true
+      namespace:
+        description: Namespace of the release, made where it is missing.
+        type: str
+        required: true
+      chart:
+        description: Name of the chart within O(charts), or the path or address of a chart of its own.
+        type: str
+      charts:
+        description: Where this release's chart comes from, instead of O(charts).
+        type: str
+      version:
+        description: Version of the chart, else O(version).
+        type: str
+      digest:
+        description: Digest that the chart's package must have, as V(sha256:...).
+        type: str
+      values:
+        description: Values over the chart's own.
+        type: dict
+        default: {}
+      patches:
+        description:
+          - Changes to the objects that the chart renders, applied in their order.
+          - Each names C(kind) and C(name) of an object, and has either C(merge), a strategic merge patch, or C(path)
+            and C(value) as in C(k8s.overlays) of an IstioOperator document.
+        type: list
+        elements: dict
+        default: []
+      after:
+        description: Names of the releases in this list that must be ready before this one is begun.
+        type: list
+        elements: str
+        default: []
+      state:
+        description: Whether the release is there.
+        type: str
+        choices: [present, absent]
+        default: present
+"""
+
+    CONTROL_PLANE = r"""
+options:
+  profile:
+    description: Istio's installation profile. Without it V(default).
+    type: str
+  version:
+    description: Version of Istio, which is the version of its charts. Without it the newest.
+    type: str
+  revision:
+    description: Name of the revision. Without it this is the cluster's default control plane.
+    type: str
+  tags:
+    description:
+      - Revision tags that point to this revision. V(default) makes it the one that C(istio-injection=enabled) means.
+      - Each is a release of its own, C(istio-tag-NAME), so that moving a tag is one update.
+    type: list
+    elements: str
+  values:
+    description: Values for each chart, by C(base), C(istiod), C(cni) and C(ztunnel).
+    type: dict
+  mesh_config:
+    description: The mesh configuration, as in Istio's own documentation of MeshConfig.
+    type: dict
+  cni:
+    description: Whether the CNI plugin is installed; V(false) removes it. Without it the profile decides.
+    type: bool
+  istio_operator:
+    description:
+      - An IstioOperator document, instead of O(profile), O(revision), O(tags), O(values), O(mesh_config) and O(cni).
+      - A dict, the path of a file, or a list of both, which are merged in their order.
+    type: raw
+  charts:
+    description:
+      - Where the charts come from, which is the URL of a Helm repository, an address C(oci://...), or a directory.
+      - Without it Istio's own repository.
+    type: str
+    default: https://istio-release.storage.googleapis.com/charts
+  digests:
+    description: Digests that the charts' packages must have, as V(sha256:...), by the chart's name.
+    type: dict
+  hub:
+    description: Where the images come from. Without it the charts' own.
+    type: str
+  tag:
+    description: Tag of the images. Without it the charts' own.
+    type: str
+  namespace:
+    description: Namespace of the control plane. Without it V(istio-system).
+    type: str
+"""

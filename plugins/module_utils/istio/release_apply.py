@@ -1,0 +1,128 @@
+# Copyright: (c) 2026, The meshops.istio authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Planned releases applied: in their order, independent ones side by side, each waited for."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import typing as t
+
+from ..cluster.client import Cluster
+from ..cluster.errors import ClusterError
+from ..cluster.workloads import wait_ready
+from ..helm.helm import Helm
+from ..helm.stored import PENDING, forget
+from ..reconcile.readiness import unready
+from .foreign_fields import HELM_MANAGER
+from .release_plan import ReleasePlan
+from .release_render import ReleaseError
+
+#: The kinds of a release that are waited for. Not Services: where no load balancer exists one waits for ever.
+_AWAITED = ("CustomResourceDefinition", "DaemonSet", "Deployment", "Job", "StatefulSet")
+
+#: What helm says where another helm is at work on the same release.
+_BUSY = ("is in progress", "release: already exists", "cannot re-use a name", "cannot reuse a name")
+
+
+def apply_releases(
+    cluster: Cluster,
+    helm: Helm,
+    plans: t.Sequence[ReleasePlan],
+    timeout: float = 300,
+    atomic: bool = False,
+    wait: bool = True,
+    take_ownership: bool = False,
+) -> None:
+    """Applies plans: each release once those before it are ready, independent ones side by side; removals last.
+
+    :param timeout: seconds that a release may take to become ready
+    :param atomic: take a release that doesn't come up back to its last good revision, or out
+    :raises ReleaseError: one failed; those that depend on it were not begun
+    """
+    by_name = {one.release.name: one for one in plans}
+    done: dict[str, concurrent.futures.Future] = {}
+
+    def run(one: ReleasePlan, before: list[concurrent.futures.Future]) -> None:
+        concurrent.futures.wait(before)
+        if any(f.exception() for f in before):
+            raise _Skipped
+        _apply(cluster, helm, one, timeout, atomic, wait, take_ownership)
+
+    ordered = _in_order([one for one in plans if one.release.state == "present"])
+    with concurrent.futures.ThreadPoolExecutor(max_workers=max(1, len(ordered))) as pool:
+        for one in ordered:
+            before = [done[name] for name in one.release.after if name in done and name in by_name]
+            done[one.release.name] = pool.submit(run, one, before)
+    errors = {name: f.exception() for name, f in done.items() if f.exception() is not None}
+    reasons = [str(e) for e in errors.values() if not isinstance(e, _Skipped)]
+    skipped = [name for name, e in errors.items() if isinstance(e, _Skipped)]
+    unexpected = [e for e in errors.values() if not isinstance(e, (ClusterError, _Skipped))]
+    if unexpected:
+        raise unexpected[0]
+    if any(word in reason for reason in reasons for word in _BUSY):
+        raise Busy(". ".join(reasons))
+    if reasons:
+        waits = f". Not begun, because they come after: {', '.join(skipped)}" if skipped else ""
+        raise ReleaseError(". ".join(reasons) + waits)
+    for one in reversed(plans):  # what goes, goes last: the others may have used it until now
+        if one.action == "uninstall":
+            helm.uninstall(one.release.name, one.release.namespace, timeout)
+
+
+class Busy(ReleaseError):
+    """Another helm has got hold of a release in the meantime."""
+
+
+class _Skipped(Exception):
+    """A release wasn't begun, because one that it comes after failed."""
+
+
+def _in_order(plans: t.Sequence[ReleasePlan]) -> list[ReleasePlan]:
+    """Plans so that each follows those it comes after.
+
+    :raises ReleaseError: they wait for each other
+    """
+    names = {one.release.name for one in plans}
+    ordered: list[ReleasePlan] = []
+    left = list(plans)
+    while left:
+        placed = {one.release.name for one in ordered}
+        free = [one for one in left if all(n in placed for n in one.release.after if n in names)]
+        if not free:
+            raise ReleaseError(f"releases wait for each other: {', '.join(o.release.name for o in left)}")
+        ordered += free
+        left = [one for one in left if one not in free]
+    return ordered
+
+
+def _apply(
+    cluster: Cluster, helm: Helm, one: ReleasePlan, timeout: float, atomic: bool, wait: bool, take_ownership: bool
+) -> None:
+    release, newest = one.release, one.stored
+    if one.action != "none":
+        if newest is not None and newest.status in PENDING:
+            forget(cluster, newest)
+        if newest is not None and newest.status == "uninstalling":
+            helm.uninstall(release.name, release.namespace, timeout)
+        method = newest.apply_method if newest is not None and one.action == "upgrade" else None
+        helm.upgrade(release, one.manifest, method, take_ownership, timeout)
+    for change in one.repairs:
+        cluster.apply(change.after, force=True, manager=HELM_MANAGER)
+    if not wait:
+        return
+    try:
+        wait_ready(cluster, [o for o in one.objects if o["kind"] in _AWAITED], unready, timeout)
+    except ClusterError as error:
+        if not atomic or one.action == "none":
+            raise
+        raise ReleaseError(f"{error} {_take_back(cluster, helm, one)}") from error
+
+
+def _take_back(cluster: Cluster, helm: Helm, one: ReleasePlan) -> str:
+    """Takes a release back to where it was, and says so."""
+    release = one.release
+    if one.good is None:
+        helm.uninstall(release.name, release.namespace)
+        return f"Release {release.name} has been taken out again."
+    helm.rollback(release.name, release.namespace, one.good.revision, one.good.apply_method)
+    return f"Release {release.name} has been taken back to revision {one.good.revision}."

@@ -5,7 +5,7 @@
 Every contestant gets the same documents on the same API server, one after another, each as a whole process:
 first all are created, then nothing has changed, then ten have. Half are VirtualServices, half DestinationRules.
 
-run [--sizes 200,2000,10000] [--repeat 3] [--out docs/benchmarks.md]
+run [--sizes 200,2000,10000] [--repeat 3] [--out docs/benchmarks/objects.md]
 """
 
 from __future__ import annotations
@@ -238,7 +238,7 @@ def report(results: Results, empty: Run, bench: Bench) -> str:
         ["kubectl", "version", "--client", "-o", "json"], env=bench.environment, text=True
     )
     lines = [
-        "# Benchmarks",
+        "# Benchmark: mesh objects",
         "",
         "Written by `make bench` (tests/bench/objects/run), which explains how it measures. Seconds of the wall clock,",
         "each for a whole process: the playbook with Ansible's own start, or kubectl. An empty playbook alone takes"
@@ -298,7 +298,7 @@ def main() -> None:
     parser.add_argument("--sizes", default="200,2000,10000")
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--only", help="contestants whose names contain this, and no report")
-    parser.add_argument("--out", default=str(ROOT / "docs" / "benchmarks.md"))
+    parser.add_argument("--out", default=str(ROOT / "docs" / "benchmarks" / "objects.md"))
     options = parser.parse_args()
     running = subprocess.run([LAB, "apiserver", "env", "--name", SERVER], capture_output=True).returncode == 0
     if not running:

@@ -326,31 +326,53 @@ class Cluster:
         propagation: str = "Background",
         uid: str | None = None,
         dry_run: bool = False,
-    ) -> bool:
-        """Deletes one object; gives False where it was gone already.
+        grace: int | None = None,
+    ) -> dict | None:
+        """Deletes one object; gives None where it was gone already, else the server's answer.
+
+        The answer is the object where something (a finalizer, a pod's grace) still keeps it, and a Status where it
+        has gone at once.
 
         :param uid: refuse where another object has taken the name since
+        :param grace: seconds that a pod has to end
         """
         body: dict[str, t.Any] = {"propagationPolicy": propagation}
+        if grace is not None:
+            body["gracePeriodSeconds"] = grace
         if uid:
             body["preconditions"] = {"uid": uid}
         if dry_run:
             body["dryRun"] = ["All"]
         try:
-            self.request("DELETE", kind.path(namespace, name), body=body)
+            return self.request("DELETE", kind.path(namespace, name), body=body)
         except ApiError as error:
             if error.status != 404:
                 raise
-            return False
-        return True
+            return None
 
     # -- pods -------------------------------------------------------------
 
     def logs(
-        self, namespace: str, pod: str, container: str | None = None, lines: int = 20, previous: bool = False
+        self,
+        namespace: str,
+        pod: str,
+        container: str | None = None,
+        lines: int | None = 20,
+        previous: bool = False,
+        since: str | None = None,
     ) -> str:
-        """The last lines that a container wrote."""
-        query = {"container": container, "tailLines": lines, "previous": "true" if previous else None}
+        """The last lines that a container wrote.
+
+        :param lines: how many; None: all
+        :param since: only what was written from this time on (RFC 3339), each line with its time in front
+        """
+        query = {
+            "container": container,
+            "tailLines": lines,
+            "previous": "true" if previous else None,
+            "sinceTime": since,
+            "timestamps": "true" if since else None,
+        }
         return self.request("GET", f"/api/v1/namespaces/{namespace}/pods/{pod}/log", query, raw=True)
 
     def execute(

@@ -9,6 +9,7 @@ import typing as t
 
 from ..cluster.errors import ClusterError
 from .footprint import PARTS, Footprint, Item, Release, footprint, of_revision, uses_of_revision
+from .purge_mtls import mtls_warnings
 
 #: What each word of the option keep spares. CRDs can't go without their objects.
 KEEPABLE = {
@@ -21,11 +22,12 @@ KEEPABLE = {
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What goes (C(items), in order) and what stays, with the reasons."""
+    """What goes (C(items), in order) and what stays, with the reasons, and what to put right first (C(warnings))."""
 
     items: tuple[Item, ...]
     stays: tuple[Item, ...]
     releases: tuple[Release, ...]
+    warnings: tuple[str, ...] = ()
 
     def part(self, *names: str) -> list[Item]:
         return [item for item in self.items if item.part in names]
@@ -67,7 +69,12 @@ def plan_purge(
             stays.append(_left(item, "restart_workloads is false: restart it yourself"))
         else:
             items.append(item)
-    return Plan(tuple(items), (*stays, *whole.unsure), whole.releases)
+    restarts = [item for item in items if item.action == "restart"]
+    roots = {
+        "istio-system",
+        *(i.namespace for i in whole.items if i.part == "control_plane" and i.kind == "Deployment"),
+    }
+    return Plan(tuple(items), (*stays, *whole.unsure), whole.releases, tuple(mtls_warnings(listed, restarts, roots)))
 
 
 def _plan_revision(whole: Footprint, listed: list[dict], revision: str) -> Plan:

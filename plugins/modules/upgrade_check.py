@@ -13,7 +13,10 @@ author:
 description:
   - Compares the version to upgrade to with the control planes and proxies that run, and fails where it is too far away.
     In place that is one minor version, by a revision beside the old one two.
-  - Fails where the pods of a namespace would be injected by two revisions.
+  - Fails where the pods of a namespace would be injected by two revisions, and where Istio's objects do not fit the new
+    version's CustomResourceDefinitions.
+  - Warns of fields that are deprecated, of EnvoyFilters that are for the proxies of now only or depend on each other,
+    and of workloads whose restart may lose requests.
   - Nothing is changed.
 extends_documentation_fragment:
   - meshops.istio.connection
@@ -32,7 +35,14 @@ options:
     type: str
     default: ""
   rollback:
-    description: Whether an older version is meant.
+    description:
+      - Whether an older version is meant. What it doesn't know of Istio's objects is a warning then.
+    type: bool
+    default: false
+  ask_istiod:
+    description:
+      - Have the istiod of O(revision), which must run already, validate each of Istio's objects in a dry run, and fail
+        where it refuses one. Nothing else is checked then.
     type: bool
     default: false
   binary_path:
@@ -52,12 +62,12 @@ EXAMPLES = r"""
 RETURN = r"""
 version:
   description: The version of Istio that the charts install.
-  returned: success
+  returned: success, without O(ask_istiod)
   type: str
   sample: 1.31.0
 control_planes:
   description: Every istiod that runs, as in M(meshops.istio.mesh_info).
-  returned: success
+  returned: success, without O(ask_istiod)
   type: list
   elements: dict
 problems:
@@ -70,23 +80,33 @@ problems:
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.module import run_module
 from ansible_collections.meshops.istio.plugins.module_utils.helm.helm import Helm
 from ansible_collections.meshops.istio.plugins.module_utils.helm.releases import Release
-from ansible_collections.meshops.istio.plugins.module_utils.istio.upgrade import check
+from ansible_collections.meshops.istio.plugins.module_utils.istio.release_render import parse_manifest
+from ansible_collections.meshops.istio.plugins.module_utils.istio.upgrade import check, check_validation
 
 ARGUMENT_SPEC = {
     "charts": {"type": "str", "default": "https://istio-release.storage.googleapis.com/charts"},
     "version": {"type": "str"},
     "revision": {"type": "str", "default": ""},
     "rollback": {"type": "bool", "default": False},
+    "ask_istiod": {"type": "bool", "default": False},
     "binary_path": {"type": "path"},
 }
 
 
 def run(module, cluster):
     params = module.params
+    if params["ask_istiod"]:
+        return check_validation(cluster, params["revision"])
+    source = {"charts": params["charts"], "version": params["version"]}
     with Helm(binary=params["binary_path"]) as helm:
-        istiod = Release("istiod", "istiod", "", charts=params["charts"], version=params["version"])
-        version = helm.app_version(istiod)
-    return check(cluster, params["revision"], version, params["rollback"])
+        version = helm.app_version(Release("istiod", "istiod", "istio-system", **source))
+        rendered = helm.template(Release("istio-base", "base", "istio-system", **source), include_crds=True)
+    objects = parse_manifest(rendered, "chart base")
+    definitions = [obj for obj in objects if obj["kind"] == "CustomResourceDefinition"]
+    result = check(cluster, params["revision"], version, params["rollback"], definitions)
+    for line in result.pop("warnings"):
+        module.warn(line)
+    return result
 
 
 def main():

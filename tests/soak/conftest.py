@@ -16,4 +16,5 @@ _spec.loader.exec_module(_fixtures)
 
 mesh = _fixtures.mesh
 own_cluster = _fixtures.own_cluster
+own_mesh = _fixtures.own_mesh
 pytest_runtest_makereport = _fixtures.pytest_runtest_makereport

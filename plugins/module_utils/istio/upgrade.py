@@ -10,16 +10,27 @@ import time
 import typing as t
 
 from ..cluster.client import Cluster
-from ..cluster.errors import ClusterError
+from ..cluster.errors import ApiError, ClusterError
 from ..cluster.kinds import KNOWN
 from ..cluster.workloads import restart
+from ..reconcile.identity import title
 from ..reconcile.plan import Change
 from ..reconcile.readiness import unready
+from . import mesh_config
 from .injection import stale_reason, workloads
 from .mesh_info import read_mesh
 from .profiles import istiod_release_name
+from .upgrade_findings import (
+    deprecated_fields,
+    envoy_filter_findings,
+    lone_workloads,
+    removed_kinds,
+    schema_problems,
+    storage_problems,
+)
 
 _NAMESPACE = KNOWN["", "Namespace"]
+_DEFINITIONS = KNOWN["apiextensions.k8s.io", "CustomResourceDefinition"]
 _WEBHOOKS = KNOWN["admissionregistration.k8s.io", "MutatingWebhookConfiguration"]
 #: How many minor versions a control plane may be newer than the one before it: in place, and beside it
 #: (https://istio.io/latest/docs/setup/upgrade/).
@@ -40,21 +51,112 @@ class UpgradeError(ClusterError):
 # -- before -------------------------------------------------------------------
 
 
-def check(cluster: Cluster, revision: str, version: str, rollback: bool) -> dict[str, t.Any]:
-    """Whether an upgrade may begin; gives the control planes that run.
+def check(
+    cluster: Cluster, revision: str, version: str, rollback: bool, definitions: t.Sequence[dict] = ()
+) -> dict[str, t.Any]:
+    """Whether an upgrade may begin; gives the control planes that run, and what to look after.
 
     :param revision: the revision to upgrade to; empty where it has none
     :param version: the version of Istio to upgrade to
     :param rollback: an older version is meant
+    :param definitions: the CustomResourceDefinitions of that version
     :raises UpgradeError: it may not; the text names every reason
     """
     mesh = read_mesh(cluster, ["control_planes", "proxies"], lambda pem: [])
     wanted = revision or "default"
     problems = skew_problems(mesh["control_planes"], mesh["proxies"], wanted, version, rollback)
     problems += overlap_problems(cluster.list(_NAMESPACE), cluster.list(_WEBHOOKS, labels="istio.io/rev"))
+    refused, warnings = _configuration_findings(cluster, mesh, version, definitions)
+    if rollback:  # what an older version doesn't know may be lost, and going back must be possible all the same
+        warnings = refused + warnings
+    else:
+        problems += refused
     if problems:
-        raise UpgradeError("the upgrade can't begin:\n  " + "\n  ".join(problems), {"problems": problems})
-    return {"changed": False, "version": version, "control_planes": mesh["control_planes"]}
+        raise UpgradeError(
+            "the upgrade can't begin:\n  " + "\n  ".join(problems), {"problems": problems, "warnings": warnings}
+        )
+    return {"changed": False, "version": version, "control_planes": mesh["control_planes"], "warnings": warnings}
+
+
+def _configuration_findings(
+    cluster: Cluster, mesh: t.Mapping[str, t.Any], version: str, definitions: t.Sequence[dict]
+) -> tuple[list[str], list[str]]:
+    """What of the mesh's configuration the new version refuses, and what to look after."""
+    objects = istio_objects(cluster)
+    live = [one for one in cluster.list(_DEFINITIONS) if one["spec"]["group"].endswith("istio.io")]
+    refused = storage_problems(live, definitions) + schema_problems(objects, definitions)
+    warnings = removed_kinds(live)
+    for one in mesh["control_planes"]:
+        name = "istio" if one["revision"] == "default" else f"istio-{one['revision']}"
+        config_map = cluster.get(KNOWN["", "ConfigMap"], name, one["namespace"])
+        if config_map is not None:
+            about = f"mesh configuration in ConfigMap {one['namespace']}/{name}"
+            warnings += deprecated_fields("MeshConfig", mesh_config.running(config_map), about)
+    versions = {proxy["version"] for proxy in mesh["proxies"] if proxy["version"]}
+    for obj in objects:
+        if obj["kind"] == "EnvoyFilter":
+            warnings += envoy_filter_findings(obj, versions, version)
+        if obj["apiVersion"].startswith("networking.istio.io/"):
+            warnings += deprecated_fields(obj["kind"], obj.get("spec"), title(obj))
+    lone = lone_workloads(_with_proxies(cluster, mesh["proxies"]))
+    if lone:
+        more = f" and {len(lone) - 5} more" if len(lone) > 5 else ""
+        warnings.append(
+            f"requests may be lost when these are restarted: {', '.join(lone[:5])}{more}. Give them a second pod, or a"
+            " preStop hook that waits"
+        )
+    return refused, warnings
+
+
+def istio_objects(cluster: Cluster) -> list[dict]:
+    """Every object of Istio's own kinds."""
+    return [obj for (group, _name), kind in KNOWN.items() if group.endswith("istio.io") for obj in cluster.list(kind)]
+
+
+def _with_proxies(cluster: Cluster, proxies: t.Iterable[dict]) -> list[dict]:
+    """The Deployments and StatefulSets that proxies belong to, told from the names of their pods."""
+    pods = {(proxy["namespace"], proxy["pod"]) for proxy in proxies}
+    found = [o for name in ("Deployment", "StatefulSet") for o in cluster.list(KNOWN["apps", name])]
+    return [
+        obj
+        for obj in found
+        if any(
+            namespace == obj["metadata"]["namespace"] and pod.startswith(f"{obj['metadata']['name']}-")
+            for namespace, pod in pods
+        )
+    ]
+
+
+def check_validation(cluster: Cluster, revision: str) -> dict[str, t.Any]:
+    """Whether the validation of a revision that runs already takes all of Istio's objects.
+
+    :raises UpgradeError: it doesn't; the text names every object
+    """
+    problems = refused_by_istiod(cluster, revision or "default")
+    if problems:
+        raise UpgradeError(
+            f"istiod of revision {revision or 'default'} refuses what the mesh has:\n  " + "\n  ".join(problems),
+            {"problems": problems},
+        )
+    return {"changed": False}
+
+
+def refused_by_istiod(cluster: Cluster, revision: str) -> list[str]:
+    """What of Istio's objects the validation of a revision that runs already refuses.
+
+    Each object is written in a dry run, with the label that makes it the revision's to validate.
+    """
+    found = []
+    for obj in istio_objects(cluster):
+        meta, kind = obj["metadata"], cluster.kind(obj["apiVersion"], obj["kind"])
+        patch = {"metadata": {"labels": {"istio.io/rev": revision}}}
+        path = kind.path(meta["namespace"], meta["name"])
+        try:
+            cluster.request("PATCH", path, {"dryRun": "All"}, patch, "application/merge-patch+json")
+        except ApiError as error:
+            if error.status != 404:
+                found.append(f"{title(obj)}: {error}")
+    return found
 
 
 def skew_problems(

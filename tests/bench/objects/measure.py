@@ -142,7 +142,6 @@ class Bench:
         self.kubeconfig = self.environment["KUBECONFIG"]
         self.cluster = Cluster({"kubeconfig": self.kubeconfig})
         self.file = str(folder / "documents.yml")
-        self.json = str(folder / "documents.json")
         self.inventory = self._write(
             "inventory.ini",
             'localhost ansible_connection=local ansible_python_interpreter="{{ ansible_playbook_python }}"',
@@ -162,7 +161,7 @@ class Bench:
         ours = self.playbook("mesh_objects", {"meshops.istio.mesh_objects": {"src": [self.file]}})
         theirs = self.playbook("k8s", {"kubernetes.core.k8s": {"src": self.file, "state": "present"}})
         kubectl = ["kubectl", "apply", "-f", self.file]
-        limit = [sys.executable, str(HERE / "limit.py"), self.kubeconfig, self.json]
+        limit = [sys.executable, str(HERE / "limit.py"), self.kubeconfig, self.file]
         return [
             Contestant("mesh_objects", ours, ours, slow=False),
             Contestant("bare limit", [*limit, "write"], [*limit, "read"], slow=False),
@@ -179,8 +178,6 @@ class Bench:
     def declare(self, wanted: list[dict]) -> None:
         with open(self.file, "w", encoding="utf-8") as file:
             yaml.dump_all(wanted, file, Dumper=yaml.CSafeDumper, sort_keys=False)
-        with open(self.json, "w", encoding="utf-8") as file:
-            json.dump(wanted, file)
 
     def clean(self) -> None:
         """No objects of the former contestant, and a server that has come to rest."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """The standard fragment says how Helm is run, RELEASES what is released, CONTROL_PLANE what a control plane is."""
+    """How Helm is run (the standard fragment), what it takes over, what is released, and what a control plane is."""
 
     DOCUMENTATION = r"""
 options:
@@ -24,13 +24,20 @@ options:
       - The task fails all the same and says why.
     type: bool
     default: false
-  take_ownership:
-    description: Take over objects that exist and that no release has, instead of failing. Needs Helm 3.17.
-    type: bool
-    default: false
   binary_path:
     description: Path of C(helm), else it is looked for on the E(PATH).
     type: path
+"""
+
+    OWNERSHIP = r"""
+options:
+  take_ownership:
+    description:
+      - Take over objects that exist and that no release has, instead of failing.
+      - Their fields are handed over to Helm's field manager, and what the chart doesn't know of is removed from them.
+        So Helm 4 finds no conflict, and nothing of the earlier installation is left in them.
+    type: bool
+    default: false
 """
 
     RELEASES = r"""

@@ -21,6 +21,7 @@ extends_documentation_fragment:
   - meshops.istio.connection
   - meshops.istio.attributes
   - meshops.istio.helm
+  - meshops.istio.helm.ownership
   - meshops.istio.helm.control_plane
 options:
   prove:
@@ -82,12 +83,14 @@ from ansible_collections.meshops.istio.plugins.module_utils.istio.control_plane 
 from ansible_collections.meshops.istio.plugins.module_utils.istio.installation import (
     CONTROL_PLANE_OPTIONS,
     HELM_OPTIONS,
+    OWNERSHIP_OPTION,
 )
 
 ARGUMENT_SPEC = {
     **CONTROL_PLANE_OPTIONS,
     "prove": {"type": "bool", "default": True},
     **HELM_OPTIONS,
+    **OWNERSHIP_OPTION,
 }
 
 

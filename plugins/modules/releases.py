@@ -24,6 +24,7 @@ extends_documentation_fragment:
   - meshops.istio.connection
   - meshops.istio.attributes
   - meshops.istio.helm
+  - meshops.istio.helm.ownership
   - meshops.istio.helm.releases
 options:
   charts:
@@ -118,6 +119,7 @@ from ansible_collections.meshops.istio.plugins.module_utils.cluster.module impor
 from ansible_collections.meshops.istio.plugins.module_utils.helm.helm import Helm
 from ansible_collections.meshops.istio.plugins.module_utils.istio.installation import (
     HELM_OPTIONS,
+    OWNERSHIP_OPTION,
     RELEASES_OPTION,
     declared_releases,
     reconcile_releases,
@@ -128,6 +130,7 @@ ARGUMENT_SPEC = {
     "charts": {"type": "str"},
     "version": {"type": "str"},
     **HELM_OPTIONS,
+    **OWNERSHIP_OPTION,
 }
 
 

@@ -9,6 +9,7 @@ import copy
 import gzip
 import json
 import pathlib
+import subprocess
 import time
 
 import pytest
@@ -20,6 +21,7 @@ from ansible_collections.meshops.istio.plugins.module_utils.istio import release
 from ansible_collections.meshops.istio.plugins.module_utils.istio.release_apply import apply_releases
 from ansible_collections.meshops.istio.plugins.module_utils.istio.release_plan import diff, plan_releases
 from ansible_collections.meshops.istio.plugins.module_utils.istio.release_render import ReleaseError
+from ansible_collections.meshops.istio.plugins.module_utils.istio.release_takeover import take_over
 
 CHART = pathlib.Path(__file__).parents[2] / "charts/probe"
 SECRET, DEPLOYMENT, SERVICE = KNOWN["", "Secret"], KNOWN["apps", "Deployment"], KNOWN["", "Service"]
@@ -42,7 +44,7 @@ def probe(namespace, versions=("v1", "v2"), **more):
 def run(cluster, helm, *releases, **options):
     """Plans and applies; gives the plans."""
     plans = plan_releases(cluster, helm, releases, **options)
-    apply_releases(cluster, helm, plans, wait=False, **options)
+    apply_releases(cluster, helm, plans, wait=False)
     return plans
 
 
@@ -163,6 +165,76 @@ def test_objects_of_someone_else_are_not_taken(cluster, helm, namespace):
     assert records(cluster, namespace) == {}
     run(cluster, helm, probe(namespace), take_ownership=True)
     assert cluster.get(SERVICE, "echo", namespace)["spec"]["selector"]["app"] == "echo"
+
+
+def foreign(namespace, manager="istio-operator"):
+    """A Deployment echo-v1 as another installer would have made it, with things that the chart doesn't know."""
+    labels = {"app": "echo", "version": "v1", "app.kubernetes.io/instance": "probe"}
+    container = {"name": "echo", "image": "localhost/probe:0", "env": [{"name": "OLD", "value": "1"}]}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "echo-v1", "namespace": namespace, "labels": {"operator.istio.io/managed": "Reconcile"}},
+        "spec": {
+            "replicas": 3,
+            "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}, "spec": {"containers": [container], "hostNetwork": True}},
+        },
+    }
+
+
+@pytest.mark.parametrize("manager", ["istio-operator", "kubectl"])
+def test_what_another_installer_left_in_an_object_goes_with_its_claim(cluster, helm, namespace, manager):
+    cluster.apply(foreign(namespace), manager=manager)
+    cluster.patch(
+        DEPLOYMENT, "echo-v1", {"metadata": {"annotations": {"own": "kept"}}}, namespace, manager="operator-x"
+    )
+    (plan,) = plan_releases(cluster, helm, [probe(namespace, ["v1"])], take_ownership=True)
+    assert plan.report()["taken_over"] == [f"Deployment {namespace}/echo-v1"] == plan.report()["restarted"]
+    (shown,) = [e for e in diff([plan]) if e["after_header"].startswith("Deployment")]
+    assert "name: OLD" in shown["before"]
+    assert "hostNetwork" in shown["before"]
+
+    run(cluster, helm, probe(namespace, ["v1"]), take_ownership=True)
+    live = cluster.get(DEPLOYMENT, "echo-v1", namespace)
+    pod = live["spec"]["template"]["spec"]
+    assert live["spec"]["replicas"] == 1
+    assert "hostNetwork" not in pod
+    assert "env" not in pod["containers"][0]
+    assert live["metadata"]["annotations"]["own"] == "kept"
+    assert "operator.istio.io/managed" not in live["metadata"]["labels"]
+    assert {entry["manager"] for entry in live["metadata"]["managedFields"]} == {"helm", "operator-x"}
+    assert not run(cluster, helm, probe(namespace, ["v1"]), take_ownership=True)[0].changed
+
+    # Helm alone, without any option of force, finds nothing in its way.
+    values = {"image": "localhost/probe:2", "echo": {"versions": ["v1"]}, "client": {"enabled": False}}
+    command = [helm._binary, "upgrade", "probe", str(CHART), "-n", namespace, "-f", "-"]
+    env = {"KUBECONFIG": helm._kubeconfig(), "PATH": "/usr/bin:/bin", "HOME": "/nonexistent"}
+    subprocess.run(command, env=env, input=json.dumps(values), text=True, check=True, capture_output=True)
+    (container,) = cluster.get(DEPLOYMENT, "echo-v1", namespace)["spec"]["template"]["spec"]["containers"]
+    assert container["image"] == "localhost/probe:2"
+
+
+def test_a_takeover_that_was_cut_is_ended_by_the_next_run(cluster, helm, namespace):
+    cluster.apply(foreign(namespace), manager="istio-operator")
+    (plan,) = plan_releases(cluster, helm, [probe(namespace, ["v1"])], take_ownership=True)
+    for takeover in plan.takeovers:  # and helm isn't run any more
+        take_over(cluster, takeover)
+    assert records(cluster, namespace) == {}
+    run(cluster, helm, probe(namespace, ["v1"]), take_ownership=True)
+    assert records(cluster, namespace) == {1: "deployed"}
+    assert not run(cluster, helm, probe(namespace, ["v1"]))[0].changed
+
+
+def test_a_selector_that_can_not_change_is_told_before_anything_is_done(cluster, helm, namespace):
+    other = foreign(namespace)
+    for labels in (other["spec"]["selector"]["matchLabels"], other["spec"]["template"]["metadata"]["labels"]):
+        labels["version"] = "other"
+    cluster.apply(other, manager="istio-operator")
+    before = cluster.get(DEPLOYMENT, "echo-v1", namespace)
+    with pytest.raises(ReleaseError, match=r"selects its pods by .*version=other, and the one of chart .*version=v1"):
+        run(cluster, helm, probe(namespace, ["v1"]), take_ownership=True)
+    assert cluster.get(DEPLOYMENT, "echo-v1", namespace) == before
 
 
 def test_patches_and_chosen_objects_are_what_helm_stores(cluster, helm, namespace):

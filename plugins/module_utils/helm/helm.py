@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import tarfile
@@ -20,6 +21,7 @@ import tempfile
 import threading
 import time
 import typing as t
+import urllib.parse
 
 from ..cluster.errors import ClusterError
 from .releases import Release
@@ -38,6 +40,11 @@ _ISTIO_TREE = {"istiod": "istio-control/istio-discovery", "cni": "istio-cni"}
 _PREFIX = f"meshops-helm-{os.getuid()}-"
 #: Seconds after which a folder that is still there is that of a killed run.
 _ABANDONED = 3600
+
+#: What helm says where it expected TLS.
+_SPEAKS_HTTP = "server gave HTTP response to HTTPS client"
+#: What helm says of a chart that it has fetched from a registry.
+_DIGEST = re.compile(r"^Digest: (sha256:[0-9a-f]{64})$", re.MULTILINE)
 
 _POST_RENDERER = "meshops-manifest"
 _PLUGIN = f"""\
@@ -74,6 +81,7 @@ class Helm:
         self._cluster = cluster
         self._binary = shutil.which(binary or "helm")
         self._charts: dict[tuple, str] = {}
+        self._manifests: dict[str, str] = {}  # of charts out of a registry: path -> digest of the manifest
         self._lock = threading.Lock()
         self._locks: dict[tuple, threading.Lock] = {}
         if self._binary is None:
@@ -97,6 +105,11 @@ class Helm:
 
         :raises HelmError: it ended with another code than 0; the text is its own last words
         """
+        return self._process(args, timeout, **environment).stdout
+
+    def _process(
+        self, args: t.Sequence[str], timeout: float = 600, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
         env = {k: v for k, v in os.environ.items() if not k.startswith("HELM_KUBE")}
         env.pop("HELM_NAMESPACE", None)
         env.update(environment)
@@ -118,7 +131,7 @@ class Helm:
             raise HelmError(f"{self._binary} can't be run: {error.strerror}") from error
         if done.returncode:
             raise HelmError(_last_words(done.stderr) or f"helm {args[0]} ended with {done.returncode}")
-        return done.stdout
+        return done
 
     def _kubeconfig(self) -> str:
         return self._private("kubeconfig", json.dumps(self._cluster.kubeconfig()))
@@ -158,7 +171,7 @@ class Helm:
                 self._charts[wanted] = self._find_chart(release)
         path = self._charts[wanted]
         if release.digest:
-            _check_digest(release, path)
+            _check_digest(release, path, self._manifests.get(path))
         return path
 
     def _find_chart(self, release: Release) -> str:
@@ -177,15 +190,31 @@ class Helm:
 
     def _pull(self, release: Release, args: list[str]) -> str:
         folder = pathlib.Path(tempfile.mkdtemp(dir=self._folder))
-        version = ["--version", release.version] if release.version else []
+        words = ["pull", *args, *(["--version", release.version] if release.version else [])]
+        words += ["--destination", str(folder)]
         try:
-            self._run(["pull", *args, *version, "--destination", str(folder)], timeout=120)
+            try:
+                done = self._process(words, timeout=120)
+            except HelmError as error:
+                if not (_SPEAKS_HTTP in str(error) and _is_local(args[0])):
+                    raise
+                done = self._process([*words, "--plain-http"], timeout=120)
         except HelmError as error:
+            what = f"chart {release.chart}{' ' + release.version if release.version else ''} of release {release.name}"
+            remedy = "Check the address and the version"
+            if _SPEAKS_HTTP in str(error):
+                remedy = (
+                    "Only a registry on this machine (127.0.0.1, localhost) is used without TLS: give this one a"
+                    " certificate, or fetch the charts with helm pull --plain-http and name their directory"
+                )
             raise HelmError(
-                f"chart {release.chart}{' ' + release.version if release.version else ''} of release {release.name}"
-                f" can't be fetched from {release.charts or release.chart}: {error}. Check the address and the version"
+                f"{what} can't be fetched from {release.charts or release.chart}: {error}. {remedy}"
             ) from error
-        return str(next(folder.glob("*.tgz")))
+        path = str(next(folder.glob("*.tgz")))
+        said = _DIGEST.search(done.stdout + done.stderr)  # Helm 3 and Helm 4 say it in different places
+        if said:
+            self._manifests[path] = said[1]
+        return path
 
     def app_version(self, release: Release) -> str:
         """The version of what a release's chart installs, as the chart says it; else the chart's own version."""
@@ -236,22 +265,17 @@ class Helm:
         release: Release,
         manifest: str | None = None,
         apply_method: str | None = None,
-        take_ownership: bool = False,
         timeout: float = 300,
     ) -> None:
         """Installs or upgrades a release, without waiting for its workloads.
 
         :param manifest: what is installed instead of what the chart renders (patches, chosen objects)
         :param apply_method: how the stored release was applied: C(ssa), C(csa), or None where there is none
-        :param take_ownership: take over objects that exist and that no release has
         :raises HelmError: helm failed
         """
         args = ["upgrade", release.name, self.chart(release), "--install", "--reset-values", "--create-namespace"]
         args += ["--namespace", release.namespace, "--values", self._values(release)]
         args += ["--labels", f"{RELEASE_LABEL}=applied", "--timeout", f"{timeout:.0f}s"]
-        if take_ownership:
-            self._need((3, 17), "take over objects that exist")
-            args.append("--take-ownership")
         if self.version >= (4, 0) and apply_method != "csa":
             args.append("--force-conflicts")  # istiod writes into its webhooks: not a reason to fail
         environment = {}
@@ -287,11 +311,6 @@ class Helm:
         """Removes a release and its objects, but for those with the resource policy keep."""
         args = ["uninstall", name, "--namespace", namespace, "--wait", "--timeout", f"{timeout:.0f}s"]
         self._run([*args, "--ignore-not-found"], timeout=timeout + 30)
-
-    def _need(self, version: tuple[int, int], purpose: str) -> None:
-        if self.version < version:
-            have, need = (".".join(map(str, v)) for v in (self.version, version))
-            raise HelmError(f"Helm {have} can't {purpose}: use Helm {need} or newer")
 
 
 def local_chart(folder: pathlib.Path, name: str, version: str | None) -> pathlib.Path:
@@ -331,19 +350,28 @@ def _semver(version: str) -> tuple:
     return tuple(int(p) if p.isdigit() else 0 for p in core.split(".")), not pre, pre
 
 
-def _check_digest(release: Release, path: str) -> None:
+def _check_digest(release: Release, path: str, manifest: str | None = None) -> None:
+    """The digest that a chart is pinned to is its package's, or in a registry the one of its manifest."""
     if not os.path.isfile(path):
         raise HelmError(
             f"chart {release.chart} of release {release.name} is a folder, which has no digest:"
             " leave the digest out, or give a package (.tgz)"
         )
     with open(path, "rb") as file:
-        found = hashlib.sha256(file.read()).hexdigest()
-    if found != release.digest.removeprefix("sha256:"):
+        found = "sha256:" + hashlib.sha256(file.read()).hexdigest()
+    wanted = "sha256:" + release.digest.removeprefix("sha256:")
+    if wanted not in (found, manifest):
+        also = f" (its manifest {manifest})" if manifest else ""
         raise HelmError(
-            f"chart {release.chart} of release {release.name} has the digest sha256:{found}, not {release.digest}:"
+            f"chart {release.chart} of release {release.name} has the digest {found}{also}, not {release.digest}:"
             " it isn't the package that was pinned"
         )
+
+
+def _is_local(reference: str) -> bool:
+    """Whether an OCI reference leads to a registry on this machine."""
+    host = urllib.parse.urlsplit(reference).hostname or ""
+    return reference.startswith("oci://") and (host in ("localhost", "::1") or host.startswith("127."))
 
 
 def _sweep() -> None:

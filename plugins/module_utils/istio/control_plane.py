@@ -65,6 +65,7 @@ def desired_control_plane(variables: t.Mapping[str, t.Any]) -> ControlPlane:
             tag=variables.get("tag"),
         )
         wanted = ControlPlane(given.releases, given.namespace, given.revision, [], given.warnings)
+        _validate_by_default(wanted)
     else:
         wanted = ControlPlane(
             desired_releases(variables),
@@ -79,6 +80,13 @@ def desired_control_plane(variables: t.Mapping[str, t.Any]) -> ControlPlane:
     for release in wanted.releases:
         release.digest = digests.get(release.chart)
     return wanted
+
+
+def _validate_by_default(wanted: ControlPlane) -> None:
+    """Validation of objects that name no revision: C(istioctl install) adds it to what a document renders to."""
+    for release in wanted.releases:
+        if release.chart == "base" and not wanted.revision and not release.values.get("defaultRevision"):
+            release.values = {**release.values, "defaultRevision": "default"}
 
 
 def check_kubernetes(kubernetes: str, istio: str) -> None:
@@ -111,14 +119,24 @@ def reconcile_control_plane(module: t.Any, cluster: Cluster, helm: Helm) -> dict
     for release in [release for release in wanted.releases if release.state == "present"][:1]:
         check_kubernetes(cluster.server_version(), helm.app_version(release))
     result = reconcile_releases(module, cluster, helm, wanted.releases)
-    serves = any(release.chart == "istiod" and not release.labels for release in wanted.releases)
-    if params["prove"] and params["wait"] and serves and not _is_remote(wanted) and not module.check_mode:
-        try:
-            result["proof"] = prove(cluster, wanted.namespace, wanted.revision, wanted.tags)
-        except ClusterError as error:
-            error.result = result
-            raise
+    if params["prove"] and not module.check_mode:
+        add_proof(cluster, wanted, params["wait"], result)
     return result
+
+
+def add_proof(cluster: Cluster, wanted: ControlPlane, waited: bool, result: dict[str, t.Any]) -> None:
+    """Adds what the control plane has shown of itself, where it runs here and was waited for.
+
+    :raises NotProven: it doesn't do what it should
+    """
+    serves = any(release.chart == "istiod" and not release.labels for release in wanted.releases)
+    if not waited or not serves or _is_remote(wanted):
+        return
+    try:
+        result["proof"] = prove(cluster, wanted.namespace, wanted.revision, wanted.tags)
+    except ClusterError as error:
+        error.result = result
+        raise
 
 
 def _is_remote(wanted: ControlPlane) -> bool:

@@ -7,13 +7,16 @@ from __future__ import annotations
 import copy
 import typing as t
 
-from ..cluster.client import Cluster
+from ..cluster.client import FIELD_MANAGER, Cluster
 from ..cluster.kinds import KNOWN
 from ..reconcile.identity import title
 from ..reconcile.managed_fields import owners
 
 #: The field manager of Helm 4, and of Helm 3's requests.
 HELM_MANAGER = "helm"
+
+#: Field managers of programs that install at somebody's command, and that may leave what they own to Helm.
+_INSTALLERS = ("istio-operator", "istioctl", HELM_MANAGER)
 
 
 def without_foreign(
@@ -51,7 +54,12 @@ def without_foreign(
 
 def _is_program(manager: str) -> bool:
     """Whether a field manager is a controller of its own, rather than Helm, this collection, or someone's kubectl."""
-    return manager not in (HELM_MANAGER, "meshops.istio") and not manager.startswith("kubectl")
+    return not is_installer(manager)
+
+
+def is_installer(manager: str) -> bool:
+    """Whether a field manager has written at somebody's command: Helm, istioctl, this collection, or a kubectl."""
+    return manager in (*_INSTALLERS, FIELD_MANAGER) or manager.startswith("kubectl")
 
 
 def autoscaled(cluster: Cluster, obj: dict) -> bool:

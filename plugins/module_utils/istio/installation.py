@@ -10,7 +10,7 @@ from ..cluster.client import Cluster
 from ..helm.helm import Helm
 from ..helm.releases import Release
 from .release_apply import Busy, apply_releases
-from .release_plan import diff, plan_releases
+from .release_plan import ReleasePlan, diff, plan_releases
 from .release_render import ReleaseError
 
 _ATTEMPTS = 4
@@ -20,9 +20,11 @@ HELM_OPTIONS = {
     "wait": {"type": "bool", "default": True},
     "wait_timeout": {"type": "int", "default": 300},
     "atomic": {"type": "bool", "default": False},
-    "take_ownership": {"type": "bool", "default": False},
     "binary_path": {"type": "path"},
 }
+
+#: The option of those that take over objects only where they are told to.
+OWNERSHIP_OPTION = {"take_ownership": {"type": "bool", "default": False}}
 
 #: The option C(releases), as C(declared_releases) reads it.
 RELEASES_OPTION = {
@@ -79,36 +81,48 @@ def declared_releases(params: t.Mapping[str, t.Any]) -> list[Release]:
 def reconcile_releases(module: t.Any, cluster: Cluster, helm: Helm, releases: t.Sequence[Release]) -> dict[str, t.Any]:
     """Plans releases, and outside of check mode applies them; gives the module's result.
 
-    :param module: an AnsibleModule with C(HELM_OPTIONS)
+    :param module: an AnsibleModule with C(HELM_OPTIONS) and C(OWNERSHIP_OPTION)
     :raises ReleaseError: its C(result) says what was planned
     """
-    params = module.params
-    attempt = 1
-    plans = plan_releases(cluster, helm, releases, params["take_ownership"])
+    take_ownership = module.params["take_ownership"]
+    plans = plan_releases(cluster, helm, releases, take_ownership)
+    result = planned_result(module, plans)
+    if not module.check_mode:
+        apply_plans(module, cluster, helm, plans, result, take_ownership)
+    return result
+
+
+def planned_result(module: t.Any, plans: t.Sequence[ReleasePlan]) -> dict[str, t.Any]:
+    """What a module returns about plans; their warnings become the module's."""
     result = {"changed": any(one.changed for one in plans), "releases": [one.report() for one in plans]}
     if result["changed"]:
         result["diff"] = diff(plans)
     for line in [line for one in plans for line in one.warnings]:
         module.warn(line)
-    while not module.check_mode:
+    return result
+
+
+def apply_plans(
+    module: t.Any,
+    cluster: Cluster,
+    helm: Helm,
+    plans: t.Sequence[ReleasePlan],
+    result: dict[str, t.Any],
+    take_ownership: bool,
+) -> None:
+    """Applies plans as a module's parameters say.
+
+    :param result: what an error has as its C(result)
+    :raises ReleaseError: a release doesn't come up
+    """
+    params = module.params
+    for attempt in range(1, _ATTEMPTS + 1):
         try:
-            apply_releases(
-                cluster,
-                helm,
-                plans,
-                params["wait_timeout"],
-                params["atomic"],
-                params["wait"],
-                params["take_ownership"],
-            )
-            break
-        except Busy as error:  # what a run that was killed has left behind is still at work
-            attempt += 1
-            if attempt > _ATTEMPTS:
-                error.result = result
-                raise
-            plans = plan_releases(cluster, helm, releases, params["take_ownership"])
+            return apply_releases(cluster, helm, plans, params["wait_timeout"], params["atomic"], params["wait"])
         except ReleaseError as error:
             error.result = result
-            raise
-    return result
+            if not isinstance(error, Busy) or attempt == _ATTEMPTS:
+                raise
+        # what a run that was killed has left behind is still at work
+        plans = plan_releases(cluster, helm, [one.release for one in plans], take_ownership)
+    return None

@@ -16,6 +16,7 @@ from ..reconcile.readiness import unready
 from .foreign_fields import HELM_MANAGER
 from .release_plan import ReleasePlan
 from .release_render import ReleaseError
+from .release_takeover import take_over
 
 #: The kinds of a release that are waited for. Not Services: where no load balancer exists one waits for ever.
 _AWAITED = ("CustomResourceDefinition", "DaemonSet", "Deployment", "Job", "StatefulSet")
@@ -31,7 +32,6 @@ def apply_releases(
     timeout: float = 300,
     atomic: bool = False,
     wait: bool = True,
-    take_ownership: bool = False,
 ) -> None:
     """Applies plans: each release once those before it are ready, independent ones side by side; removals last.
 
@@ -46,7 +46,7 @@ def apply_releases(
         concurrent.futures.wait(before)
         if any(f.exception() for f in before):
             raise _Skipped
-        _apply(cluster, helm, one, timeout, atomic, wait, take_ownership)
+        _apply(cluster, helm, one, timeout, atomic, wait)
 
     ordered = _in_order([one for one in plans if one.release.state == "present"])
     with concurrent.futures.ThreadPoolExecutor(max_workers=max(1, len(ordered))) as pool:
@@ -95,17 +95,17 @@ def _in_order(plans: t.Sequence[ReleasePlan]) -> list[ReleasePlan]:
     return ordered
 
 
-def _apply(
-    cluster: Cluster, helm: Helm, one: ReleasePlan, timeout: float, atomic: bool, wait: bool, take_ownership: bool
-) -> None:
+def _apply(cluster: Cluster, helm: Helm, one: ReleasePlan, timeout: float, atomic: bool, wait: bool) -> None:
     release, newest = one.release, one.stored
+    for takeover in one.takeovers:
+        take_over(cluster, takeover)
     if one.action != "none":
         if newest is not None and newest.status in PENDING:
             forget(cluster, newest)
         if newest is not None and newest.status == "uninstalling":
             helm.uninstall(release.name, release.namespace, timeout)
         method = newest.apply_method if newest is not None and one.action == "upgrade" else None
-        helm.upgrade(release, one.manifest, method, take_ownership, timeout)
+        helm.upgrade(release, one.manifest, method, timeout)
     for change in one.repairs:
         cluster.apply(change.after, force=True, manager=HELM_MANAGER)
     if not wait:
@@ -113,8 +113,8 @@ def _apply(
     try:
         wait_ready(cluster, [o for o in one.objects if o["kind"] in _AWAITED], unready, timeout)
     except ClusterError as error:
-        if not atomic or one.action == "none":
-            raise
+        if not atomic or one.action == "none" or (one.takeovers and one.good is None):
+            raise  # what was there before must not be taken out
         raise ReleaseError(f"{error} {_take_back(cluster, helm, one)}") from error
 
 

@@ -27,6 +27,7 @@ from ..reconcile.identity import Key, declared, key, title
 from ..reconcile.plan import Change, PlanError, plan
 from .foreign_fields import HELM_MANAGER, autoscaled, without_foreign
 from .release_render import ReleaseError, chosen_objects, manifest, parse_manifest
+from .release_takeover import Takeover, foresee, in_release, is_due, release_of, with_fields_handed_over
 
 #: Seconds that a pending operation of another helm process is given to end by itself.
 _PENDING_GRACE = 10
@@ -50,6 +51,7 @@ class ReleasePlan:
     :ivar manifest: what helm shall install in place of what the chart renders, or None
     :ivar changes: one an object; those of C(repairs) are among them
     :ivar repairs: live objects that have drifted and that helm itself would leave so
+    :ivar takeovers: objects that exist already and become the release's before helm runs
     :ivar kept: fields that differ but that others own, in words
     """
 
@@ -63,13 +65,14 @@ class ReleasePlan:
     manifest: str | None = None
     changes: list[Change] = dataclasses.field(default_factory=list)
     repairs: list[Change] = dataclasses.field(default_factory=list)
+    takeovers: list[Takeover] = dataclasses.field(default_factory=list)
     kept: list[str] = dataclasses.field(default_factory=list)
     warnings: list[str] = dataclasses.field(default_factory=list)
 
     @property
     def changed(self) -> bool:
         """Whether applying the plan changes anything."""
-        return self.action != "none" or bool(self.repairs)
+        return self.action != "none" or bool(self.repairs) or bool(self.takeovers)
 
     def report(self) -> dict[str, t.Any]:
         """What a module returns about the release."""
@@ -82,6 +85,8 @@ class ReleasePlan:
             "action": action,
             "reasons": self.reasons + [f"{c.title}: {', '.join(c.reasons) or c.action}" for c in self.repairs],
             "kept": self.kept,
+            "taken_over": [title(one.live) for one in self.takeovers],
+            "restarted": [title(one.live) for one in self.takeovers if one.restarts],
         }
 
 
@@ -103,9 +108,12 @@ def plan_releases(
                 _plan_removal(one, live, planning)
                 continue
             _plan_changes(one, live, cluster, planning)
-            if not take_ownership:
+            if take_ownership:
+                _plan_takeovers(one, live)
+            else:
                 _check_ownership(one, live)
         _add_namespaces(cluster, plans)
+        list(pool.map(lambda two: foresee(cluster, *two), [(t, one.release) for one in plans for t in one.takeovers]))
         list(pool.map(lambda one: _confirm(cluster, one), plans))
     return plans
 
@@ -272,7 +280,7 @@ def _plan_changes(one: ReleasePlan, live: dict[Key, dict], cluster: Cluster, pla
         found = live.get(identity)
         kept: list[str] = []
         own = without_foreign(obj, found, kept, lambda o: autoscaled(cluster, o)) if found else obj
-        mine.append(_in_release(own, one.release))
+        mine.append(in_release(own, one.release))
         one.kept += kept
     try:
         one.changes = plan(mine, [live[k] for k in wanted if k in live], manager=None)
@@ -338,16 +346,27 @@ def _check_ownership(one: ReleasePlan, live: dict[Key, dict]) -> None:
         found = live.get(key(obj))
         if found is None or one.action == "none":
             continue
-        annotations = found["metadata"].get("annotations") or {}
-        owner = (annotations.get("meta.helm.sh/release-namespace"), annotations.get("meta.helm.sh/release-name"))
+        owner = release_of(found)
         if owner != (release.namespace, release.name):
-            foreign.append(f"{title(obj)} ({'release ' + '/'.join(owner) if all(owner) else 'no release'})")
+            foreign.append(f"{title(obj)} ({'release ' + '/'.join(owner) if owner else 'no release'})")
     if foreign:
         more = f" and {len(foreign) - 3} more" if len(foreign) > 3 else ""
         raise ReleaseError(
             f"release {release.namespace}/{release.name} can't have objects that exist already and belong to"
             f" someone else: {', '.join(foreign[:3])}{more}. Set take_ownership to take them over, or remove them"
         )
+
+
+def _plan_takeovers(one: ReleasePlan, live: dict[Key, dict]) -> None:
+    """Adds the objects that exist already and aren't the release's."""
+    for change in one.changes:
+        found = live.get(change.key)
+        if change.action == "delete" or found is None or not is_due(found, one.release, one.base is not None):
+            continue
+        one.takeovers.append(Takeover(found, change.after))
+        change.action, change.before = "update", with_fields_handed_over(found)
+    taken = {id(t.wanted) for t in one.takeovers}
+    one.repairs = [change for change in one.repairs if id(change.after) not in taken]
 
 
 def _confirm(cluster: Cluster, one: ReleasePlan) -> None:
@@ -370,15 +389,3 @@ def _content(obj: dict) -> dict:
 def diff(plans: t.Iterable[ReleasePlan]) -> list[dict[str, str]]:
     """The diff of all plans, one entry an object."""
     return [entry for one in plans for entry in object_diff.diff(one.changes, HELM_MANAGER)]
-
-
-def _in_release(obj: dict, release: Release) -> dict:
-    """An object with the marks that helm gives what it installs."""
-    meta = dict(obj["metadata"])
-    meta["labels"] = {**(meta.get("labels") or {}), "app.kubernetes.io/managed-by": "Helm"}
-    meta["annotations"] = {
-        **(meta.get("annotations") or {}),
-        "meta.helm.sh/release-name": release.name,
-        "meta.helm.sh/release-namespace": release.namespace,
-    }
-    return {**obj, "metadata": meta}

@@ -10,6 +10,7 @@ Source: sigs.k8s.io/structured-merge-diff, fieldpath/serialize.go.
 
 from __future__ import annotations
 
+import functools
 import json
 import typing as t
 
@@ -28,6 +29,33 @@ def applied_fields(live: t.Mapping[str, t.Any], manager: str) -> Fields | None:
     """The fields that a manager owns by server-side apply, as a tree, or None where it never applied the object."""
     entry = applied_entry(live, manager)
     return None if entry is None else entry.get("fieldsV1") or {}
+
+
+def handed_over(live: t.Mapping[str, t.Any], gives: t.Callable[[str], bool], to: str) -> list[dict] | None:
+    """An object's managedFields after some managers have given all that they own to one that applies server-side.
+
+    What that one doesn't declare when it applies next is then removed, as if it had always been the owner.
+
+    :param gives: whether a manager gives what it owns
+    :returns: None where there is nothing to give
+    """
+    entries = live["metadata"].get("managedFields") or []
+    given = [e for e in entries if not e.get("subresource") and e["manager"] != to and gives(e["manager"])]
+    own = [e for e in entries if not e.get("subresource") and e["manager"] == to]
+    if not given:
+        return None
+    fields = functools.reduce(_union, [entry.get("fieldsV1") or {} for entry in given + own])
+    newest = {**(given + own)[-1], "manager": to, "operation": "Apply", "fieldsV1": fields}
+    return [newest, *(e for e in entries if e not in given and e not in own)]
+
+
+def _union(one: Fields, other: Fields) -> Fields:
+    """Both trees as one; a leaf beside a branch stays as the branch's own C(.)."""
+    both = {**one, **other}
+    for name in one:
+        if name in other:
+            both[name] = _union(one[name], other[name])
+    return {".": {}, **both} if both and not (one and other) else both
 
 
 def owners(live: t.Mapping[str, t.Any], path: t.Sequence[str | int | dict]) -> list[str]:

@@ -1,0 +1,129 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, The meshops.istio authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: adoption
+short_description: A mesh that istioctl has installed becomes Helm releases, in place
+version_added: 0.1.0
+author:
+  - The meshops.istio authors (@meshops)
+description:
+  - Takes over what C(istioctl install), the in-cluster operator of old, or C(kubectl apply) of their manifests has
+    installed. Objects stay where they are and become part of Helm releases, as with the option C(take_ownership) of
+    M(meshops.istio.releases).
+  - Pods are made anew only where their specification changes. The result and the diff say which, in check mode, too.
+  - Stops an in-cluster operator first. Takes away in the end what no release has, that are the operator,
+    its IstioOperator objects and their finalizer, and objects that only istioctl's charts have.
+  - Where the parameters don't say what the mesh is, an IstioOperator object in the cluster does.
+  - Proves then that the control plane works, as M(meshops.istio.control_plane) does.
+extends_documentation_fragment:
+  - meshops.istio.connection
+  - meshops.istio.attributes
+  - meshops.istio.helm
+  - meshops.istio.helm.releases
+  - meshops.istio.helm.control_plane
+options:
+  document_dest:
+    description:
+      - Where to write the IstioOperator document that was found in the cluster. Required where there is one and the
+        parameters do not say what the mesh is.
+      - Without such a document in the cluster, this file is the document, so that the task can be run again.
+    type: path
+  remove_workloads:
+    description:
+      - Remove Deployments and DaemonSets that were installed by istioctl and that no release has.
+      - Otherwise the task fails where there are any, before anything is changed.
+    type: bool
+    default: false
+seealso:
+  - module: meshops.istio.control_plane
+  - module: meshops.istio.releases
+"""
+
+EXAMPLES = r"""
+- name: What was installed by istioctl install -f mesh.yaml becomes Helm releases
+  meshops.istio.adoption:
+    istio_operator: mesh.yaml
+    version: 1.31.0
+    releases: []
+
+- name: A mesh of the profile default, with a gateway
+  meshops.istio.adoption:
+    profile: default
+    version: 1.31.0
+    releases:
+      - name: istio-ingressgateway
+        namespace: istio-system
+        chart: gateway
+        values:
+          serviceAccount:
+            name: istio-ingressgateway-service-account
+"""
+
+RETURN = r"""
+diff:
+  description: The objects that change, one entry each.
+  returned: when something changes
+  type: list
+  elements: dict
+releases:
+  description:
+    - What was done for each release, see M(meshops.istio.releases).
+    - C(taken_over) lists the objects that became the release's, C(restarted) those of them whose pods are made anew.
+  returned: success
+  type: list
+  elements: dict
+restarted:
+  description: Workloads whose pods are made anew.
+  returned: success
+  type: list
+  elements: str
+  sample: [Deployment istio-system/istio-ingressgateway]
+removed:
+  description: What no release has and has gone.
+  returned: success
+  type: list
+  elements: str
+  sample: [ServiceAccount istio-system/istio-reader]
+istio_operator:
+  description: The document that was found in the cluster, where it says what the mesh is.
+  returned: where there is one
+  type: dict
+proof:
+  description: What the control plane has shown of itself, see M(meshops.istio.control_plane).
+  returned: success, not in check mode
+  type: dict
+"""
+
+from ansible_collections.meshops.istio.plugins.module_utils.cluster.module import run_module
+from ansible_collections.meshops.istio.plugins.module_utils.helm.helm import Helm
+from ansible_collections.meshops.istio.plugins.module_utils.istio.adoption import reconcile_adoption
+from ansible_collections.meshops.istio.plugins.module_utils.istio.installation import (
+    CONTROL_PLANE_OPTIONS,
+    HELM_OPTIONS,
+    RELEASES_OPTION,
+)
+
+ARGUMENT_SPEC = {
+    **CONTROL_PLANE_OPTIONS,
+    "releases": {**RELEASES_OPTION, "required": True},
+    "document_dest": {"type": "path"},
+    "remove_workloads": {"type": "bool", "default": False},
+    **HELM_OPTIONS,
+}
+
+
+def run(module, cluster):
+    with Helm(cluster, module.params["binary_path"]) as helm:
+        return reconcile_adoption(module, cluster, helm)
+
+
+def main():
+    run_module(ARGUMENT_SPEC, run)
+
+
+if __name__ == "__main__":
+    main()

@@ -32,10 +32,11 @@ options:
     type: str
   keep:
     description:
-      - What is spared. V(mesh_objects) spares the CRDs too; V(ca) spares the CA's secrets and their namespace.
+      - What is spared. V(mesh_objects) spares the CRDs too; V(ca) spares the CA's secrets and their namespace;
+        V(operators) spares what installs Istio in the cluster, with the resources that describe a mesh to it.
     type: list
     elements: str
-    choices: [crds, mesh_objects, ca, namespaces]
+    choices: [crds, mesh_objects, ca, namespaces, operators]
     default: []
   backup_dir:
     description:

@@ -72,11 +72,12 @@ def read_footprint(cluster: Cluster) -> Footprint:
 def list_istio(cluster: Cluster) -> tuple[list[dict], list[str]]:
     """Every object that may be Istio's, each once, and the namespaces of which everything is listed."""
     seen: dict[tuple, dict] = {}
+    access = _Access(cluster)
     with concurrent.futures.ThreadPoolExecutor(cluster.concurrency) as pool:
 
         def each(requests: t.Iterable[tuple[Kind, dict]]) -> None:
             requests = list(requests)
-            for objects in pool.map(lambda r: cluster.list(r[0], **r[1]), requests):
+            for objects in pool.map(lambda r: _list(cluster, access, *r), requests):
                 seen.update((id_of(obj), obj) for obj in objects)
 
         each(_requests(cluster))
@@ -86,10 +87,41 @@ def list_istio(cluster: Cluster) -> tuple[list[dict], list[str]]:
             for r in read_releases(list(seen.values()))
         )
         complete = candidate_namespaces(list(seen.values()))
+        complete = [name for name in complete if access.to(name)]
         if complete:
             kinds = namespaced_kinds(cluster, pool)
             each((kind, {"namespace": name}) for name in complete for kind in kinds)
     return list(seen.values()), complete
+
+
+class _Access:
+    """Which namespaces may be listed whole, with their Secrets: an operator may not read everybody's."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._known: dict[str, bool] = {}
+
+    def to(self, namespace: str) -> bool:
+        if namespace not in self._known:
+            try:
+                self._cluster.list(KNOWN["", "Secret"], namespace, fields="metadata.name=cacerts")
+                self._known[namespace] = True
+            except ApiError as error:
+                if error.status != 403:
+                    raise
+                self._known[namespace] = False
+        return self._known[namespace]
+
+
+def _list(cluster: Cluster, access: _Access, kind: Kind, query: dict) -> list[dict]:
+    """The objects; of Secrets, where not all may be read, those in the namespaces where they may."""
+    try:
+        return cluster.list(kind, **query)
+    except ApiError as error:
+        if error.status != 403 or kind.kind != "Secret" or "namespace" in query:
+            raise
+    names = [namespace["metadata"]["name"] for namespace in cluster.list(KNOWN["", "Namespace"])]
+    return [obj for name in names if access.to(name) for obj in cluster.list(kind, name, **query)]
 
 
 def _requests(cluster: Cluster) -> t.Iterator[tuple[Kind, dict]]:

@@ -17,7 +17,10 @@ KEEPABLE = {
     "mesh_objects": ("mesh_objects", "crds"),
     "ca": ("ca",),
     "namespaces": ("namespaces",),
+    "operators": ("operators",),
 }
+#: API groups of operators: where these are spared, so are the definitions of their resources.
+_OPERATOR_GROUPS = (".install.istio.io", ".sailoperator.io")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,6 +66,8 @@ def plan_purge(
     for item in whole.items:
         if item.part in kept:
             stays.append(_left(item, kept[item.part]))
+        elif "operators" in keep and item.part == "crds" and item.name.endswith(_OPERATOR_GROUPS):
+            stays.append(_left(item, kept["operators"]))
         elif item.part == "namespaces" and item.name in holding:
             stays.append(_left(item, "it holds what keep names"))
         elif item.part == "sidecars" and not restart_workloads:

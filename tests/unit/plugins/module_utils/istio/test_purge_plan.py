@@ -167,3 +167,17 @@ def test_a_finished_backup_is_never_touched(tmp_path):
     purge_backup.close_backup(str(tmp_path), {"ended": "now"})
     with pytest.raises(ClusterError, match="name another folder"):
         purge_backup.write_backup(str(tmp_path), {"a.yml": {}})
+
+
+def test_operators_can_be_spared_with_the_definitions_of_what_they_read():
+    listed = [
+        *mesh(),
+        obj("CustomResourceDefinition", "istiooperators.install.istio.io", spec={"group": "install.istio.io"}),
+        obj("IstioOperator", "mesh", "istio-system", "install.istio.io/v1alpha1"),
+    ]
+    plan = plan_purge(listed, ["istio-system"], keep=["operators"])
+    gone = {item.name for item in plan.items if item.action == "delete"}
+    assert {"istiod", "w", "c", "s"} <= gone
+    assert not gone & {"istiooperators.install.istio.io", "mesh", "istio-system"}
+    everything = {item.name for item in plan_purge(listed, ["istio-system"]).items}
+    assert {"istiooperators.install.istio.io", "mesh"} <= everything

@@ -1,0 +1,83 @@
+# Copyright: (c) 2026, The meshops.istio authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The operator's process: wait to lead, then keep."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import pathlib
+import time
+
+import kopf
+from ansible_collections.meshops.istio.plugins.module_utils.cluster.client import Cluster
+
+from . import drift, handlers, settings, web
+from .leader import Leader
+from .metrics import Metrics
+from .objects import Objects
+from .reconcile import Keeper
+
+_ACCOUNT = pathlib.Path("/var/run/secrets/kubernetes.io/serviceaccount")
+#: Seconds of silence after which a thread counts as stuck.
+_SILENCE = 120
+
+
+def kubeconfig() -> str:
+    """A kubeconfig that leads to this cluster by the pod's account; the token stays in its file, which is renewed."""
+    if os.environ.get("KUBECONFIG"):
+        return os.environ["KUBECONFIG"]
+    host = os.environ["KUBERNETES_SERVICE_HOST"]
+    server = f"https://{f'[{host}]' if ':' in host else host}:{os.environ['KUBERNETES_SERVICE_PORT']}"
+    content = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "own", "cluster": {"server": server, "certificate-authority": str(_ACCOUNT / "ca.crt")}}],
+        "users": [{"name": "own", "user": {"tokenFile": str(_ACCOUNT / "token")}}],
+        "contexts": [{"name": "own", "context": {"cluster": "own", "user": "own"}}],
+        "current-context": "own",
+    }
+    path = pathlib.Path("/tmp/kubeconfig")
+    path.touch(mode=0o600)
+    path.write_text(json.dumps(content))
+    return str(path)
+
+
+def main() -> None:
+    """Runs until it is told to end, or until another replica leads."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    for name in ("kopf", "asyncio", "aiohttp"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    chosen, config = settings.read(), kubeconfig()
+    cluster = Cluster({"kubeconfig": config}, concurrency=4)
+    leader, metrics = Leader(cluster, chosen.namespace, chosen.identity), Metrics()
+    keeper = Keeper(chosen, Objects(cluster, chosen.watched, chosen.identity), metrics, config)
+
+    def numbers() -> str:
+        metrics.set("istio_operator_leader", float(leader.leads))
+        return metrics.text()
+
+    def trouble() -> str:
+        now = time.monotonic()
+        if now - leader.alive > _SILENCE:
+            return "the API server has not answered for too long"
+        if leader.leads and now - keeper.alive > _SILENCE:
+            return "the keeper is stuck"
+        return ""
+
+    web.serve(chosen.port, numbers, trouble)
+    leader.wait()
+    keeper.alive = time.monotonic()
+    registry = kopf.OperatorRegistry()
+    handlers.register(registry, keeper)
+    drift.watch({"kubeconfig": config}, chosen.managed, keeper.drifted)
+    keeper.start()
+    try:
+        kopf.run(registry=registry, namespaces=chosen.watched, standalone=True)
+    finally:
+        leader.release()
+
+
+if __name__ == "__main__":
+    main()

@@ -10,10 +10,11 @@ import time
 import typing as t
 import urllib.parse
 
+from . import pod_exec
 from .auth import api_client, official_package
 from .connection import connect
 from .errors import ApiError, ClusterError, Unreachable
-from .kinds import Kind, known, split_api_version
+from .kinds import KNOWN, Kind, known, split_api_version
 
 try:
     import urllib3
@@ -23,8 +24,7 @@ except ImportError:
 #: Server-side apply owns what this collection writes under this name.
 FIELD_MANAGER = "meshops.istio"
 
-#: The channel on which the API server says how a command has ended.
-_EXEC_STATUS = 3
+_POD = KNOWN["", "Pod"]
 _CONTENT_TYPES = {
     "apply": "application/apply-patch+yaml",
     "merge": "application/merge-patch+json",
@@ -382,6 +382,36 @@ class Cluster:
 
         :raises ClusterError: it ended with another code than 0, or not in time; the text holds its error output
         """
+        connection = self._connection.single(timeout)
+        if connection is None:
+            out, err, ended = self._execute_officially(namespace, pod, command, container, timeout)
+        else:
+            path = urllib.parse.urlsplit(self._connection.host).path.rstrip("/") + _POD.path(namespace, pod) + "/exec?"
+            query = [("container", container)] if container else []
+            query += [("stdout", "true"), ("stderr", "true"), *(("command", word) for word in command)]
+            try:
+                told = pod_exec.run(
+                    connection, path + urllib.parse.urlencode(query), self._connection.headers(), timeout
+                )
+            except pod_exec.Refused as error:
+                raise ClusterError(f"can't run {command[0]} in pod {namespace}/{pod}: {error}") from error
+            if told is None:
+                raise ClusterError(f"{command[0]} in pod {namespace}/{pod} took longer than {timeout} s")
+            out, err, ended = (told.get(channel, "") for channel in (pod_exec.STDOUT, pod_exec.STDERR, pod_exec.STATUS))
+        status = json.loads(ended or "{}")
+        if status.get("status") == "Success":
+            return out
+        causes = (status.get("details") or {}).get("causes") or []
+        codes = [cause["message"] for cause in causes if cause.get("reason") == "ExitCode"]
+        if not codes:
+            why = status.get("message") or "the connection was cut"
+            raise ClusterError(f"can't run {command[0]} in pod {namespace}/{pod}: {why}")
+        raise ClusterError(f"{command[0]} in pod {namespace}/{pod} ended with {codes[0]}: {err or out}")
+
+    def _execute_officially(
+        self, namespace: str, pod: str, command: t.Sequence[str], container: str | None, timeout: float
+    ) -> tuple[str, str, str]:
+        """What the command wrote, its errors, and its status, through the official package."""
         # stream() replaces the client's request method, hence a client of its own for each call.
         kubernetes = official_package()
         own = api_client(self._params)
@@ -406,15 +436,7 @@ class Cluster:
         if stream.is_open():
             stream.close()
             raise ClusterError(f"{command[0]} in pod {namespace}/{pod} took longer than {timeout} s")
-        status = json.loads(stream.read_channel(_EXEC_STATUS) or "{}")
-        if status.get("status") == "Success":
-            return out
-        causes = (status.get("details") or {}).get("causes") or []
-        codes = [cause["message"] for cause in causes if cause.get("reason") == "ExitCode"]
-        if not codes:
-            why = status.get("message") or "the connection was cut"
-            raise ClusterError(f"can't run {command[0]} in pod {namespace}/{pod}: {why}")
-        raise ClusterError(f"{command[0]} in pod {namespace}/{pod} ended with {codes[0]}: {err or out}")
+        return out, err, stream.read_channel(pod_exec.STATUS)
 
 
 def _refusal(answer: t.Any) -> ApiError:

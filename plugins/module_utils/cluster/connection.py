@@ -10,10 +10,12 @@ that make tokens, auth providers, proxies, a pod's service account) goes the way
 from __future__ import annotations
 
 import base64
+import http.client
 import os
 import ssl
 import tempfile
 import typing as t
+import urllib.parse
 
 from . import auth
 
@@ -50,6 +52,9 @@ class Connection(t.Protocol):
     def kubeconfig(self) -> dict[str, t.Any]:
         """See C(auth.kubeconfig)."""
 
+    def single(self, timeout: float) -> http.client.HTTPConnection | None:
+        """A connection of its own, not opened yet; None where only the official package can make one."""
+
 
 def connect(params: t.Mapping[str, t.Any], pool_size: int) -> Connection:
     """The connection that a module's connection options lead to.
@@ -84,6 +89,9 @@ class _Official:
     def kubeconfig(self) -> dict[str, t.Any]:
         return auth.kubeconfig(self._api, self._groups)
 
+    def single(self, timeout: float) -> http.client.HTTPConnection | None:
+        return None
+
 
 class _Plain:
     """A connection with certificates or a token, made from a kubeconfig's cluster and user."""
@@ -96,7 +104,8 @@ class _Plain:
         if options.get("impersonate_user"):
             self._identity["Impersonate-User"] = options["impersonate_user"]
         secure = not cluster.get("insecure-skip-tls-verify")
-        more = {"ssl_context": _context(cluster, user, secure)} if self.host.startswith("https:") else {}
+        self._context = _context(cluster, user, secure) if self.host.startswith("https:") else None
+        more = {"ssl_context": self._context} if self._context else {}
         self.pool = urllib3.PoolManager(maxsize=pool_size, cert_reqs="CERT_REQUIRED" if secure else "CERT_NONE", **more)
         if not secure:
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
@@ -118,6 +127,14 @@ class _Plain:
         if self._groups:
             user["as-groups"] = list(self._groups)
         return auth.one_context(self._cluster, user)
+
+    def single(self, timeout: float) -> http.client.HTTPConnection | None:
+        if self._groups:
+            return None  # a header for each of them: http.client has one of a name
+        url = urllib.parse.urlsplit(self.host)
+        if self._context is None:
+            return http.client.HTTPConnection(url.hostname, url.port, timeout=timeout)
+        return http.client.HTTPSConnection(url.hostname, url.port, timeout=timeout, context=self._context)
 
 
 def _with_groups(headers: dict[str, str], groups: t.Sequence[str]) -> t.Any:

@@ -5,9 +5,10 @@
 
 The same mesh is installed anew for each of them, on one cluster of the lab, in one run:
 
-    .venv/bin/python tests/bench/bench_purge.py [--name CLUSTER] [--rounds N]
+    .venv/bin/python tests/bench/bench_purge.py [--name CLUSTER] [--rounds N] [--out docs/benchmarks/purge.md]
 
-Seconds are those until the tool has ended and no object or pod that it deletes is there any more.
+Seconds are those until the tool has ended and no object or pod that it deletes is there any more. `ours` also restarts
+the workloads one after the other; `ours_without_restarts` does what the others do, and the proof. Both back up first.
 """
 
 from __future__ import annotations
@@ -73,19 +74,27 @@ def helm(story: Story) -> None:
         story.run("helm", "uninstall", name, "-n", namespace)
 
 
-def wait_until_gone(story: Story) -> None:
-    """Until nothing of Istio's is on its way out, but not forever."""
+def wait_until_gone(story: Story) -> float:
+    """Waits until nothing of Istio's is on its way out, but not forever; gives the moment it was seen gone."""
     deadline = time.monotonic() + 180
     while time.monotonic() < deadline:
-        pods = story.get("pods", "-A")["items"]
-        objects = story.everything().values()
-        going = [
-            p for p in pods if p["metadata"]["namespace"].startswith("istio-") and "deletionTimestamp" in p["metadata"]
-        ]
-        going += [o for o in objects if "deletionTimestamp" in o["metadata"]]
-        if not going:
-            return
-        time.sleep(0.5)
+        moment = time.monotonic()
+        ends = _going(story.get("pods,replicasets,deployments,daemonsets,statefulsets,namespaces", "-A")["items"])
+        if not ends and not [o for o in story.everything().values() if "deletionTimestamp" in o["metadata"]]:
+            return moment
+        time.sleep(0.2)
+    return time.monotonic()
+
+
+def _going(objects: list[dict]) -> bool:
+    """Whether anything of Istio's namespaces is on its way out, or has lost its owner and so will be."""
+    mine = [o for o in objects if (o["metadata"].get("namespace") or o["metadata"]["name"]).startswith("istio-")]
+    uids = {o["metadata"]["uid"] for o in mine}
+    return any(
+        "deletionTimestamp" in o["metadata"]
+        or not {owner["uid"] for owner in o["metadata"].get("ownerReferences", [])} <= uids
+        for o in mine
+    )
 
 
 def measure(story: Story, before: dict, install: Callable[[Story], str], tool: Callable[[Story], None]) -> dict:
@@ -97,12 +106,11 @@ def measure(story: Story, before: dict, install: Callable[[Story], str], tool: C
     )
     begun = time.monotonic()
     tool(story)
-    wait_until_gone(story)
-    seconds = time.monotonic() - begun
+    seconds = wait_until_gone(story) - begun
     left = [line for line in difference(before, story.everything()) if line.startswith("came: ")]
     row = {
-        "tool": tool.__name__,
-        "mesh": install.__name__.removeprefix("install_"),
+        "mesh installed by": MESHES[install.__name__],
+        "removed by": TOOLS[tool.__name__],
         "seconds": round(seconds, 1),
         "objects left": len(left),
         "webhooks left": sum("WebhookConfiguration/" in line for line in left),
@@ -126,16 +134,52 @@ def measure(story: Story, before: dict, install: Callable[[Story], str], tool: C
             "yes" if "created" in told or "condition met" in told else "no: " + told.strip().splitlines()[-1][:120]
         )
     story.kubectl("-n", "shop", "delete", "pod", "bench-pod", "--ignore-not-found")
-    ours(story)
+    if tool is not ours:
+        ours(story)
     assert difference(before, story.everything()) == []
     return row
+
+
+MESHES = {"install_istioctl": "istioctl, profile demo", "install_helm": "Helm"}
+TOOLS = {
+    "helm": "`helm uninstall`",
+    "istioctl": "`istioctl uninstall --purge`",
+    "ours": "`purge`",
+    "ours_without_restarts": "`purge`, `purge_restart_workloads: false`",
+}
+
+
+def page(rows: list[dict]) -> str:
+    """docs/benchmarks/purge.md."""
+    load = os.getloadavg()[2]
+    lines = [
+        "# Benchmark: taking Istio out of a cluster",
+        "",
+        "Written by `tests/bench/purge/run`, which installs the same mesh anew for each tool, on one cluster, in one",
+        "run: Istio 1.31, one kind node, three workloads with sidecars, gateways, and some objects of a user.",
+        "Seconds are those until the tool has ended and nothing that it deletes is there any more, Ansible's own start",
+        "included. What is left is found by an audit that lists every object of every kind before and after.",
+        "",
+        f"Seen on {time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores that node, tool and audit share, whose load was"
+        f" {load:.0f} over the last 15 minutes.",
+        "",
+        "| " + " | ".join(rows[0]) + " |",
+        "|" + "---|" * len(rows[0]),
+        *("| " + " | ".join(str(value) for value in row.values()) + " |" for row in rows),
+        "",
+        "`purge` also restarts the workloads, one after the other, each when the one before is ready again, writes a",
+        "backup first, takes Istio's namespaces away, which Kubernetes itself lets wait for five seconds, and starts a",
+        "pod at the end as a proof. `purge_restart_workloads: false` leaves the restarts to you, as the others do.",
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--name", default="bench-purge", help="the lab's cluster; it is made where it isn't there")
     options.add_argument("--rounds", type=int, default=1)
-    options.add_argument("--only", nargs="+", metavar="MESH/TOOL", help="such as istioctl/ours; all by default")
+    options.add_argument("--only", nargs="+", metavar="MESH/TOOL", help="such as istioctl/ours, and no page")
+    options.add_argument("--out", type=Path, default=ROOT / "docs/benchmarks/purge.md")
     chosen = options.parse_args()
     lab("up", "--name", chosen.name)
     lines = lab("env", "--name", chosen.name).splitlines()
@@ -155,9 +199,10 @@ def main() -> None:
                     continue
                 rows.append(measure(story, before, install, tool))
                 print(json.dumps(rows[-1]), flush=True)
-    print("\n| " + " | ".join(rows[0]) + " |\n|" + "---|" * len(rows[0]))
-    for row in rows:
-        print("| " + " | ".join(str(value) for value in row.values()) + " |")
+    text = page(rows)
+    print(text)
+    if not chosen.only:
+        chosen.out.write_text(text)
 
 
 if __name__ == "__main__":

@@ -127,20 +127,34 @@ class _Run:
                     self.result["proof"] = prove(
                         self.cluster, proving, self.wishes.proof_image, self.wishes.wait_timeout
                     )
-            with self._timed("releases and namespaces"):
-                self.objects.wait()
-            with self._timed("look again"):
-                listed, plan = _look(self.cluster, self.wishes)
-            if not [item for item in plan.items if item.part != "proof"]:
+            listed, plan, left = self._look_again()
+            if not left:
                 break
         else:
-            left = "; ".join(f"{item.where} ({', '.join(item.why)})" for item in plan.items[:10])
-            more = f" and {len(plan.items) - 10} more" if len(plan.items) > 10 else ""
-            raise ClusterError(f"the footprint isn't empty: {left}{more}")
+            shown = "; ".join(f"{item.where} ({', '.join(item.why)})" for item in left[:10])
+            more = f" and {len(left) - 10} more" if len(left) > 10 else ""
+            raise ClusterError(f"the footprint isn't empty: {shown}{more}")
         if not self.wishes.revision:
             self.result["proof"].insert(0, "the footprint is empty")
         self.result["stays"] = [item.report() for item in plan.stays]
         self.objects.each(self._strip, plan.part("proof"))
+
+    def _look_again(self) -> tuple[list[dict], Plan, list[Item]]:
+        """Waits until all is gone, and looks at what is left: meanwhile, and anew where there is more than that.
+
+        :returns: the cluster's objects, what a further purge would do, and what of that has not gone yet
+        """
+        with self._timed("look again"):
+            listed, plan = _look(self.cluster, self.wishes)
+            ends = {item.id for item in self.objects.going}
+        with self._timed("releases and namespaces"):
+            self.objects.wait()
+        left = [item for item in plan.items if item.part != "proof" and item.id not in ends]
+        if left:
+            with self._timed("look again"):
+                listed, plan = _look(self.cluster, self.wishes)
+            left = [item for item in plan.items if item.part != "proof"]
+        return listed, plan, left
 
     def _mark(self, namespaces: list[Item], word: str) -> None:
         patch = {"metadata": {"annotations": {MARK: word}}}

@@ -25,13 +25,14 @@ class Deletions:
     """Asks for deletions, and waits for them later, together.
 
     :param finalizers: is filled with the finalizers that were taken off because nobody answers them
+    :ivar going: what was asked for and is not known to have gone
     """
 
     def __init__(self, cluster: Cluster, wait_timeout: float, finalizer_timeout: float, finalizers: list[str]) -> None:
         self.cluster = cluster
         self.wait_timeout, self.finalizer_timeout = wait_timeout, finalizer_timeout
         self.finalizers = finalizers
-        self._going: list[Item] = []
+        self.going: list[Item] = []
 
     # -- one object -------------------------------------------------------
 
@@ -104,7 +105,7 @@ class Deletions:
             return  # its kind has gone with its CustomResourceDefinition
         if answer is not None and answer.get("kind") != "Status":
             self._answer_finalizers(item, answer, 0)
-            self._going.append(item)
+            self.going.append(item)
 
     def _answer_finalizers(self, item: Item, obj: dict, waited: float) -> None:
         """Istio's own finalizers are taken off at once, since nobody answers them; others of its objects later."""
@@ -123,13 +124,13 @@ class Deletions:
         wanted = None if items is None else set(items)
         begun = time.monotonic()
         while True:
-            waiting = [item for item in self._going if wanted is None or item in wanted]
+            waiting = [item for item in self.going if wanted is None or item in wanted]
             if end_istiods:
                 self._end_istiods(waiting)
             with concurrent.futures.ThreadPoolExecutor(self.cluster.concurrency) as pool:
                 seen = list(zip(waiting, pool.map(self.get, waiting), strict=True))
             left = {item: obj for item, obj in seen if obj is not None and obj["metadata"].get("deletionTimestamp")}
-            self._going = [item for item in self._going if item not in waiting or item in left]
+            self.going = [item for item in self.going if item not in waiting or item in left]
             if not left:
                 return
             waited = time.monotonic() - begun

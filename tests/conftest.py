@@ -5,10 +5,13 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import http.server
 import os
 import pathlib
 import shlex
 import subprocess
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -58,6 +61,36 @@ class Lab:
         finally:
             if not there:
                 self("apiserver", "down", "--name", name)
+
+    @contextlib.contextmanager
+    def registry(self, name: str, *options: str) -> Iterator[dict[str, str]]:
+        """A container registry's environment; the same rule."""
+        there = self.exists("registry", "env", "--name", name)
+        self("registry", "up", "--name", name, *options)
+        try:
+            yield {**os.environ, **self.env("registry", "env", "--name", name)}
+        finally:
+            if not there:
+                self("registry", "down", "--name", name)
+
+    @contextlib.contextmanager
+    def helm_repository(self, charts: str) -> Iterator[str]:
+        """The URL of a Helm repository that holds the packages and the index of a folder."""
+        handler = functools.partial(QuietHandler, directory=charts)
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            server.server_close()
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    """Serves files and says nothing about it."""
+
+    def log_message(self, *_args: object) -> None:
+        pass
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,6 @@ import json
 import os
 import secrets
 import shutil
-import signal
 import ssl
 import subprocess
 import time
@@ -26,6 +25,7 @@ import build
 import cluster
 import versions
 from home import HOME, LabError, folder, free_ports, lock, run, tail
+from processes import alive, launch, stop
 from progress import carry_out, say
 
 import charts
@@ -79,24 +79,6 @@ def running(name: str) -> bool:
     return len(pids) == 3 and all(alive(pid) for pid in pids) and (at(name) / "kubeconfig").exists()
 
 
-def alive(pid_file: Path) -> bool:
-    """Whether the process of that file still is the one we started (its command line names our folder)."""
-    try:
-        command = Path("/proc", pid_file.read_text().strip(), "cmdline").read_bytes()
-    except OSError:
-        return False
-    return str(pid_file.parent).encode() in command
-
-
-def stop(pid_file: Path) -> None:
-    if not alive(pid_file):
-        return
-    pid = int(pid_file.read_text())
-    os.kill(pid, signal.SIGKILL)  # nothing in it is to be kept
-    while alive(pid_file):
-        time.sleep(0.05)
-
-
 def start(name: str) -> None:
     began = time.monotonic()
     down(name)
@@ -133,16 +115,6 @@ def start(name: str) -> None:
     run(*kubectl, "apply", "--server-side", *files)
     run(*kubectl, "wait", "--for=condition=Established", "--all", "crd", "--timeout=60s")
     say(f"lab: API server {name} runs at https://127.0.0.1:{port} ({time.monotonic() - began:.0f} s)")
-
-
-def launch(place: Path, name: str, version: str, *arguments: str) -> subprocess.Popen:
-    with (place / f"{name}.log").open("wb") as log:
-        process = subprocess.Popen(
-            [build.program(name, version), *arguments], stdout=log, stderr=log, stdin=subprocess.DEVNULL,
-            start_new_session=True, cwd=place,
-        )  # fmt: skip
-    (place / f"{name}.pid").write_text(str(process.pid))
-    return process
 
 
 def wait_ready(server: subprocess.Popen, place: Path, port: int, timeout: float = 120) -> None:

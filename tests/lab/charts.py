@@ -12,8 +12,9 @@ from pathlib import Path
 
 import build
 import versions
-from home import folder, run
+from home import file_name, folder, run
 from progress import Step
+from source import PACKAGES, Source
 
 # Where each chart lies in Istio's source, by the name it is published under.
 FOLDERS = {
@@ -51,9 +52,9 @@ def gateway_api_file() -> Path:
     return crd_file(f"gateway-api-{versions.GATEWAY_API}")
 
 
-def place(version: str) -> Path:
+def place(version: str, source: Source = PACKAGES) -> Path:
     """The folder of a version's packaged charts: NAME-VERSION.tgz and an index.yaml, so it can be served too."""
-    return folder("charts") / version
+    return folder("charts") / (f"{version}-of-{file_name(source.charts)}" if source.charts else version)
 
 
 def packaged(version: str) -> Step:

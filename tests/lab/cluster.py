@@ -15,18 +15,22 @@ import build
 import dockerd
 import images
 import node_image
+import published
+import source
 import versions
 from home import HOME, LabError, folder, free_ports, link, lock, run
 from progress import Step, carry_out, say
+from source import Source
 
 import charts
 
 # The node ports that are published on 127.0.0.1, for an ingress gateway's Service of type NodePort.
 INGRESS_PORTS = {"LAB_INGRESS_HTTP": 30080, "LAB_INGRESS_HTTPS": 30443}
 
+TOOLS = ("kubectl", "istioctl")  # of Kubernetes' and Istio's programs, what a user of a cluster wants
+
 # A cluster that lives for an hour needn't survive a power cut, and has nobody to elect.
 KUBEADM_PATCHES = [
-    {"kind": "KubeletConfiguration", "cgroupDriver": "cgroupfs"},
     {
         "kind": "ClusterConfiguration",
         "etcd": {"local": {"extraArgs": {"unsafe-no-fsync": "true"}}},
@@ -36,44 +40,73 @@ KUBEADM_PATCHES = [
 ]
 
 
-def prepare(istio: str) -> None:
+def prepare(istio: str, of: Source | None = None) -> None:
     """Everything slow: programs, images, charts. What is there already is left alone."""
     dockerd.ensure()
-    carry_out(steps(istio))
+    carry_out(steps(istio, of or source.chosen()))
     tools()
 
 
-def steps(istio: str) -> list[Step]:
+def steps(istio: str, of: Source) -> list[Step]:
+    parts = from_registry(istio, of) if of.registry else from_packages(istio)
+    return [*parts, *images.probe(), filled_node(istio, of)]
+
+
+def from_registry(istio: str, of: Source) -> list[Step]:
+    """What is published is fetched first: it may not be there."""
+    programs = [step for step in [*build.kubernetes(), *build.istio(istio)] if step.name.split()[0] in TOOLS]
+    return [
+        published.node(of), *published.istio(istio, of), *build.helm(), published.packaged(istio, of), build.kind(),
+        *programs, *charts.crds(istio),
+    ]  # fmt: skip
+
+
+def from_packages(istio: str) -> list[Step]:
     return [
         *build.kubernetes(), build.etcd(), build.pause(), build.coredns(), build.kind(), *build.helm(),
         *charts.crds(istio), charts.packaged(istio), *build.istio(istio), images.base(), *images.kubernetes(),
-        *images.istio(istio), *images.probe(), *node_image.steps(istio),
+        *images.istio(istio), node_image.bare(), node_image.built(),
     ]  # fmt: skip
+
+
+def istio_images(istio: str, of: Source) -> list[Step]:
+    return published.istio(istio, of) if of.registry else images.istio(istio)
+
+
+def filled_node(istio: str, of: Source) -> Step:
+    """The image of the node that clusters are made of."""
+    node = published.node(of) if of.registry else node_image.built()
+    return node_image.with_istio(node, istio_images(istio, of), istio)
 
 
 def up(name: str, previous: bool) -> None:
     """A cluster of that name runs and is ready. With `previous`, the older Istio's images are in it as well."""
-    prepare(versions.ISTIO)
+    place = HOME / "clusters" / name
+    of = source.kept(place) if (place / "kubeconfig").exists() else source.chosen()
+    prepare(versions.ISTIO, of)
     if previous:
-        carry_out(steps_of_older_istio())
+        carry_out(steps_of_older_istio(of))
     with lock(f"cluster-{name}"):
         if not running(name):
-            create(name)
+            create(name, of)
     load(name, [step.result.name for step in images.probe() if isinstance(step.result, images.Image)])
     if previous:
-        load(name, [step.result.name for step in images.istio(versions.ISTIO_PREVIOUS)])
-    (HOME / "clusters" / name / "env.json").write_text(json.dumps(env(name), indent=2))  # for inventories
+        load(name, [step.result.name for step in istio_images(versions.ISTIO_PREVIOUS, of)])
+    (place / "env.json").write_text(json.dumps(env(name), indent=2))  # for inventories
     say(f'lab: cluster {name} is ready. To use it: eval "$(tests/lab/lab env --name {name})"')
 
 
-def steps_of_older_istio() -> list[Step]:
+def steps_of_older_istio(of: Source) -> list[Step]:
     older = versions.ISTIO_PREVIOUS
+    if of.registry:
+        return [*published.istio(older, of), published.packaged(older, of)]
     return [*charts.crds(older), charts.packaged(older), *build.istio(older), images.base(), *images.istio(older)]
 
 
-def create(name: str) -> None:
+def create(name: str, of: Source) -> None:
     forget(name)
     place = folder("clusters", name)
+    source.keep(of, place)
     ports = dict(zip(INGRESS_PORTS, free_ports(len(INGRESS_PORTS)), strict=True))
     mappings = [
         {"containerPort": INGRESS_PORTS[key], "hostPort": port, "listenAddress": "127.0.0.1"}
@@ -87,7 +120,7 @@ def create(name: str) -> None:
     config = {
         "kind": "Cluster",
         "apiVersion": "kind.x-k8s.io/v1alpha4",
-        "networking": {"disableDefaultCNI": True, "podSubnet": "10.244.0.0/24"},
+        "networking": {"podSubnet": "10.244.0.0/24"},
         "nodes": [node],
     }
     (place / "kind.json").write_text(json.dumps(config, indent=2))
@@ -96,7 +129,7 @@ def create(name: str) -> None:
 
     def make(log: Path) -> None:
         kind(
-            "create", "cluster", "--name", kind_name(name), "--image", node_image.name(versions.ISTIO),
+            "create", "cluster", "--name", kind_name(name), "--image", filled_node(versions.ISTIO, of).result.name,
             "--config", place / "kind.json", "--kubeconfig", place / "creating", "--retain", log=log,
         )  # fmt: skip
         kubectl = (build.program("kubectl", versions.KUBERNETES), f"--kubeconfig={place}/creating")
@@ -142,16 +175,16 @@ def env(name: str) -> dict[str, str]:
         raise LabError(f"there is no cluster {name}. Make it: tests/lab/lab up --name {name}")
     ports = json.loads((place / "ports.json").read_text())
     probe = next((s.result.name for s in images.probe() if isinstance(s.result, images.Image)), "")
-    older = versions.ISTIO_PREVIOUS
+    of, older = source.kept(place), versions.ISTIO_PREVIOUS
     previous = {}
-    if charts.place(older).exists():
-        previous = {"LAB_PREVIOUS_CHARTS": str(charts.place(older)), "LAB_PREVIOUS_TAG": older}
+    if charts.place(older, of).exists():
+        previous = {"LAB_PREVIOUS_CHARTS": str(charts.place(older, of)), "LAB_PREVIOUS_TAG": older}
     return {
         "KUBECONFIG": str(place / "kubeconfig"),
         "PATH": f"{tools()}:{os.environ['PATH']}",
         "LAB_NAME": name,
-        "LAB_CHARTS": str(charts.place(versions.ISTIO)),
-        "LAB_HUB": build.HUB,
+        "LAB_CHARTS": str(charts.place(versions.ISTIO, of)),
+        "LAB_HUB": published.hub(of),
         "LAB_TAG": versions.ISTIO,
         "LAB_CRDS": ":".join(str(step.result) for step in charts.crds(versions.ISTIO)),
         "LAB_PROBE_IMAGE": probe,
@@ -166,15 +199,19 @@ def env(name: str) -> dict[str, str]:
 
 def status() -> None:
     """Print what is built, and which clusters there are."""
-    all_steps = steps(versions.ISTIO)
+    of = source.chosen()
+    all_steps = steps(versions.ISTIO, of)
     built = sum(step.result.exists() for step in all_steps)
     print(f"folder    {HOME}")
+    print(f"source    {of}")
     print(f"prepared  {built} of {len(all_steps)} steps")
     for kubeconfig in sorted(HOME.glob("clusters/*/kubeconfig")):
         name = kubeconfig.parent.name
         print(f"cluster   {name}: {'running' if running(name) else 'stopped'}")
     for kubeconfig in sorted(HOME.glob("apiserver/*/kubeconfig")):
         print(f"apiserver {kubeconfig.parent.name}")
+    for config in sorted(HOME.glob("registry/*/config.yml")):
+        print(f"registry  {config.parent.name}")
 
 
 def tools() -> Path:

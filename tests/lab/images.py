@@ -15,6 +15,7 @@ import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import build
 import dockerd
@@ -27,6 +28,13 @@ BASE = f"localhost/meshops-lab/debian:{versions.DEBIAN}"
 BASE_PACKAGES = ["ca-certificates", "iptables", "conntrack", "iproute2", "curl"]  # as Istio's own proxy image has
 # What an image doesn't need, and a cluster would have to load.
 NEEDLESS = ("var/cache/apt", "var/lib/apt/lists", "usr/share/doc", "usr/share/man", "usr/share/locale", "var/log")
+
+
+class Named(Protocol):
+    """An image in Docker; equal recipes make equal contents."""
+
+    name: str
+    recipe: str
 
 
 @dataclass(frozen=True)

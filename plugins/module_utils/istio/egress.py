@@ -16,8 +16,15 @@ _HOST = re.compile(r"(\*\.)?([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\.)+[a-z0-9]([-a-
 _HOST_OPTIONS = ("host", "ports", "through_gateway", "endpoints")
 _PORT_OPTIONS = ("number", "protocol", "tls", "target_port", "tls_settings")
 _TLS = ("none", "passthrough", "originate")
-#: The egress gateway's ports: HTTP comes in on the first, over the mesh's mTLS, TLS as it is on the second.
+#: The egress gateway's ports: HTTP comes in on the first, connections on the second, both over the mesh's mTLS;
+#: for wildcards, TLS comes in on the second as it is.
 _GATEWAY_HTTP, _GATEWAY_TLS = 80, 443
+#: Tells the gateway which of several HTTP ports of one host a request is for; it goes no further.
+_PORT_HEADER = "x-egress-port"
+#: Envoy finds the addresses of all wildcards' hosts in one cache.
+_DNS_CACHE = {"name": "meshops-egress", "dns_lookup_family": "V4_PREFERRED"}
+_ROUTER = "envoy.filters.http.router"
+_EXTENSIONS = "type.googleapis.com/envoy.extensions"
 
 
 class EgressError(ClusterError):
@@ -102,6 +109,11 @@ class _Port:
     def is_http(self) -> bool:
         return self.protocol in ("HTTP", "HTTP2", "GRPC")
 
+    @property
+    def is_connection(self) -> bool:
+        """Whether the mesh sees no requests in it."""
+        return not self.is_http
+
 
 class _Host:
     def __init__(self, given: t.Mapping[str, t.Any], where: str, through_gateway: bool) -> None:
@@ -126,33 +138,27 @@ class _Host:
         if self.wild and self.endpoints:
             raise EgressError(f"{about}: a wildcard has no endpoints; give each host by its name")
         if self.wild and any(port.tls == "originate" for port in self.ports):
-            raise EgressError(f"{about}: Istio can't open TLS connections for a wildcard; give each host by its name")
-        if not self.through_gateway:
+            raise EgressError(f"{about}: the mesh opens no TLS connections for a wildcard; give each host by its name")
+        if not self.through_gateway or not self.wild:
             return
-        if self.wild:
+        if any(port.is_connection and port.tls != "passthrough" for port in self.ports):
             raise EgressError(
-                f"{about}: the egress gateway has to know where a host is, and a wildcard doesn't say it;"
-                " give each host by its name, or set through_gateway to false"
+                f"{about}: plain TCP has no name in it, so the egress gateway can't know which host of a wildcard is"
+                " meant; give each host by its name, or set through_gateway to false"
             )
-        if any(not port.is_http and port.tls != "passthrough" for port in self.ports):
+        same = [str(port.number) for port in self.ports if port.is_connection]
+        if len(same) > 1:
             raise EgressError(
-                f"{about}: plain TCP has no name in it that the egress gateway could go by;"
-                " set through_gateway to false"
+                f"{about}: TLS says the host, but not the port, so the egress gateway can't tell the ports"
+                f" {', '.join(same)} apart; give each host by its name, or send only one of them through it"
             )
-        for kind in (True, False):
-            same = [str(port.number) for port in self.ports if port.is_http is kind]
-            if len(same) > 1:
-                raise EgressError(
-                    f"{about}: the egress gateway can't tell the ports {', '.join(same)} of one host apart;"
-                    " send one of them through it"
-                )
 
     @property
     def slug(self) -> str:
         """The name as a label of DNS, which Istio wants of gateways and subsets; no two hosts have the same."""
         text = self.name.replace("-", "--").replace(".", "-")
         text = text[2:] + "-below" if self.wild else text
-        return text if len(text) < 48 else f"{text[:38]}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+        return text if len(text) < 40 else f"{text[:30]}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
     @property
     def resolution(self) -> str:
@@ -236,47 +242,150 @@ def _origination(host: _Host, home: str, visible: list[str]) -> dict:
     return _object("DestinationRule", f"egress-{host.slug}", home, spec)
 
 
+class _Leg(t.NamedTuple):
+    """One port's way.
+
+    :ivar server: by which it comes in at the gateway
+    :ivar mesh: http, tls or tcp, and the sidecars' route to the gateway
+    :ivar gateway: the same of the gateway's route to the host
+    :ivar subset: of the gateway, with the name that the mesh's mTLS says (C(sni)); None where TLS goes as it is
+    """
+
+    server: dict
+    mesh: tuple[str, dict]
+    gateway: tuple[str, dict]
+    subset: str | None = None
+    sni: str | None = None
+
+    @property
+    def hosted(self) -> str:
+        """The name by which the gateway finds the server."""
+        return self.server["hosts"][0]
+
+
 def _through(host: _Host, door: _Gateway, home: str, visible: list[str]) -> list[dict]:
-    """Sidecar to gateway, and gateway to the host; HTTP by the mesh's mTLS, so that the gateway knows who asks."""
+    """Sidecar to gateway, and gateway to the host, by the mesh's mTLS, so that the gateway knows who asks."""
     name = f"egress-{host.slug}"
-    subset = host.slug
-    mine = f"{home}/{name}"
-    servers, http, tls, objects = [], [], [], []
+    legs = [_leg(port, host, door) for port in host.ports]
+    servers = list({leg.server["port"]["name"]: leg.server for leg in legs}.values())
+    inward = _routes(host.name, ["mesh"], visible, [leg.mesh for leg in legs])
+    objects = [
+        _object("Gateway", name, home, {"selector": door.selector, "servers": servers}),
+        _object("VirtualService", name, home, inward),
+    ]
+    for hosted in dict.fromkeys(leg.hosted for leg in legs):
+        outward = _routes(hosted, [f"{home}/{name}"], [home], [leg.gateway for leg in legs if leg.hosted == hosted])
+        own = "" if hosted == host.name else hosted.partition(".")[0].removeprefix("port")
+        objects.append(_object("VirtualService", f"{name}{own}-gateway", home, outward))
+    subsets = {leg.subset: _subset(leg) for leg in legs if leg.subset}
+    if subsets:
+        spec = {"host": door.host, "subsets": list(subsets.values()), "exportTo": visible}
+        objects.append(_object("DestinationRule", f"{name}-gateway", home, spec))
+    if host.wild:
+        objects.append(_dynamic(host, door, home, name))
+    return objects
+
+
+def _leg(port: _Port, host: _Host, door: _Gateway) -> _Leg:
+    there = {"host": _looked_up(host) if host.wild else host.name, "port": {"number": port.number}}
+    if port.is_http:
+        mesh: dict[str, t.Any] = {
+            "match": [{"port": port.number}],
+            "route": [{"destination": {"host": door.host, "subset": host.slug, "port": {"number": _GATEWAY_HTTP}}}],
+        }
+        out: dict[str, t.Any] = {"match": [{"port": _GATEWAY_HTTP}], "route": [{"destination": there}]}
+        if sum(one.is_http for one in host.ports) > 1:
+            mesh["headers"] = {"request": {"set": {_PORT_HEADER: str(port.number)}}}
+            out["match"][0]["headers"] = {_PORT_HEADER: {"exact": str(port.number)}}
+            out["headers"] = {"request": {"remove": [_PORT_HEADER]}}
+        server = _server(_GATEWAY_HTTP, "https-mesh", "HTTPS", host.name, "ISTIO_MUTUAL")
+        sni = f"any{host.name[1:]}" if host.wild else host.name
+        return _Leg(server, ("http", mesh), ("http", out), host.slug, sni)
+    if host.wild:
+        # Its host is known by the server's name alone, which has to be the workload's own.
+        match = {"sniHosts": [host.name]}
+        to_door = {"host": door.host, "port": {"number": _GATEWAY_TLS}}
+        return _Leg(
+            _server(_GATEWAY_TLS, "tls", "TLS", host.name, "PASSTHROUGH"),
+            ("tls", {"match": [{"port": port.number, **match}], "route": [{"destination": to_door}]}),
+            ("tls", {"match": [{"port": _GATEWAY_TLS, **match}], "route": [{"destination": there}]}),
+        )
+    # The server's name of the mesh's mTLS says which port of which host is meant.
+    sni = f"port-{port.number}.{host.name}"
+    subset = f"{host.slug}-{port.number}"
+    to_door = {"host": door.host, "subset": subset, "port": {"number": _GATEWAY_TLS}}
+    match = {"port": port.number, "sniHosts": [host.name]} if port.tls == "passthrough" else {"port": port.number}
+    return _Leg(
+        _server(_GATEWAY_TLS, f"tls-{port.number}", "TLS", sni, "ISTIO_MUTUAL"),
+        ("tls" if port.tls == "passthrough" else "tcp", {"match": [match], "route": [{"destination": to_door}]}),
+        ("tcp", {"match": [{"port": _GATEWAY_TLS}], "route": [{"destination": there}]}),
+        subset,
+        sni,
+    )
+
+
+def _server(number: int, name: str, protocol: str, host: str, mode: str) -> dict:
+    return {"port": {"number": number, "name": name, "protocol": protocol}, "hosts": [host], "tls": {"mode": mode}}
+
+
+def _subset(leg: _Leg) -> dict:
+    number = leg.server["port"]["number"]
+    level = {"port": {"number": number}, "tls": {"mode": "ISTIO_MUTUAL", "sni": leg.sni}}
+    return {"name": leg.subset, "trafficPolicy": {"portLevelSettings": [level]}}
+
+
+def _routes(host: str, gateways: list[str], visible: list[str], legs: t.Iterable[tuple[str, dict]]) -> dict:
+    spec: dict[str, t.Any] = {"hosts": [host], "gateways": gateways, "exportTo": visible}
+    for kind, route in legs:
+        spec.setdefault(kind, []).append(route)
+    return spec
+
+
+# -- wildcards through the gateway ----------------------------------------
+
+
+def _looked_up(host: _Host) -> str:
+    """Stands for the hosts of a wildcard in the gateway's routes: Envoy's cluster of this name looks each one up."""
+    return f"{host.slug}.egress.internal"
+
+
+def _dynamic(host: _Host, door: _Gateway, home: str, name: str) -> dict:
+    """Lets the gateway look up the host that a request, or a TLS connection, names: Istio has no way to say it."""
+    cache = {"dns_cache_config": _DNS_CACHE}
+    patches = []
     for port in host.ports:
-        there = {"host": host.name, "port": {"number": port.number}}
-        if port.is_http:
-            server = {"number": _GATEWAY_HTTP, "name": "https-mesh", "protocol": "HTTPS"}
-            servers.append({"port": server, "hosts": [host.name], "tls": {"mode": "ISTIO_MUTUAL"}})
-            to_door = {"host": door.host, "subset": subset, "port": {"number": _GATEWAY_HTTP}}
-            http += [
-                {"match": [{"gateways": ["mesh"], "port": port.number}], "route": [{"destination": to_door}]},
-                {"match": [{"gateways": [mine], "port": _GATEWAY_HTTP}], "route": [{"destination": there}]},
-            ]
-            level = {"port": {"number": _GATEWAY_HTTP}, "tls": {"mode": "ISTIO_MUTUAL", "sni": host.name}}
-            spec = {
-                "host": door.host,
-                "subsets": [{"name": subset, "trafficPolicy": {"portLevelSettings": [level]}}],
-                "exportTo": visible,
+        kind = f"{_EXTENSIONS}.clusters.dynamic_forward_proxy.v3.ClusterConfig"
+        cluster = {
+            "name": f"outbound|{port.number}||{_looked_up(host)}",
+            "connect_timeout": "10s",
+            "lb_policy": "CLUSTER_PROVIDED",
+            "cluster_type": {
+                "name": "envoy.clusters.dynamic_forward_proxy",
+                "typed_config": {"@type": kind, **cache},
+            },
+        }
+        patches.append(_patch("CLUSTER", None, "ADD", cluster))
+    if any(port.is_http for port in host.ports):
+        chain = {"name": "envoy.filters.network.http_connection_manager", "subFilter": {"name": _ROUTER}}
+        kind = f"{_EXTENSIONS}.filters.http.dynamic_forward_proxy.v3.FilterConfig"
+        value = {"name": "envoy.filters.http.dynamic_forward_proxy", "typed_config": {"@type": kind, **cache}}
+        patches.append(_patch("HTTP_FILTER", {"sni": host.name, "filter": chain}, "INSERT_BEFORE", value))
+    for port in host.ports:
+        if port.is_connection:
+            chain = {"name": "envoy.filters.network.tcp_proxy"}
+            kind = f"{_EXTENSIONS}.filters.network.sni_dynamic_forward_proxy.v3.FilterConfig"
+            value = {
+                "name": "envoy.filters.network.sni_dynamic_forward_proxy",
+                "typed_config": {"@type": kind, "port_value": port.target, **cache},
             }
-            objects.append(_object("DestinationRule", f"{name}-gateway", home, spec))
-        else:
-            server = {"number": _GATEWAY_TLS, "name": "tls", "protocol": "TLS"}
-            servers.append({"port": server, "hosts": [host.name], "tls": {"mode": "PASSTHROUGH"}})
-            to_door = {"host": door.host, "port": {"number": _GATEWAY_TLS}}
-            tls += [
-                {
-                    "match": [{"gateways": ["mesh"], "port": port.number, "sniHosts": [host.name]}],
-                    "route": [{"destination": to_door}],
-                },
-                {
-                    "match": [{"gateways": [mine], "port": _GATEWAY_TLS, "sniHosts": [host.name]}],
-                    "route": [{"destination": there}],
-                },
-            ]
-    routes: dict[str, t.Any] = {"hosts": [host.name], "gateways": ["mesh", mine], "exportTo": visible}
-    if http:
-        routes["http"] = http
-    if tls:
-        routes["tls"] = tls
-    gateway = _object("Gateway", name, home, {"selector": door.selector, "servers": servers})
-    return [gateway, _object("VirtualService", name, home, routes), *objects]
+            patches.append(_patch("NETWORK_FILTER", {"sni": host.name, "filter": chain}, "INSERT_BEFORE", value))
+    spec = {"workloadSelector": {"labels": door.selector}, "priority": 10, "configPatches": patches}
+    made = _object("EnvoyFilter", name, home, spec)
+    return {**made, "apiVersion": "networking.istio.io/v1alpha3"}
+
+
+def _patch(what: str, chain: dict | None, operation: str, value: dict) -> dict:
+    match: dict[str, t.Any] = {"context": "GATEWAY"}
+    if chain:
+        match["listener"] = {"filterChain": chain}
+    return {"applyTo": what, "match": match, "patch": {"operation": operation, "value": value}}

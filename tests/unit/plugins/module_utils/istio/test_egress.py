@@ -58,29 +58,68 @@ def test_the_policy_is_for_the_mesh_or_for_namespaces_which_alone_see_the_hosts(
     assert some[2]["spec"]["exportTo"] == ["istio-system", "shop"]
 
 
+def legs_of(objects):
+    """Gateway, port, destination and its port, of every route, in order."""
+    found = []
+    for spec in (o["spec"] for o in objects if o["kind"] == "VirtualService"):
+        for route in [*spec.get("http", []), *spec.get("tls", []), *spec.get("tcp", [])]:
+            there = route["route"][0]["destination"]
+            found.append((spec["gateways"][0], route["match"][0]["port"], there["host"], there["port"]["number"]))
+    return found
+
+
 def test_through_the_gateway_each_leg_has_its_route():
-    host = {"host": "a.example.com", "ports": [80, {"number": 8443, "tls": "passthrough"}]}
-    specs = made(egress_objects(None, [host], through_gateway=True, gateway={"name": "out", "namespace": "gates"}))
+    ports = [80, {"number": 8443, "tls": "passthrough"}, {"number": 9000, "protocol": "TCP"}]
+    host = {"host": "a.example.com", "ports": ports}
+    objects = egress_objects(None, [host], through_gateway=True, gateway={"name": "out", "namespace": "gates"})
+    specs = made(objects)
     assert specs["Gateway"]["selector"] == {"istio": "out"}
-    assert [(s["port"]["number"], s["tls"]["mode"]) for s in specs["Gateway"]["servers"]] == [
-        (80, "ISTIO_MUTUAL"),
-        (443, "PASSTHROUGH"),
+    assert [(s["port"]["number"], s["hosts"], s["tls"]["mode"]) for s in specs["Gateway"]["servers"]] == [
+        (80, ["a.example.com"], "ISTIO_MUTUAL"),
+        (443, ["port-8443.a.example.com"], "ISTIO_MUTUAL"),
+        (443, ["port-9000.a.example.com"], "ISTIO_MUTUAL"),
     ]
-    legs = [
-        (
-            r["match"][0]["gateways"][0],
-            r["match"][0]["port"],
-            r["route"][0]["destination"]["host"],
-            r["route"][0]["destination"]["port"]["number"],
-        )
-        for r in [*specs["VirtualService"]["http"], *specs["VirtualService"]["tls"]]
-    ]
-    assert legs == [
+    assert legs_of(objects) == [
         ("mesh", 80, "out.gates.svc.cluster.local", 80),
-        ("gates/egress-a-example-com", 80, "a.example.com", 80),
         ("mesh", 8443, "out.gates.svc.cluster.local", 443),
+        ("mesh", 9000, "out.gates.svc.cluster.local", 443),
+        ("gates/egress-a-example-com", 80, "a.example.com", 80),
         ("gates/egress-a-example-com", 443, "a.example.com", 8443),
+        ("gates/egress-a-example-com", 443, "a.example.com", 9000),
     ]
+    names = {
+        subset["name"]: subset["trafficPolicy"]["portLevelSettings"][0]["tls"]["sni"]
+        for subset in specs["DestinationRule"]["subsets"]
+    }
+    assert names == {
+        "a-example-com": "a.example.com",
+        "a-example-com-8443": "port-8443.a.example.com",
+        "a-example-com-9000": "port-9000.a.example.com",
+    }
+
+
+def test_two_http_ports_of_a_host_are_told_apart_by_a_header_that_stays_inside():
+    objects = egress_objects(None, [{"host": "a.example.com", "ports": [80, 8080]}], through_gateway=True)
+    inward, outward = (o["spec"]["http"] for o in objects if o["kind"] == "VirtualService")
+    for number, to_door, out in zip(("80", "8080"), inward, outward, strict=True):
+        assert to_door["headers"]["request"]["set"] == {"x-egress-port": number}
+        assert out["match"][0]["headers"] == {"x-egress-port": {"exact": number}}
+        assert out["headers"]["request"]["remove"] == ["x-egress-port"]
+    (gateway,) = (o for o in objects if o["kind"] == "Gateway")
+    assert len(gateway["spec"]["servers"]) == 1
+
+
+def test_the_gateway_looks_up_the_hosts_of_a_wildcard():
+    objects = egress_objects(None, [{"host": "*.example.com", "ports": [80, 443]}], through_gateway=True)
+    specs = made(objects)
+    assert [s["tls"]["mode"] for s in specs["Gateway"]["servers"]] == ["ISTIO_MUTUAL", "PASSTHROUGH"]
+    patches = specs["EnvoyFilter"]["configPatches"]
+    assert [p["applyTo"] for p in patches] == ["CLUSTER", "CLUSTER", "HTTP_FILTER", "NETWORK_FILTER"]
+    clusters = [p["patch"]["value"]["name"] for p in patches[:2]]
+    routed = [f"outbound|{port}||{host}" for gateway, _in, host, port in legs_of(objects) if gateway != "mesh"]
+    assert clusters == routed, "the gateway's routes lead to the clusters that look hosts up"
+    caches = [p["patch"]["value"].get("cluster_type", p["patch"]["value"])["typed_config"] for p in patches]
+    assert len({str(cache["dns_cache_config"]) for cache in caches}) == 1, "Envoy refuses one cache said in two ways"
 
 
 def test_one_host_may_go_another_way_than_the_others():
@@ -124,21 +163,23 @@ def test_no_two_objects_have_the_same_name():
             {"hosts": [{"host": "a.example.com", "ports": [{"number": 1, "tls_settings": {"mode": "MUTUAL"}}]}]},
             "only with tls originate",
         ),
-        ({"hosts": [{"host": "*.example.com"}], "through_gateway": True}, "a wildcard doesn't say it"),
+        (
+            {
+                "hosts": [{"host": "*.example.com", "ports": [443, {"number": 8443, "tls": "passthrough"}]}],
+                "through_gateway": True,
+            },
+            "443, 8443 apart",
+        ),
         (
             {"hosts": [{"host": "*.example.com", "ports": [{"number": 80, "tls": "originate"}]}]},
-            "can't open TLS connections for a wildcard",
+            "opens no TLS connections for a wildcard",
         ),
         (
             {
-                "hosts": [{"host": "a.example.com", "ports": [{"number": 9, "protocol": "TCP"}]}],
+                "hosts": [{"host": "*.example.com", "ports": [{"number": 9, "protocol": "TCP"}]}],
                 "through_gateway": True,
             },
             "no name in it",
-        ),
-        (
-            {"hosts": [{"host": "a.example.com", "ports": [80, 8080]}], "through_gateway": True},
-            "tell the ports 80, 8080",
         ),
         ({"network_policy": True}, "name the namespaces"),
         ({"gateway": {"label": "x"}}, "unknown label"),

@@ -53,11 +53,14 @@ options:
     description:
       - The HTTP status that requests are answered with, such as V(503).
       - "Or a dictionary as in Istio's documentation, such as C({grpcStatus: UNAVAILABLE, percentage: {value: 50}})."
+      - V(close), or C({close: true, percentage: {value: 50}}), closes connections of TCP, and of TLS that is routed as
+        it is, as soon as they are open.
     type: raw
   match:
     description:
       - Which requests meet the fault, one or more of Istio's HTTPMatchRequest. A request meets it where one
-        of them fits and the route fits, too.
+        of them fits and the route fits, too. To close connections, it is C(port), C(sourceLabels), C(sourceNamespace),
+        C(destinationSubnets) and C(gateways).
     type: list
     elements: dict
   faults:
@@ -105,7 +108,9 @@ options:
     elements: dict
     suboptions:
       url:
-        description: Where to, such as V(http://echo/).
+        description:
+          - Where to, such as V(http://echo/), V(grpc://echo:8081) or V(tcp://echo:9000). The latter two are calls of,
+            and connections to, the echo server of C(charts/probe), which C(probe) makes one after the other.
         type: str
         required: true
       namespace:
@@ -225,7 +230,7 @@ measured:
       description: How many had each HTTP status.
       type: dict
     errors:
-      description: How many had no answer, by what happened instead.
+      description: How many had no answer, or a gRPC status that isn't OK, by what happened instead.
       type: dict
     versions:
       description: How many were answered by each version of the echo server.

@@ -114,6 +114,55 @@ def test_a_delay_of_two_seconds_is_met_by_who_is_meant_and_by_nobody_else(mesh):
     assert routes(mesh) == before
 
 
+def test_several_faults_at_once_by_port_by_caller_by_grpc_status_and_on_connections(mesh):
+    faults = [
+        {"abort": {"grpcStatus": "UNAVAILABLE"}, "match": [{"port": 8081}]},
+        {"abort": 418, "match": [{"sourceLabels": {"app": "client"}, "headers": {"x-user": {"exact": "tester"}}}]},
+        {"abort": "close", "match": [{"port": 9000}]},
+    ]
+    measure = [
+        {"url": "grpc://echo:8081", "fault": 1},
+        {"url": "http://echo/", "fault": 2, "headers": {"x-user": "tester"}},
+        {"url": "tcp://echo:9000", "fault": 3},
+        {"url": "http://echo/", "fault": 0},
+    ]
+    options = {"delay": "", "abort": "", "faults": faults, "measure": measure, "limits": {"p99_ms": 5000}}
+    before = routes(mesh)
+    run = mesh.play("fault_test", "-e", json.dumps({f"fault_injection_{name}": v for name, v in options.items()}))
+    for said in ("20 of 20: 20 × HTTP 200, grpc-status", "20 of 20: 20 × 418", "100 % closed", "p99 at most 5.00 s"):
+        assert said in run.text, run.text
+    assert "NOT AS EXPECTED" not in run.text
+    assert routes(mesh) == before
+    eventually(lambda: guards(mesh), [])
+
+
+def connect(mesh, times=20):
+    words = ("probe", "tcp", "-n", str(times), "-timeout", "5s", "echo:9000")
+    return json.loads(mesh.execute("demo", "app=client", *words, container="client"))
+
+
+def test_half_of_the_connections_are_closed_until_the_guard_ends_it(mesh):
+    before = routes(mesh)
+    measured = fault(
+        mesh, hostname="echo", namespace="demo", abort={"close": True, "percentage": 50}, match=[{"port": 9000}],
+        duration="20s", measure=[{"url": "tcp://echo:9000", "requests": 200}],
+    )["measured"]  # fmt: skip
+    assert 72 <= sum(measured[0]["errors"].values()) <= 128  # four standard deviations
+    eventually(lambda: routes(mesh) == before, True, 120)
+    eventually(lambda: connect(mesh)["statuses"], {"200": 20})
+    eventually(lambda: guards(mesh), [], 120)
+
+
+def test_a_fault_at_the_ingress_gateway_is_met_there_alone(mesh):
+    before = routes(mesh, "ingress")
+    fault(mesh, hostname="echo", namespace="demo", virtual_service="ingress", abort=418)
+    eventually(lambda: mesh.ingress()[0], 418)
+    assert get(mesh)["statuses"] == {"200": 10}
+    fault(mesh, hostname="echo", namespace="demo", virtual_service="ingress", state="absent")
+    eventually(lambda: mesh.ingress()[0], 200)
+    assert routes(mesh, "ingress") == before
+
+
 def test_half_of_the_requests_meet_a_fault_of_fifty_percent(mesh):
     result = fault(
         mesh, hostname="echo", namespace="demo", abort={"httpStatus": 418, "percentage": {"value": 50}},

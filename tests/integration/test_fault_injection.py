@@ -9,7 +9,7 @@ from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import
 from ansible_collections.meshops.istio.plugins.module_utils.istio import fault_runs
 from ansible_collections.meshops.istio.plugins.module_utils.istio.faults import (
     FaultError,
-    is_marked,
+    mark_of,
     marked,
     read_fault,
 )
@@ -68,7 +68,7 @@ def test_nothing_stays_of_a_fault_not_even_in_the_field_owners(cluster, namespac
     outcome = put_in(cluster, namespace)
     during = get(cluster, namespace)
     assert outcome.changed and len(marked(during["spec"])) == 2
-    assert [r for r in during["spec"]["http"] if not is_marked(r)] == before["spec"]["http"]
+    assert [r for r in during["spec"]["http"] if not mark_of(r)] == before["spec"]["http"]
     assert take_out(cluster, namespace)[0].changed
     assert all_but_the_version(get(cluster, namespace)) == all_but_the_version(before)
 
@@ -119,7 +119,7 @@ def test_another_fault_replaces_the_former_and_the_original_is_still_known(clust
     again = put_in(cluster, namespace)
     other = put_in(cluster, namespace, [read_fault({"abort": 418})])
     assert (first.changed, again.changed, other.changed) == (True, False, True)
-    assert [r["fault"] for r in get(cluster, namespace)["spec"]["http"] if is_marked(r)] == [
+    assert [r["fault"] for r in get(cluster, namespace)["spec"]["http"] if mark_of(r)] == [
         {"abort": {"httpStatus": 418, "percentage": {"value": 100}}}
     ] * 2
     take_out(cluster, namespace)

@@ -19,8 +19,9 @@ LABEL = "meshops.istio/fault-injection-guard"
 _OTHERS_ROUTES = 32
 _JOB_GRACE = 600
 
-# Each marked route is looked for by name at every index, and removed only where the name is still there: the test
-# and the removal are one request, so nothing that others have written can be lost.
+# Each marked route is looked for by its name (that of a route of connections is the host that it leads to) at every
+# index, and removed only where the name is still there: the test and the removal are one request, so nothing that
+# others have written can be lost.
 _SCRIPT = r"""
 set -u
 credentials=/var/run/secrets/kubernetes.io/serviceaccount
@@ -37,19 +38,26 @@ if [ -n "$DELETE" ]; then
   echo "delete: $code"
   case $code in 200|202|404) exit 0 ;; *) exit 1 ;; esac
 fi
-for name in $ROUTES; do
-  i=0
+for route in $ROUTES; do
+  section=${route%%/*} name=${route#*/} said=name i=0
+  [ "$section" = http ] || { name=$name.invalid said=route/0/destination/host; }
   while [ $i -lt "$LIMIT" ]; do
-    at="/spec/http/$i"
+    at="/spec/$section/$i"
     code=$(ask PATCH application/json-patch+json \
-      "[{\"op\":\"test\",\"path\":\"$at/name\",\"value\":\"$name\"},{\"op\":\"remove\",\"path\":\"$at\"}]")
+      "[{\"op\":\"test\",\"path\":\"$at/$said\",\"value\":\"$name\"},{\"op\":\"remove\",\"path\":\"$at\"}]")
     case $code in
-      200) echo "removed $name"; break ;;
+      200) echo "removed $route"; break ;;
       404) exit 0 ;;
       422) i=$((i + 1)) ;;
-      *) echo "$name: HTTP $code"; exit 1 ;;
+      *) echo "$route: HTTP $code"; exit 1 ;;
     esac
   done
+done
+for section in $MADE; do
+  at="/spec/$section"
+  code=$(ask PATCH application/json-patch+json \
+    "[{\"op\":\"test\",\"path\":\"$at\",\"value\":[]},{\"op\":\"remove\",\"path\":\"$at\"}]")
+  echo "$at: $code"
 done
 code=$(ask PATCH application/json-patch+json "$LEAVE")
 echo "leave: $code"
@@ -67,6 +75,7 @@ def guard_job(
     image: str,
     seconds_left: int,
     routes: t.Sequence[str],
+    made: t.Sequence[str],
     limit: int,
     leave: list[dict],
     path: str,
@@ -79,8 +88,9 @@ def guard_job(
     :param deadline: seconds since 1970 at which the faults go
     :param image: has sh, date, sleep, cat and curl
     :param seconds_left: until the deadline
-    :param routes: names of the routes to remove
-    :param limit: how many routes the VirtualService has
+    :param routes: C(section/name) of the routes to remove
+    :param made: sections of the spec to remove when they are empty
+    :param limit: how many routes a section of the VirtualService has at most
     :param leave: JSON patch that makes its metadata what it was
     :param path: of the VirtualService at the API server
     :param delete: whether it was made for the faults, and is to be deleted with them
@@ -98,6 +108,7 @@ def guard_job(
         "DEADLINE": str(deadline),
         "DELETE": "yes" if delete else "",
         "ROUTES": " ".join(routes),
+        "MADE": " ".join(made),
         "LIMIT": str(limit + _OTHERS_ROUTES),
         "LEAVE": json.dumps(leave),
     }

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import typing as t
 
-from .fault_measure import client_pod, measure, wait_for_routes
+from .fault_measure import client_pod, measure, mode_of, wait_for_routes
 from .fault_runs import Outcome, Wish, faulted, faulted_for, put_in, take_all_out
-from .faults import FaultError, is_marked, marked, reaches, read_fault, seconds
+from .faults import FaultError, all_marked, mark_of, marked, reaches, read_fault, seconds
 
 if t.TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
@@ -65,6 +65,7 @@ def run(module: AnsibleModule, cluster: Cluster) -> dict:
         for ask in asks:
             if not 0 <= ask["fault"] <= len(faults):
                 raise FaultError(f"measure: fault {ask['fault']} is none of the {len(faults)} faults; 0 means none")
+            mode_of(ask["url"])
             client_pod(cluster, ask["namespace"], ask["selector"])  # fails before anything is changed
         duration = seconds(params["duration"], "duration") if params["duration"] else None
         wish = Wish(
@@ -96,7 +97,9 @@ def run(module: AnsibleModule, cluster: Cluster) -> dict:
         result["measured"] = []
         for ask in asks:
             pod = client_pod(cluster, ask["namespace"], ask["selector"])
-            wait_for_routes(cluster, pod, *_routes_to_see(outcomes, pod), params["wait_timeout"])
+            wait_for_routes(
+                cluster, pod, *_routes_to_see(outcomes, pod), params["wait_timeout"], _connections(outcomes)
+            )
             result["measured"].append({"url": ask["url"], "fault": ask["fault"], **measure(cluster, pod, ask, longest)})
     return result
 
@@ -122,15 +125,21 @@ def _told(outcome: Outcome) -> dict:
     return {"namespace": outcome.namespace, "name": outcome.name, "changed": outcome.changed, "routes": routes}
 
 
+def _connections(outcomes: t.Iterable[Outcome]) -> bool:
+    """Whether faults of connections are, or were, among them."""
+    specs = [(one or {}).get("spec") or {} for outcome in outcomes for one in (outcome.before, outcome.after)]
+    return any(section != "http" for spec in specs for section, _route in all_marked(spec))
+
+
 def _routes_to_see(outcomes: t.Iterable[Outcome], pod: dict) -> tuple[set[str], set[str]]:
     """The names of the routes that a pod's proxy is to have, and of those that it is to have no more."""
     there, all_there, gone = set(), set(), set()
     labels, namespace = pod["metadata"].get("labels") or {}, pod["metadata"]["namespace"]
     for outcome in outcomes:
-        for route in (outcome.after or {}).get("spec", {}).get("http") or []:
-            if is_marked(route):
-                all_there.add(route["name"])
-                if reaches(route, labels, namespace):
-                    there.add(route["name"])
+        for _section, route in all_marked((outcome.after or {}).get("spec", {})):
+            name = mark_of(route) or ""
+            all_there.add(name)
+            if reaches(route, labels, namespace):
+                there.add(name)
         gone |= set(marked((outcome.before or {}).get("spec") or {}))
     return there, gone - all_there

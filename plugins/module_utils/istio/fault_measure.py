@@ -18,8 +18,10 @@ if t.TYPE_CHECKING:
     from ..cluster.client import Cluster
 
 _PROXY = "istio-proxy"
-_ROUTES = "config_dump?resource=dynamic_route_configs"
-_MARKED = re.compile(f'"({re.escape(MARK)}[^".]+)')
+_CONFIG = "config_dump?resource=dynamic_{}"
+_MARKED = re.compile(f"{re.escape(MARK)}[0-9]+-[0-9a-f]+")
+#: What probe does for a URL's scheme.
+_MODES = {"http": "get", "https": "get", "grpc": "grpc", "tcp": "tcp"}
 
 
 def client_pod(cluster: Cluster, namespace: str, selector: str) -> dict:
@@ -41,16 +43,20 @@ def client_pod(cluster: Cluster, namespace: str, selector: str) -> dict:
     )
 
 
-def wait_for_routes(cluster: Cluster, pod: dict, there: set[str], gone: set[str], timeout: float) -> None:
+def wait_for_routes(
+    cluster: Cluster, pod: dict, there: set[str], gone: set[str], timeout: float, connections: bool = False
+) -> None:
     """Waits until a pod's proxy has the routes of these names, and has no more those that are to be gone.
 
+    :param connections: whether some are routes of connections, which are in the listeners
     :raises FaultError: not in time
     """
+    kinds = ["route_configs", "listeners"] if connections else ["route_configs"]
     namespace, name = pod["metadata"]["namespace"], pod["metadata"]["name"]
     end = time.monotonic() + timeout
     while True:
-        config = cluster.execute(namespace, name, ["pilot-agent", "request", "GET", _ROUTES], _PROXY)
-        live = set(_MARKED.findall(config))
+        asks = [["pilot-agent", "request", "GET", _CONFIG.format(kind)] for kind in kinds]
+        live = {found for ask in asks for found in _MARKED.findall(cluster.execute(namespace, name, ask, _PROXY))}
         if there <= live and not gone & live:
             return
         if time.monotonic() > end:
@@ -75,16 +81,36 @@ def measure(cluster: Cluster, pod: dict, ask: t.Mapping[str, t.Any], longest: fl
         except ClusterError as error:
             if ask["tool"] == "probe" or "not found" not in str(error):
                 raise
+            if mode_of(ask["url"]) != "get":
+                raise FaultError(
+                    f"container {container} of pod {namespace}/{name} has no probe, and curl can't ask {ask['url']}:"
+                    " measure from a pod with the image of charts/probe"
+                ) from error
     return read_curl(cluster.execute(namespace, name, curl_command(ask, longest), container, patience))
 
 
+def mode_of(url: str) -> str:
+    """What probe is to do for a URL: get, grpc or tcp.
+
+    :raises FaultError: it knows nothing for it
+    """
+    scheme, found, rest = url.partition("://")
+    if not found or not rest or scheme not in _MODES:
+        raise FaultError(f"measure: {url!r} is no URL with one of {', '.join(f'{name}://' for name in _MODES)}")
+    return _MODES[scheme]
+
+
 def probe_command(ask: t.Mapping[str, t.Any], longest: float) -> list[str]:
-    """C(probe get), from the image of charts/probe."""
-    command = ["probe", "get", "-n", str(ask["requests"]), "-c", str(ask["parallel"]), "-latencies"]
-    command += ["-timeout", f"{longest:.3f}s"]
-    for name, value in (ask.get("headers") or {}).items():
-        command += ["-header", f"{name}: {value}"]
-    return [*command, ask["url"]]
+    """C(probe get), C(probe grpc) or C(probe tcp), from the image of charts/probe."""
+    mode, url = mode_of(ask["url"]), ask["url"]
+    command = ["probe", mode, "-n", str(ask["requests"]), "-latencies", "-timeout", f"{longest:.3f}s"]
+    if mode == "get":
+        command += ["-c", str(ask["parallel"])]
+    if mode != "tcp":
+        for name, value in (ask.get("headers") or {}).items():
+            command += ["-header", f"{name}: {value}"]
+    plain = {"get": url, "grpc": url.replace("grpc://", "http://", 1), "tcp": url.removeprefix("tcp://")}
+    return [*command, plain[mode]]
 
 
 def curl_command(ask: t.Mapping[str, t.Any], longest: float) -> list[str]:

@@ -28,6 +28,8 @@ _HTTP_OF_GRPC = {
     "DATA_LOSS": 500,
     "UNAUTHENTICATED": 401,
 }
+#: What a gRPC client sees of an HTTP status that Envoy answers with.
+_GRPC_OF_HTTP = {400: 13, 401: 16, 403: 7, 404: 12, 429: 14, 502: 14, 503: 14, 504: 14}
 #: A share is as expected within so many standard deviations: 1 of 15000 good measurements falls outside.
 _DEVIATIONS = 4
 #: A timer may fire, and a client may measure, a little early.
@@ -86,22 +88,21 @@ def _judge(
         passed = is_share(len(delayed), total, share) and median <= wanted_ms + tolerance_ms
         yield f"{share:g} % take {_ms(wanted_ms)} to {_ms(wanted_ms + tolerance_ms)}", seen, passed
     if "abort" in fault:
-        status = aborted_status(fault["abort"])
         share = fault["abort"]["percentage"]["value"]
-        count = measured["statuses"].get(status, 0)
+        count, how = aborted(fault["abort"], measured)
         yield (
-            f"{share:g} % answered {status}",
+            f"{share:g} % {how}",
             f"{count} of {total}: {_counts(measured)}",
             is_share(count, total, share),
         )
     if not fault:
-        statuses = {aborted_status(f["abort"]) for f in every if "abort" in f}
+        statuses = {aborted_status(f["abort"]) for f in every if "abort" in f and "close" not in f["abort"]}
         delays = [seconds(f["delay"]["fixedDelay"], "delay") * 1000 - _EARLY_MS for f in every if "delay" in f]
         met = sum(measured["statuses"].get(s, 0) for s in statuses)
         late = sum(1 for one in times if delays and one >= min(delays))
         seen = f"{_counts(measured)}, median {_ms(measured['latency_ms']['p50'])}"
         yield "no fault", seen, total > 0 and not (met or late or errors)
-    elif errors:
+    elif errors > (aborted(fault["abort"], measured)[0] if "abort" in fault else 0):
         yield "an answer to every request", f"{errors} of {total} without: {_counts(measured)}", False
     if phase == "during":
         yield from _limits(measured, limits)
@@ -120,6 +121,21 @@ def _limits(measured: t.Mapping[str, t.Any], limits: t.Mapping[str, float]) -> t
         if f"{name}_ms" in limits:
             seen = measured["latency_ms"][name]
             yield f"{name} at most {_ms(limits[f'{name}_ms'])}", _ms(seen), seen <= limits[f"{name}_ms"]
+
+
+def aborted(abort: t.Mapping[str, t.Any], measured: t.Mapping[str, t.Any]) -> tuple[int, str]:
+    """How many requests, or connections, met an abort, and how a client sees that."""
+    errors = measured["errors"]
+    if "close" in abort:
+        return sum(errors.values()), "closed"
+    if measured["url"].startswith("grpc://"):
+        if "grpcStatus" in abort:
+            code = list(_HTTP_OF_GRPC).index(abort["grpcStatus"]) + 1
+        else:
+            code = _GRPC_OF_HTTP.get(abort["httpStatus"], 2)
+        return sum(count for said, count in errors.items() if f'grpc-status "{code}"' in said), f"grpc-status {code}"
+    status = aborted_status(abort)
+    return measured["statuses"].get(status, 0), f"answered {status}"
 
 
 def aborted_status(abort: t.Mapping[str, t.Any]) -> str:

@@ -19,10 +19,13 @@ from .fault_guard import LABEL, guard_image, guard_job, guard_key, guard_rights
 from .faults import (
     ANNOTATION,
     FaultError,
+    all_marked,
     annotate_patch,
+    changed_sections,
     full_host,
     inject,
     leave_patch,
+    mark_of,
     marked,
     owners_to_leave,
     plain_routes,
@@ -150,7 +153,7 @@ def put_in(cluster: Cluster, wish: Wish, check: bool) -> Outcome:
         path = _VIRTUAL_SERVICE.path(namespace, name)
         if live is None:
             host, _where = find_host(cluster, wish.hostname, wish.namespace, wish.domain)
-            before_spec = plain_routes(host)
+            before_spec = plain_routes(host, wish.faults)
         else:
             before_spec = live["spec"]
         after_spec = inject(before_spec, wish.faults, f"{namespace}/{name}")
@@ -168,7 +171,9 @@ def put_in(cluster: Cluster, wish: Wish, check: bool) -> Outcome:
             if live is None:
                 _create(cluster, namespace, name, after_spec, annotation, job, check)
             else:
-                patch = [_set_http(after_spec), *annotate_patch(live, annotation)] if changed else []
+                patch = (
+                    [*changed_sections(before_spec, after_spec), *annotate_patch(live, annotation)] if changed else []
+                )
                 if state.get("created") and outcome.changed:
                     patch.append({"op": "add", "path": "/metadata/ownerReferences", "value": _owned_by(job)})
                 if patch:
@@ -216,10 +221,6 @@ def _owned_by(job: dict | None) -> list[dict]:
     if job is None:
         return []
     return [{"apiVersion": "batch/v1", "kind": "Job", "name": job["metadata"]["name"], "uid": job["metadata"]["uid"]}]
-
-
-def _set_http(spec: dict) -> dict:
-    return {"op": "replace", "path": "/spec/http", "value": spec["http"]}
 
 
 def _patch(cluster: Cluster, path: str, live: dict, patch: list[dict], check: bool = False) -> dict:
@@ -293,14 +294,14 @@ def _take_out(cluster: Cluster, virtual_service: dict, check: bool) -> Outcome:
 
 def _untouched(spec: dict) -> bool:
     """Whether a VirtualService that we have made holds nothing but what we made."""
-    hosts = spec.get("hosts") or [""]
-    return spec == plain_routes(hosts[0])
+    host = (spec.get("hosts") or [""])[0]
+    return spec in ({"hosts": [host]}, plain_routes(host, [{"fault": {}}]))
 
 
 def _restore(cluster: Cluster, path: str, live: dict, check: bool) -> None:
     """First the routes, then the metadata: a change of routes makes its writer their owner."""
     if marked(live["spec"]):
-        live = _patch(cluster, path, live, [_set_http(take_out(live["spec"]))], check)
+        live = _patch(cluster, path, live, changed_sections(live["spec"], take_out(live["spec"])), check)
     if check:
         return
     meta = live["metadata"]
@@ -331,18 +332,21 @@ def _start_guard(cluster: Cluster, wish: Wish, outcome: Outcome, state: dict, an
             " give an image that has sh and curl, or no duration"
         )
     about = {"name": outcome.name, "namespace": outcome.namespace}
-    names = marked((outcome.after or {})["spec"])
+    before, after = (live or {}).get("spec") or {}, (outcome.after or {})["spec"]
+    routes = [f"{section}/{mark_of(route)}" for section, route in all_marked(after)]
+    made_sections = sorted({section for section, _route in all_marked(after)} - set(take_out(before)))
     leave: list[dict] = []
     if live is not None:
         annotations = {**(live["metadata"].get("annotations") or {}), ANNOTATION: annotation}
-        generation = live["metadata"]["generation"] + writes + len(names)
+        generation = live["metadata"]["generation"] + writes + len(routes) + len(made_sections)
         leave = [
             {"op": "test", "path": "/metadata/generation", "value": generation},
             *leave_patch(annotations, state, state.get("managedFields") or live["metadata"].get("managedFields") or []),
         ]
     user = None if cluster.versions("security.openshift.io") else 65532
+    limit = max(len(after.get(section) or []) for section, _route in all_marked(after))
     job = guard_job(
-        about, deadline, image, seconds_left, names, len((outcome.after or {})["spec"]["http"]), leave,
+        about, deadline, image, seconds_left, routes, made_sections, limit, leave,
         _VIRTUAL_SERVICE.path(outcome.namespace, outcome.name), delete=bool(state.get("created")), user=user,
     )  # fmt: skip
     made = cluster.create(job)

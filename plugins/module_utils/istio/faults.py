@@ -6,6 +6,9 @@ A fault never touches a route that is there. For each route that it is meant for
 fault (and the fault's match beside the route's own) is put in front of it, under a name that only this
 collection gives. To take the faults out is to leave out the routes of that name: what others have changed
 in between stays as they want it.
+
+HTTP's faults are Istio's own. Istio has none for TCP, but a route to a host that isn't there: the proxy closes
+the connection. So a copy of a TCP (or TLS) route leads to a host whose name is the copy's.
 """
 
 from __future__ import annotations
@@ -23,6 +26,11 @@ MARK = "meshops-fault-injection-"
 #: Holds what is needed to leave no trace: JSON with C(created), or C(managedFields) and C(annotated).
 ANNOTATION = "meshops.istio/fault-injection"
 
+#: The top-level domain of hosts that are never there (RFC 2606).
+_NOWHERE = ".invalid"
+_SECTIONS = ("http", "tls", "tcp")
+#: What a fault that closes connections can be limited by; there is nothing of HTTP to see.
+_CONNECTION_FIELDS = ("port", "sourceLabels", "sourceNamespace", "gateways", "destinationSubnets")
 _STRING_MATCHES = ("exact", "prefix", "regex")
 _MATCH_FIELDS = {
     "uri": "string",
@@ -40,6 +48,7 @@ _MATCH_FIELDS = {
     "name": "route",
     "statPrefix": "route",
 }
+_HOW = {**_MATCH_FIELDS, "destinationSubnets": "same", "sniHosts": "same"}
 _GRPC_STATUSES = (
     "CANCELLED UNKNOWN INVALID_ARGUMENT DEADLINE_EXCEEDED NOT_FOUND ALREADY_EXISTS PERMISSION_DENIED"
     " RESOURCE_EXHAUSTED FAILED_PRECONDITION ABORTED OUT_OF_RANGE UNIMPLEMENTED INTERNAL UNAVAILABLE"
@@ -75,7 +84,7 @@ def read_fault(given: t.Mapping[str, t.Any], where: str = "fault") -> dict:
     """A fault as a user writes it -> C(match) (a list, empty for every request) and C(fault) as Istio writes them.
 
     :param given: C(delay) (a duration, or C(fixedDelay) and C(percentage)), C(abort) (an HTTP status, or
-        C(httpStatus) or C(grpcStatus), and C(percentage)), C(match) (HTTPMatchRequests)
+        C(httpStatus), C(grpcStatus) or C(close), and C(percentage)), C(match) (HTTPMatchRequests)
     :param where: what to call it in messages
     :raises FaultError: something is missing, unknown or out of bounds
     """
@@ -87,8 +96,16 @@ def read_fault(given: t.Mapping[str, t.Any], where: str = "fault") -> dict:
         fault["abort"] = _abort(given["abort"], f"{where}.abort")
     if not fault:
         raise FaultError(f"{where}: give delay, abort, or both")
-    matches = [_match(m, f"{where}.match[{i}]") for i, m in enumerate(given.get("match") or [])]
+    close = closes({"fault": fault})
+    if close and "delay" in fault:
+        raise FaultError(f"{where}: abort close is for connections, which Istio can't delay; give one of the two")
+    matches = [_match(m, f"{where}.match[{i}]", close) for i, m in enumerate(given.get("match") or [])]
     return {"match": matches, "fault": fault}
+
+
+def closes(fault: t.Mapping[str, t.Any]) -> bool:
+    """Whether a fault, from read_fault(), closes connections instead of doing something to requests."""
+    return "close" in fault["fault"].get("abort", {})
 
 
 def _only(given: t.Any, known: t.Iterable[str], where: str) -> None:
@@ -129,10 +146,14 @@ def _delay(given: t.Any, where: str) -> dict:
 
 def _abort(given: t.Any, where: str) -> dict:
     if not isinstance(given, t.Mapping):
-        given = {"httpStatus": given}
-    _only(given, ("httpStatus", "grpcStatus", "percentage"), where)
-    if ("httpStatus" in given) == ("grpcStatus" in given):
-        raise FaultError(f"{where}: give either httpStatus or grpcStatus")
+        given = {"close": True} if given == "close" else {"httpStatus": given}
+    _only(given, ("httpStatus", "grpcStatus", "close", "percentage"), where)
+    if len(given.keys() - {"percentage"}) != 1:
+        raise FaultError(f"{where}: give one of httpStatus, grpcStatus and close")
+    if "close" in given:
+        if given["close"] is not True:
+            raise FaultError(f"{where}.close: {given['close']!r} is not true; leave the fault out instead")
+        return {"close": True, "percentage": _percentage(given, where)}
     if "grpcStatus" in given:
         if given["grpcStatus"] not in _GRPC_STATUSES:
             raise FaultError(f"{where}.grpcStatus: {given['grpcStatus']!r} is none of {', '.join(_GRPC_STATUSES)}")
@@ -143,9 +164,9 @@ def _abort(given: t.Any, where: str) -> dict:
     return {"httpStatus": int(status), "percentage": _percentage(given, where)}
 
 
-def _match(given: t.Any, where: str) -> dict:
-    allowed = [name for name, how in _MATCH_FIELDS.items() if how != "route"]
-    _only(given, allowed, where)
+def _match(given: t.Any, where: str, close: bool = False) -> dict:
+    requests = [name for name, how in _MATCH_FIELDS.items() if how != "route"]
+    _only(given, _CONNECTION_FIELDS if close else requests, where)
     match = dict(given)
     for name, how in _MATCH_FIELDS.items():
         value = match.get(name)
@@ -186,7 +207,7 @@ def both(route: t.Mapping[str, t.Any], fault: t.Mapping[str, t.Any]) -> dict | N
         if name not in route:
             joined[name] = value
             continue
-        one = _JOIN[_MATCH_FIELDS[name]](route[name], value, name)
+        one = _JOIN[_HOW[name]](route[name], value, name)
         if one is None:
             return None
         joined[name] = one
@@ -270,70 +291,158 @@ _JOIN: dict[str, t.Callable[[t.Any, t.Any, str], t.Any]] = {
 # -- specs ----------------------------------------------------------------
 
 
-def is_marked(route: t.Mapping[str, t.Any]) -> bool:
-    """Whether a route was put in by inject()."""
-    return str(route.get("name", "")).startswith(MARK)
+def mark_of(route: t.Mapping[str, t.Any]) -> str | None:
+    """The name that inject() gave a route; None where it is somebody's own."""
+    name = str(route.get("name", ""))
+    if not name and route.get("route"):
+        name = str((route["route"][0].get("destination") or {}).get("host", "")).removesuffix(_NOWHERE)
+    return name if name.startswith(MARK) else None
+
+
+def all_marked(spec: t.Mapping[str, t.Any]) -> list[tuple[str, dict]]:
+    """The routes that inject() put in, each with the section of the spec that it is in."""
+    return [(section, route) for section in _SECTIONS for route in spec.get(section) or [] if mark_of(route)]
 
 
 def marked(spec: t.Mapping[str, t.Any]) -> list[str]:
-    """The names of the routes that inject() put in; proxies name the routes they get alike."""
-    return [route["name"] for route in spec.get("http") or [] if is_marked(route)]
+    """The names of the routes that inject() put in; proxies name what they get of them alike."""
+    return [mark_of(route) or "" for _section, route in all_marked(spec)]
 
 
 def take_out(spec: t.Mapping[str, t.Any]) -> dict:
     """The spec without the routes that inject() put in."""
-    if not marked(spec):
-        return dict(spec)
-    return {**spec, "http": [route for route in spec["http"] if not is_marked(route)]}
+    result = dict(spec)
+    for section in {section for section, _route in all_marked(spec)}:
+        result[section] = [route for route in spec[section] if not mark_of(route)]
+        if not result[section]:
+            del result[section]  # inject() had made it
+    return result
+
+
+def changed_sections(before: t.Mapping[str, t.Any], after: t.Mapping[str, t.Any]) -> list[dict]:
+    """JSON patch that makes one spec's routes those of another."""
+    patch: list[dict] = []
+    for section in _SECTIONS:
+        if section not in after and section in before:
+            patch.append({"op": "remove", "path": f"/spec/{section}"})
+        elif before.get(section) != after.get(section):
+            patch.append({"op": "add", "path": f"/spec/{section}", "value": after[section]})
+    return patch
 
 
 def inject(spec: t.Mapping[str, t.Any], faults: t.Sequence[dict], name: str) -> dict:
     """The spec with the faults in it, in the place of those that inject() had put in before.
 
     :param spec: a VirtualService's spec
-    :param faults: from read_fault(); where several fit a request, the first one counts
+    :param faults: from read_fault(); where several fit a request, or a connection, the first one counts
     :param name: the VirtualService, for messages and to keep its routes' names apart from others'
     :raises FaultError: no route can take one of the faults
     """
     spec = take_out(spec)
-    routes = spec.get("http") or []
-    able = [route for route in routes if route.get("route")]
-    if not able:
-        raise FaultError(f"VirtualService {name} {_why_unable(spec)}")
-    for number, fault in enumerate(faults[:-1], 1):
-        if not fault["match"]:
-            raise FaultError(f"fault {number} fits every request, so fault {number + 1} would never be met: order them")
-    used = set()
-    result = []
-    for route in routes:
-        for number, fault in enumerate(faults, 1):
-            faulted = _faulted(route, fault) if route in able else None
-            if faulted:
-                used.add(number)
-                label = f"{name} {len(result)} {number} {json.dumps(faulted, sort_keys=True)}"
-                digest = hashlib.sha256(label.encode()).hexdigest()[:10]
-                result.append({**faulted, "name": f"{MARK}{number}-{digest}"})
-        result.append(route)
-    unused = [number for number in range(1, len(faults) + 1) if number not in used]
+    numbered = list(enumerate(faults, 1))
+    for close in (False, True):
+        same = [(number, fault) for number, fault in numbered if closes(fault) is close]
+        for (number, fault), (later, _fault) in zip(same, same[1:], strict=False):
+            if not fault["match"]:
+                raise FaultError(f"fault {number} fits everything, so fault {later} would never be met: order them")
+    requests = [(number, fault) for number, fault in numbered if not closes(fault)]
+    connections = [(number, fault) for number, fault in numbered if closes(fault)]
+    result = dict(spec)
+    used: set[int] = set()
+    if requests:
+        if not any(route.get("route") for route in spec.get("http") or []):
+            raise FaultError(f"VirtualService {name} {_why_unable(spec)}")
+        result["http"], met = _in_front(spec["http"], requests, f"{name} ", _faulted)
+        used |= met
+    if connections:
+        for section, routes in _connection_routes(spec, name).items():
+            result[section], met = _in_front(routes, connections, f"{name} {section} ", _closed)
+            used |= met
+        if "tcp" not in spec:
+            result["tcp"] = [route for route in result["tcp"] if mark_of(route)]  # Istio has the rest by itself
+    unused = [number for number, _fault in numbered if number not in used]
     if unused:
+        fault = faults[unused[0] - 1]
+        routes = [route for section in _SECTIONS for route in spec.get(section) or []]
         raise FaultError(
             f"fault {unused[0]} fits no request that a route of VirtualService {name} takes:"
-            f" its match is {json.dumps(faults[unused[0] - 1]['match'])},"
-            f" the routes match {json.dumps([route.get('match', 'everything') for route in able])}"
+            f" its match is {json.dumps(fault['match'])},"
+            f" the routes match {json.dumps([route.get('match', 'everything') for route in routes])}"
         )
-    return {**spec, "http": result}
+    return result
 
 
-def _faulted(route: t.Mapping[str, t.Any], fault: t.Mapping[str, t.Any]) -> dict | None:
+def _connection_routes(spec: t.Mapping[str, t.Any], name: str) -> dict[str, list[dict]]:
+    """The routes of connections that a spec has, by section; where it has none for TCP, the one that Istio takes."""
+    host = (spec.get("hosts") or ["*"])[0]
+    found = {section: spec[section] for section in ("tls", "tcp") if spec.get(section)}
+    if "tcp" not in found:
+        if "*" in host:
+            raise FaultError(f"VirtualService {name} routes no TCP and is for {host}: name a host to close connections")
+        found["tcp"] = [{"route": [{"destination": {"host": host}}]}]
+    return found
+
+
+def _in_front(
+    routes: t.Sequence[dict], faults: t.Sequence[tuple[int, dict]], label: str, make: t.Callable[..., dict | None]
+) -> tuple[list[dict], set[int]]:
+    """The routes, each with its faulty copies in front of it, and the numbers of the faults that some route takes."""
+    used: set[int] = set()
+    result: list[dict] = []
+    for route in routes:
+        for number, fault in faults:
+            copied = make(route, fault) if route.get("route") else None
+            if copied:
+                used.add(number)
+                text = f"{label}{len(result)} {number} {json.dumps(copied, sort_keys=True)}"
+                result.append(_named(copied, f"{MARK}{number}-{hashlib.sha256(text.encode()).hexdigest()[:10]}"))
+        result.append(route)
+    return result, used
+
+
+def _named(route: dict, name: str) -> dict:
+    if "fault" in route:
+        return {**route, "name": name}
+    nowhere, *others = route["route"]
+    return {**route, "route": [{**nowhere, "destination": {"host": name + _NOWHERE}}, *others]}
+
+
+def _closed(route: t.Mapping[str, t.Any], fault: t.Mapping[str, t.Any]) -> dict | None:
+    """A copy of a route of connections that leads a share of them nowhere."""
+    matches = _matches(route, fault)
+    if matches is None:
+        return None
+    share = round(fault["fault"]["abort"]["percentage"]["value"] * 100)
+    weights = [one.get("weight", 1 if len(route["route"]) == 1 else 0) for one in route["route"]]
+    ways: list[dict] = [{"destination": {}}]
+    if share < 10000:
+        ways[0]["weight"] = share * sum(weights)
+        ways += [
+            {**copy.deepcopy(one), "weight": weight * (10000 - share)}
+            for one, weight in zip(route["route"], weights, strict=True)
+        ]
+    closed = {**copy.deepcopy(dict(route)), "route": ways}
+    closed.pop("match", None)
+    return {**closed, "match": matches} if matches else closed
+
+
+def _matches(route: t.Mapping[str, t.Any], fault: t.Mapping[str, t.Any]) -> list[dict] | None:
+    """The match of a copy, empty for everything; None where nothing meets both."""
     matches = [both(one, other) for one in route.get("match") or [{}] for other in fault["match"] or [{}]]
     possible = [match for match in matches if match is not None]
     if not possible:
         return None
+    return [] if {} in possible else possible
+
+
+def _faulted(route: t.Mapping[str, t.Any], fault: t.Mapping[str, t.Any]) -> dict | None:
+    """A copy of an HTTP route that carries the fault."""
+    matches = _matches(route, fault)
+    if matches is None:
+        return None
     faulted = {**copy.deepcopy(dict(route)), "fault": fault["fault"]}
     faulted.pop("match", None)
-    if {} not in possible:
-        faulted["match"] = possible
-    return faulted
+    return {**faulted, "match": matches} if matches else faulted
 
 
 def _why_unable(spec: t.Mapping[str, t.Any]) -> str:
@@ -343,11 +452,13 @@ def _why_unable(spec: t.Mapping[str, t.Any]) -> str:
         return f"hands its routes to others: name one of them with virtual_service ({names})"
     if spec.get("http"):
         return "only redirects or answers by itself: Istio has no faults there"
-    return "has no http route: Istio injects faults into HTTP (and gRPC) only"
+    return "has no http route: give abort close, which is for connections"
 
 
-def plain_routes(host: str) -> dict:
-    """The spec of a VirtualService that sends a host's requests where they go without one."""
+def plain_routes(host: str, faults: t.Iterable[dict]) -> dict:
+    """The spec of a VirtualService that sends what comes for a host where it goes without one."""
+    if all(closes(fault) for fault in faults):
+        return {"hosts": [host]}
     return {"hosts": [host], "http": [{"route": [{"destination": {"host": host}}]}]}
 
 

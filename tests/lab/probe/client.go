@@ -219,6 +219,14 @@ func (s *summary) finish() *summary {
 	return s
 }
 
+// with adds each latency, where that is asked for.
+func (s *summary) with(latencies bool) *summary {
+	if latencies {
+		s.Latencies = s.times
+	}
+	return s
+}
+
 // firstAnswer is the answer as a test wants to look at it: the body decoded where it is JSON.
 func firstAnswer(result outcome) any {
 	var body any
@@ -270,11 +278,7 @@ func runGet(args []string) error {
 		})
 	}
 	workers.Wait()
-	total.finish()
-	if *every {
-		total.Latencies = total.times
-	}
-	printJSON(total)
+	printJSON(total.finish().with(*every))
 	return nil
 }
 

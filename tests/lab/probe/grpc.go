@@ -85,6 +85,7 @@ func runGRPC(args []string) error {
 	var t target
 	t.flags(flags)
 	count := flags.Int("n", 1, "number of calls")
+	every := flags.Bool("latencies", false, "print each call's latency, too")
 	flags.Parse(args)
 	where, err := oneTarget(flags, "URL (http:// or https://, without a path)")
 	if err != nil {
@@ -99,7 +100,7 @@ func runGRPC(args []string) error {
 	for i := range *count {
 		total.add(t.call(client, where, fmt.Sprintf("call %d", i)))
 	}
-	printJSON(total.finish())
+	printJSON(total.finish().with(*every))
 	return nil
 }
 

@@ -15,6 +15,7 @@ func runTCP(args []string) error {
 	flags := flagSet("tcp")
 	count := flags.Int("n", 1, "number of connections, one after the other")
 	timeout := flags.Duration("timeout", 10*time.Second, "time that one connection may take")
+	every := flags.Bool("latencies", false, "print each connection's latency, too")
 	flags.Parse(args)
 	address, err := oneTarget(flags, "HOST:PORT")
 	if err != nil {
@@ -30,7 +31,7 @@ func runTCP(args []string) error {
 		}
 		total.add(result)
 	}
-	printJSON(total.finish())
+	printJSON(total.finish().with(*every))
 	return nil
 }
 

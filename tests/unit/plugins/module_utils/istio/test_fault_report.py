@@ -10,7 +10,7 @@ import subprocess
 import pytest
 from ansible_collections.meshops.istio.plugins.module_utils.istio import fault_guard, fault_measure
 from ansible_collections.meshops.istio.plugins.module_utils.istio.fault_report import fault_report, is_share, table
-from ansible_collections.meshops.istio.plugins.module_utils.istio.faults import read_fault
+from ansible_collections.meshops.istio.plugins.module_utils.istio.faults import FaultError, read_fault
 
 
 def measured(times, statuses, errors=None, **more):
@@ -104,6 +104,38 @@ def test_the_chart_counts_every_request_once():
     assert sum(chart["series"][1]["counts"]) == 4 and len(chart["labels"]) == len(chart["series"][0]["counts"])
 
 
+@pytest.mark.parametrize(
+    ("fault", "url", "errors"),
+    [
+        ({"abort": "close"}, "tcp://echo:9000", {"EOF": 15, "read: connection reset by peer": 5}),
+        ({"abort": {"grpcStatus": "UNAVAILABLE"}}, "grpc://echo:8081", {'HTTP 200, grpc-status "14"': 20}),
+        ({"abort": 503}, "grpc://echo:8081", {'HTTP 200, grpc-status "14"': 20}),
+    ],
+    ids=["closed", "a gRPC status", "an HTTP status that gRPC sees"],
+)
+def test_an_abort_is_seen_as_the_client_sees_it(fault, url, errors):
+    quick = measured([1.0] * 20, {"200": 20}, url=url)
+    report = judge(measured([1.0] * 20, {}, errors, url=url), fault, before=quick, after=quick)
+    assert report["passed"], report["table"]
+    some = measured([1.0] * 20, {"200": 1}, {next(iter(errors)): 19}, url=url)
+    assert not judge(some, fault, before=quick, after=quick)["passed"]
+    other = measured([1.0] * 20, {}, {"timeout": 20}, url=url)
+    assert judge(other, fault, before=quick, after=quick)["passed"] is (fault["abort"] == "close")
+
+
+def test_what_the_probe_is_told_for_each_kind_of_url():
+    ask = {"requests": 3, "parallel": 2, "headers": {"x": "y"}}
+    http = fault_measure.probe_command({**ask, "url": "http://echo/"}, 5)
+    assert http[:4] == ["probe", "get", "-n", "3"] and http[-1] == "http://echo/" and "-c" in http
+    grpc = fault_measure.probe_command({**ask, "url": "grpc://echo:8081"}, 5)
+    assert grpc[1] == "grpc" and grpc[-3:] == ["-header", "x: y", "http://echo:8081"] and "-c" not in grpc
+    tcp = fault_measure.probe_command({**ask, "url": "tcp://echo:9000"}, 5)
+    assert tcp[1] == "tcp" and tcp[-1] == "echo:9000" and "-header" not in tcp
+    for wrong in ("echo", "ftp://echo/", "http://"):
+        with pytest.raises(FaultError, match="is no URL with one of http://, https://, grpc://, tcp://"):
+            fault_measure.mode_of(wrong)
+
+
 def test_what_curl_prints_is_read_as_the_probe_says_it():
     said = fault_measure.read_curl("200 0.002000 0\n503 2.001000 0\n000 10.000100 28\n")
     assert (said["requests"], said["statuses"]) == (3, {"200": 1, "503": 1})
@@ -121,7 +153,8 @@ def test_curl_numbers_its_requests_where_the_server_does_not_see_it():
 def job(**more):
     given = {
         "virtual_service": {"name": "echo", "namespace": "demo"}, "deadline": 10, "image": "proxy", "seconds_left": 5,
-        "routes": ["a", "b"], "limit": 3, "leave": [{"op": "remove", "path": "/x"}], "path": "/apis/x", "delete": False,
+        "routes": ["http/a", "tcp/b"], "made": ["tcp"], "limit": 3, "leave": [{"op": "remove", "path": "/x"}],
+        "path": "/apis/x", "delete": False,
         "user": None, **more,
     }  # fmt: skip
     return fault_guard.guard_job(**given)
@@ -164,8 +197,8 @@ cat > /dev/null
 while [ $# -gt 0 ]; do case $1 in --request) method=$2 ;; --data) data=$2 ;; esac; shift; done
 printf '%s %s\n' "$method" "$data" >> "$LOG"
 case $data in
-  *'/1/name","value":"a"'* | *'/0/name","value":"b"'*) printf 200 ;;
-  *'"test"'*name*) printf 422 ;;
+  *'http/1/name","value":"a"'* | *'tcp/0/route/0/destination/host","value":"b.invalid"'*) printf 200 ;;
+  *'"test"'*name* | *'"test"'*host*) printf 422 ;;
   *) printf 200 ;;
 esac
 """
@@ -186,8 +219,8 @@ def run_guard(tmp_path, **more):
 def test_the_guard_looks_for_each_route_and_leaves_the_metadata_last(tmp_path):
     ran, requests = run_guard(tmp_path)
     assert ran.returncode == 0, ran.stderr
-    assert ran.stdout.splitlines() == ["removed a", "removed b", "leave: 200"]
-    assert len(requests) == 2 + 1 + 1
+    assert ran.stdout.splitlines() == ["removed http/a", "removed tcp/b", "/spec/tcp: 200", "leave: 200"]
+    assert len(requests) == 2 + 1 + 1 + 1
     assert requests[-1] == 'PATCH [{"op": "remove", "path": "/x"}]'
     assert '"op":"test","path":"/spec/http/1/name","value":"a"' in requests[1]
 

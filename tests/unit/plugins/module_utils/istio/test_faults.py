@@ -47,6 +47,7 @@ REQUESTS = st.fixed_dictionaries(
     }
 )
 DELAY = {"match": [], "fault": {"delay": {"fixedDelay": "2s", "percentage": {"value": 100}}}}
+ECHO = {"hosts": ["echo"], "http": [{"route": [{"destination": {"host": "echo"}}]}]}
 TO_ECHO = [{"destination": {"host": "echo"}}]
 
 
@@ -113,7 +114,7 @@ def test_a_fault_meets_the_requests_it_is_meant_for_and_changes_no_route(routes,
         return
     assert spec == before, "the given spec was changed"
     assert faults.take_out(after) == before
-    assert [r for r in after["http"] if not faults.is_marked(r)] == routes
+    assert [r for r in after["http"] if not faults.mark_of(r)] == routes
     for request in requests:
         was, now = chosen(routes, request), chosen(after["http"], request)
         meant = was is not None and "route" in was and (not match or any(fits(request, m) for m in match))
@@ -133,9 +134,9 @@ def test_injecting_twice_is_injecting_once(routes, match):
 
 
 def test_another_fault_gives_other_names_so_that_a_proxy_can_be_seen_to_follow():
-    one = faults.inject(faults.plain_routes("echo"), [faults.read_fault({"delay": "1s"})], "demo/echo")
+    one = faults.inject(ECHO, [faults.read_fault({"delay": "1s"})], "demo/echo")
     other = faults.inject(one, [faults.read_fault({"delay": "2s"})], "demo/echo")
-    elsewhere = faults.inject(faults.plain_routes("echo"), [faults.read_fault({"delay": "1s"})], "other/echo")
+    elsewhere = faults.inject(ECHO, [faults.read_fault({"delay": "1s"})], "other/echo")
     assert not set(faults.marked(one)) & set(faults.marked(other))
     assert not set(faults.marked(one)) & set(faults.marked(elsewhere))
 
@@ -145,15 +146,74 @@ def test_several_faults_stand_in_their_order():
         faults.read_fault({"abort": 503, "match": [{"headers": {"x-user": {"exact": "tester"}}}]}),
         faults.read_fault({"delay": "1s"}),
     ]
-    routes = faults.inject(faults.plain_routes("echo"), wishes, "demo/echo")["http"]
+    routes = faults.inject(ECHO, wishes, "demo/echo")["http"]
     assert [sorted(r.get("fault", {})) for r in routes] == [["abort"], ["delay"], []]
     with pytest.raises(FaultError, match="fault 2 would never be met"):
-        faults.inject(faults.plain_routes("echo"), wishes[::-1], "demo/echo")
+        faults.inject(ECHO, wishes[::-1], "demo/echo")
+
+
+def connections(spec, section="tcp"):
+    """Where each route of connections leads to: host (nowhere for a mark) and weight."""
+    found = []
+    for route in spec[section]:
+        ways = [(one["destination"].get("host"), one.get("weight")) for one in route["route"]]
+        found.append([("nowhere" if host.startswith(faults.MARK) else host, weight) for host, weight in ways])
+    return found
+
+
+def test_closing_goes_in_front_of_routes_of_connections_and_leaves_requests_alone():
+    match = [{"port": 9000, "sourceLabels": {"app": "a"}}]
+    spec = {**ECHO, "tcp": [{"match": [{"port": 9000}], "route": TO_ECHO}, {"match": [{"port": 1}], "route": TO_ECHO}]}
+    after = faults.inject(spec, [faults.read_fault({"abort": "close", "match": match})], "demo/echo")
+    assert after["http"] == spec["http"]
+    assert connections(after) == [[("nowhere", None)], [("echo", None)], [("echo", None)]]
+    assert after["tcp"][0]["match"] == match
+    assert len(faults.marked(after)) == 1 and faults.take_out(after) == spec
+    assert faults.reaches(after["tcp"][0], {"app": "a"}, "demo")
+    assert not faults.reaches(after["tcp"][0], {"app": "b"}, "demo")
+
+
+def test_a_share_of_connections_is_closed_and_the_rest_goes_as_before():
+    ways = [{"destination": {"host": "one"}, "weight": 75}, {"destination": {"host": "two"}, "weight": 25}]
+    wish = faults.read_fault({"abort": {"close": True, "percentage": 20}})
+    after = faults.inject({"hosts": ["echo"], "tcp": [{"route": ways}]}, [wish], "demo/echo")
+    ((nowhere, one, two), _rest) = connections(after)
+    total = nowhere[1] + one[1] + two[1]
+    assert [round(100 * weight / total, 6) for _host, weight in (nowhere, one, two)] == [20, 60, 20]
+
+
+def test_a_host_without_routes_for_tcp_gets_only_what_closes():
+    after = faults.inject(ECHO, [faults.read_fault({"abort": {"close": True, "percentage": 50}})], "demo/echo")
+    assert connections(after) == [[("nowhere", 5000), ("echo", 5000)]]
+    assert faults.take_out(after) == ECHO
+    assert faults.changed_sections(after, ECHO) == [{"op": "remove", "path": "/spec/tcp"}]
+    assert faults.changed_sections(ECHO, after) == [{"op": "add", "path": "/spec/tcp", "value": after["tcp"]}]
+    with pytest.raises(FaultError, match="name a host"):
+        faults.inject({"hosts": ["*.example.com"]}, [faults.read_fault({"abort": "close"})], "demo/wild")
+
+
+def test_tls_is_closed_by_the_servers_name_of_its_route():
+    tls = [{"match": [{"sniHosts": ["a.example.com"]}], "route": TO_ECHO}]
+    wish = faults.read_fault({"abort": "close", "match": [{"port": 443}]})
+    after = faults.inject({"hosts": ["a.example.com"], "tls": tls}, [wish], "demo/a")
+    assert connections(after, "tls") == [[("nowhere", None)], [("echo", None)]]
+    assert after["tls"][0]["match"] == [{"sniHosts": ["a.example.com"], "port": 443}]
+
+
+def test_requests_and_connections_can_have_faults_at_once():
+    wishes = [faults.read_fault({"abort": 503}), faults.read_fault({"abort": "close"})]
+    after = faults.inject(ECHO, wishes, "demo/echo")
+    assert [section for section, _route in faults.all_marked(after)] == ["http", "tcp"]
+    with pytest.raises(FaultError, match="fault 3 would never be met"):
+        faults.inject(ECHO, [*wishes, faults.read_fault({"abort": "close", "match": [{"port": 1}]})], "demo/echo")
 
 
 @pytest.mark.parametrize(
     ("given_fault", "message"),
     [
+        ({"abort": "close", "delay": "1s"}, "which Istio can't delay"),
+        ({"abort": {"close": False}}, "False is not true"),
+        ({"abort": "close", "match": [{"uri": {"exact": "/"}}]}, "unknown uri; known are destinationSubnets, gateways"),
         ({}, "give delay, abort, or both"),
         ({"delay": "soon"}, "fault.delay.fixedDelay: 'soon' is no duration"),
         ({"delay": "0s"}, "too short"),
@@ -164,7 +224,7 @@ def test_several_faults_stand_in_their_order():
         ({"abort": 99}, "no status between 200 and 599"),
         ({"abort": True}, "no status"),
         ({"abort": {"grpcStatus": "NOPE"}}, "none of CANCELLED"),
-        ({"abort": {"grpcStatus": "UNAVAILABLE", "httpStatus": 503}}, "either httpStatus or grpcStatus"),
+        ({"abort": {"grpcStatus": "UNAVAILABLE", "httpStatus": 503}}, "one of httpStatus, grpcStatus and close"),
         ({"abort": 503, "match": [{"header": {}}]}, r"fault.match\[0\]: unknown header"),
         ({"abort": 503, "match": [{"uri": "/a"}]}, "wants one of exact, prefix, regex"),
         ({"abort": 503, "match": [{"headers": ["x"]}]}, "wants a dictionary of names"),

@@ -5,15 +5,12 @@
 from __future__ import annotations
 
 import contextlib
-import functools
-import http.server
 import json
 import os
 import pathlib
 import random
 import signal
 import subprocess
-import threading
 import time
 
 import pytest
@@ -262,32 +259,28 @@ def test_a_killed_run_is_a_normal_event(mesh, tmp_path):
 # -- where charts come from ---------------------------------------------------
 
 
-@pytest.fixture
-def repository(mesh):
-    """A Helm repository with Istio's charts."""
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *_args):
-            pass
-
-    handler = functools.partial(Quiet, directory=mesh.env["LAB_CHARTS"])
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
+@pytest.fixture(params=["repository", "registry"])
+def elsewhere(request, lab, mesh):
+    """Istio's charts in a Helm repository, and in a container registry."""
+    if request.param == "repository":
+        with lab.helm_repository(mesh.env["LAB_CHARTS"]) as url:
+            yield url
+    else:
+        with lab.registry("charts") as env:
+            yield env["LAB_REGISTRY_CHARTS"]
 
 
 @pytest.mark.parametrize("version", ["1.31.0", None])
-def test_charts_from_a_repository_are_the_same(mesh, repository, version):
+def test_charts_from_elsewhere_are_the_same(mesh, elsewhere, version):
     options = [
         "-e",
-        f"control_plane_charts={repository}",
+        f"control_plane_charts={elsewhere}",
         *(["-e", f"control_plane_version={version}"] if version else []),
     ]
     assert mesh.play("site", *options).count("changed") == 0
 
 
-def test_a_version_that_the_repository_does_not_have(mesh, repository):
-    options = ["-e", f"control_plane_charts={repository}", "-e", "control_plane_version=1.2.3"]
+def test_a_version_that_is_not_there(mesh, elsewhere):
+    options = ["-e", f"control_plane_charts={elsewhere}", "-e", "control_plane_version=1.2.3"]
     run = mesh.play("site", *options, fails=True)
-    assert f"chart base 1.2.3 of release istio-base can't be fetched from {repository}" in run.text
+    assert f"chart base 1.2.3 of release istio-base can't be fetched from {elsewhere}" in run.text

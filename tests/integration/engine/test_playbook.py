@@ -7,11 +7,12 @@ from __future__ import annotations
 import os
 import pathlib
 import subprocess
+import sys
 
 import pytest
 import yaml
 
-ROOT = pathlib.Path(__file__).parents[3]
+BIN = pathlib.Path(sys.executable).parent  # the environment that the tests run in
 INVENTORY = """\
 all:
   hosts:
@@ -28,7 +29,7 @@ def play(kubeconfig, tmp_path):
         play = {"hosts": "all", "gather_facts": False, **play}
         play["module_defaults"] = {"group/meshops.istio.mesh": {"kubeconfig": kubeconfig}}
         (tmp_path / "play.yml").write_text(yaml.safe_dump([play]))
-        command = [ROOT / ".venv/bin/ansible-playbook", "-i", "hosts.yml", "play.yml", *words]
+        command = [BIN / "ansible-playbook", "-i", "hosts.yml", "play.yml", *words]
         environment = {**os.environ, "ANSIBLE_NOCOLOR": "1"}
         environment.pop("KUBECONFIG", None)
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)

@@ -1,0 +1,133 @@
+# Copyright: (c) 2026, The meshops.istio authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Istio's charts from a container registry, from a Helm repository and from a directory are the same charts."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+import yaml
+from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN
+
+BIN = pathlib.Path(sys.executable).parent  # the environment that the tests run in
+VERSION = "1.31.0"
+INVENTORY = """\
+all:
+  hosts:
+    here: {ansible_connection: local, ansible_python_interpreter: "{{ ansible_playbook_python }}"}
+"""
+
+
+@pytest.fixture(scope="module")
+def sources(lab, api_server):
+    """The three places, by what they are called in a playbook."""
+    with lab.registry("charts") as registry, lab.helm_repository(api_server["LAB_CHARTS"]) as repository:
+        yield {
+            "directory": api_server["LAB_CHARTS"],
+            "registry": registry["LAB_REGISTRY_CHARTS"],
+            "repository": repository,
+        }
+
+
+@pytest.fixture(params=["LAB_HELM4", "LAB_HELM3"])
+def run(request, api_server, tmp_path):
+    """Runs a playbook of the collection, or tasks, with one of the two helms; gives what it printed."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/helm").symlink_to(api_server[request.param])
+    (tmp_path / "hosts.yml").write_text(INVENTORY)
+    environment = {**os.environ, "PATH": f"{tmp_path}/bin:{os.environ['PATH']}", "ANSIBLE_NOCOLOR": "1"}
+
+    def play(playbook: object, fails: bool = False, **variables: object) -> str:
+        (tmp_path / "variables.yml").write_text(yaml.safe_dump(variables))
+        if not isinstance(playbook, str):
+            (tmp_path / "play.yml").write_text(yaml.safe_dump([playbook]))
+            playbook = "play.yml"
+        done = subprocess.run(
+            [BIN / "ansible-playbook", "-i", "hosts.yml", playbook, "-e", "@variables.yml"],
+            cwd=tmp_path, env=environment, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert bool(done.returncode) == fails, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    return play
+
+
+def render(run, place: pathlib.Path, charts: str, **more) -> str:
+    variables = {"render_dir": str(place), "control_plane_charts": charts, "control_plane_profile": "demo", **more}
+    return run("meshops.istio.render", **variables)
+
+
+def contents(place: pathlib.Path) -> dict[str, str]:
+    return {path.name: path.read_text() for path in place.iterdir()}
+
+
+def test_they_render_to_the_same_manifests(run, sources, tmp_path):
+    """With a version, and without: then the newest that there is."""
+    for name, charts in sources.items():
+        render(run, tmp_path / name, charts, control_plane_version=VERSION)
+    expected = contents(tmp_path / "directory")
+    assert "istio-system.istiod.yaml" in expected
+    for name, charts in sources.items():
+        assert contents(tmp_path / name) == expected, name
+        assert "changed=0" in render(run, tmp_path / name, charts), name
+
+
+@pytest.fixture
+def istiod_digests(sources, api_server, tmp_path):
+    """The digests of the chart istiod: its package's, and as helm pull shows it, its manifest's."""
+    package = pathlib.Path(api_server["LAB_CHARTS"], f"istiod-{VERSION}.tgz").read_bytes()
+    done = subprocess.run(
+        [api_server["LAB_HELM4"], "pull", f"{sources['registry']}/istiod", "--version", VERSION, "--plain-http",
+         "--destination", tmp_path],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    manifest = re.search(r"Digest: (sha256:\w+)", done.stdout + done.stderr)[1]
+    return {"package": f"sha256:{hashlib.sha256(package).hexdigest()}", "manifest": manifest}
+
+
+@pytest.mark.parametrize(
+    ("source", "which"), [("registry", "package"), ("registry", "manifest"), ("repository", "package")]
+)
+def test_a_chart_may_be_pinned_to_its_digest(run, sources, istiod_digests, tmp_path, source, which):
+    digests = {"istiod": istiod_digests[which]}
+    render(run, tmp_path / "out", sources[source], control_plane_digests=digests)
+    assert "istio-system.istiod.yaml" in contents(tmp_path / "out")
+
+
+@pytest.mark.parametrize("source", ["registry", "repository"])
+def test_another_digest_is_an_error_before_anything_is_written(run, sources, tmp_path, source):
+    wrong = "sha256:" + "0" * 64
+    text = render(run, tmp_path / "out", sources[source], control_plane_digests={"istiod": wrong}, fails=True)
+    assert "chart istiod of release istiod has the digest sha256:" in text
+    assert f"not {wrong}: it isn't the package that was pinned" in text
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("source", ["registry", "repository"])
+def test_a_version_that_is_not_there(run, sources, tmp_path, source):
+    text = render(run, tmp_path / "out", sources[source], control_plane_version="1.2.3", fails=True)
+    assert f"chart base 1.2.3 of release istio-base can't be fetched from {sources[source]}" in text
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_release_stays_the_same_wherever_its_chart_comes_from(run, sources, cluster, kubeconfig, namespace):
+    """Installed on a real API server out of the registry; the other two places then have nothing to change."""
+    release = {"name": "gateway", "chart": "gateway", "namespace": namespace, "version": VERSION}
+    play = {
+        "hosts": "all",
+        "gather_facts": False,
+        "tasks": [
+            {"meshops.istio.releases": {"releases": [release], "charts": "{{ charts }}", "kubeconfig": kubeconfig,
+                                        "wait": False}},
+        ],
+    }  # fmt: skip
+    assert "changed=1" in run(play, charts=sources["registry"])
+    assert [d["metadata"]["name"] for d in cluster.list(KNOWN["apps", "Deployment"], namespace)] == ["gateway"]
+    for name, charts in sources.items():
+        assert "changed=0" in run(play, charts=charts), name

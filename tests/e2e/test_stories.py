@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import os
@@ -14,8 +15,14 @@ import subprocess
 import time
 
 import pytest
+import yaml
+from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN
+from ansible_collections.meshops.istio.plugins.module_utils.cluster.workloads import wait_ready
+from ansible_collections.meshops.istio.plugins.module_utils.reconcile.readiness import unready
 from outside import certificate
+from test_openshift import CRD, ROUTE, definition
 
+AUTHORIZATION = KNOWN["security.istio.io", "AuthorizationPolicy"]
 NOTHING = ("-e", "state=absent")
 
 
@@ -48,10 +55,12 @@ def applied(mesh, text):
         subprocess.run(words, input=text, text=True, env=mesh.env, check=True, capture_output=True)
 
 
-def workload(mesh, name, namespace, args, port, port_name, sidecar=True):
-    """A Deployment of the probe and its Service."""
+def workload(mesh, name, namespace, args, port, port_name, sidecar=True, secret=None):
+    """A Deployment of the probe and its Service; with a secret, that is mounted at /certs."""
     labels = {"app": name} if sidecar else {"app": name, "sidecar.istio.io/inject": "false"}
     image = mesh.env["LAB_PROBE_IMAGE"]
+    volumes = [{"name": "certs", "secret": {"secretName": secret}}] if secret else []
+    mounts = [{"name": "certs", "mountPath": "/certs"}] if secret else []
     return f"""
 apiVersion: apps/v1
 kind: Deployment
@@ -66,6 +75,8 @@ spec:
           image: {image}
           imagePullPolicy: IfNotPresent
           args: {json.dumps(args)}
+          volumeMounts: {json.dumps(mounts)}
+      volumes: {json.dumps(volumes)}
 ---
 apiVersion: v1
 kind: Service
@@ -176,6 +187,64 @@ def test_a_certificate_is_changed_under_load_without_a_failed_request(door):
     assert summary["requests"] > 100 and summary["failed"] == 0, said[-10:]
 
 
+@pytest.fixture
+def routes_of_openshift(mesh):
+    """A definition that stands in for OpenShift's API."""
+    routes = definition("route.openshift.io", "Route", "routes")
+    mesh.cluster.create(routes)
+    wait_ready(mesh.cluster, [routes], unready, 60)
+    yield
+    mesh.cluster.delete(CRD, routes["metadata"]["name"])
+
+
+def test_on_openshift_routes_show_the_hosts(routes_of_openshift, door):
+    shown = ("-e", "openshift=true")
+    assert door.play(door.first, *shown).count("changed") == 1
+    assert door.play(door.first, *shown).count("changed") == 0
+    routes = door.mesh.cluster.list(ROUTE, "istio-system")
+    assert sorted(route["spec"]["host"] for route in routes) == ["partner.example.com", "shop.example.com"]
+    for route in routes:
+        assert route["spec"]["tls"]["termination"] == "passthrough"
+        service = door.mesh.cluster.get(KNOWN["", "Service"], route["spec"]["to"]["name"], "istio-system")
+        assert route["spec"]["port"]["targetPort"] in [port["name"] for port in service["spec"]["ports"]]
+    door.play(door.first, *shown, *NOTHING)
+    assert door.mesh.cluster.list(ROUTE, "istio-system") == []
+
+
+def test_tls_goes_through_to_the_workload_that_ends_it(mesh, tmp_path):
+    own = certificate(tmp_path, ["vault.example.com"])
+    server = ["echo", "-version", "vault", "-https", ":8443", "-cert", "/certs/tls.crt", "-key", "/certs/tls.key"]
+    data = {
+        name: base64.b64encode(own[of].read_bytes()).decode() for name, of in (("tls.crt", "cert"), ("tls.key", "key"))
+    }
+    meta = {"name": "vault", "namespace": "demo"}
+    mesh.cluster.apply(
+        {"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls", "metadata": meta, "data": data}
+    )
+    door = Door(mesh, tmp_path)
+    url = "https://vault.example.com/sealed"
+    ask = ("get", "-cacert", "/certs/ca.pem", "-new-connections", url)
+    try:
+        with applied(mesh, workload(mesh, "vault", "demo", server, 8443, "tls", secret="vault")):
+            rolled_out(mesh, "demo", "vault")
+            assert door.probe(*ask)["statuses"] == {}
+            mesh.play(example("ingress_passthrough"))
+            try:
+                assert mesh.play(example("ingress_passthrough")).count("changed") == 0
+                # The certificate is the workload's own, and nobody has read what is in the connection.
+                eventually(lambda: door.probe(*ask)["statuses"], {"200": 1})
+                assert door.serial("vault.example.com") == own["cert"].read_text().strip()
+                said = door.probe(*ask)["first"]["body"]
+                assert said["version"] == "vault" and said["tls"] is True
+                assert "x-forwarded-for" not in said["headers"]
+                assert door.probe("get", "-insecure", "https://other.example.com/")["statuses"] == {}
+            finally:
+                mesh.play(example("ingress_passthrough"), *NOTHING)
+            eventually(lambda: door.probe(*ask)["statuses"], {})
+    finally:
+        mesh.cluster.delete(KNOWN["", "Secret"], "vault", "demo")
+
+
 def test_the_gateway_api_does_the_same(mesh):
     gateway_api = mesh.env["LAB_CRDS"].split(":")[1]
     words = ["kubectl", "apply", "--server-side", "-f", gateway_api]
@@ -237,6 +306,92 @@ def test_who_may_ask_for_what(mesh):
     eventually(lambda: probe(mesh, "get", "http://echo/admin")["statuses"], {"200": 1})
 
 
+def test_a_service_of_ones_own_decides(mesh):
+    with applied(mesh, workload(mesh, "authz", "demo", ["authz"], 8080, "http")):
+        rolled_out(mesh, "demo", "authz")
+        mesh.play(example("security_custom"))
+        try:
+            assert mesh.play(example("security_custom")).count("changed") == 0
+
+            def ask(path, *words):
+                return probe(mesh, "get", "-n", "20", *words, f"http://echo{path}")["statuses"]
+
+            eventually(lambda: ask("/checked"), {"403": 20})
+            assert ask("/checked", "-header", "x-probe-allow: yes") == {"200": 20}
+            assert ask("/checked", "-header", "x-probe-allow: no") == {"403": 20}
+            assert ask("/elsewhere") == {"200": 20}
+            pod = mesh.pods("demo", "app=authz")[0]["metadata"]["name"]
+            asked = [json.loads(line) for line in mesh.cluster.logs("demo", pod, "authz", lines=2000).splitlines()]
+            assert {one["path"] for one in asked if one["path"] != "/health"} == {"/checked"}
+        finally:
+            mesh.play(example("security_custom"), *NOTHING)
+        eventually(lambda: probe(mesh, "get", "-n", "20", "http://echo/checked")["statuses"], {"200": 20})
+
+
+@pytest.mark.timeout(600)
+def test_policies_are_proposed_from_what_is_seen_and_let_nothing_else_pass(mesh, tmp_path):
+    """Traffic, a proposal, a review, deny-all: what was seen passes, and nothing else."""
+    url = "http://echo"
+    asks = [
+        ("load", "-rate", "4", f"{url}/public?who=me"),
+        ("load", "-rate", "4", f"{url}/orders/1"),
+        ("load", "-rate", "4", f"{url}/orders/2"),
+    ]
+    talkers = "".join(
+        workload(mesh, f"talker-{number}", "demo", list(ask), 8080, "http") for number, ask in enumerate(asks)
+    )
+    file = tmp_path / "proposal.yml"
+    told = {"security_seconds": 12, "security_proposal": str(file)}
+
+    def propose(**more):
+        return mesh.play(example("propose_policies"), "-e", json.dumps({**told, **more}))
+
+    def passes(*words):
+        return probe(mesh, *words)["statuses"]
+
+    with applied(mesh, talkers):
+        rolled_out(mesh, "demo", "talker-0", "talker-1", "talker-2")
+        run = propose()
+    assert run.count("changed") == 1 and "Nothing is applied" in run.text
+    policies = [o["metadata"]["name"] for o in mesh.cluster.list(AUTHORIZATION, "demo")]
+    assert policies == [], "nothing was applied"
+    assert mesh.cluster.list(KNOWN["networking.istio.io", "EnvoyFilter"], "demo") == [], "they log as before"
+    proposed = {policy["metadata"]["name"]: policy["spec"] for policy in yaml.safe_load_all(file.read_text())}
+    (rule,) = proposed["echo-proposed"]["rules"]
+    assert rule["from"] == [{"source": {"principals": ["cluster.local/ns/demo/sa/default"]}}]
+    operation = {"ports": ["8080"], "methods": ["GET"], "paths": ["/orders/{*}", "/public"]}
+    assert rule["to"] == [{"operation": operation}]
+
+    # The review: the client has the same needs as those who were seen, and its line is added.
+    callers = rule["from"][0]["source"]["principals"]
+    text = file.read_text().replace(f"- {callers[0]}\n", f"- {callers[0]}\n        - cluster.local/ns/demo/sa/client\n")
+    file.write_text(text)
+    assert text.count("sa/client") == 1
+    applying = ("-e", f"reviewed={file}")
+    mesh.play(example("apply_policies"), *applying)
+    try:
+        assert mesh.play(example("apply_policies"), *applying).count("changed") == 0
+        # Both versions follow, though only one of ten requests gets to the second.
+        eventually(lambda: passes("get", "-n", "60", "-c", "10", f"{url}/elsewhere"), {"403": 60})
+        assert passes("get", "-n", "60", "-c", "10", f"{url}/public") == {"200": 60}
+        assert passes("get", f"{url}/orders/77") == {"200": 1}
+        assert passes("get", f"{url}/orders/77/items") == {"403": 1}
+        assert passes("get", "-method", "POST", f"{url}/public") == {"403": 1}
+        assert passes("tcp", "-timeout", "5s", "echo:9000") == {}
+
+        # What is refused and ought to pass is proposed when it is asked for; what there was stays.
+        with applied(mesh, workload(mesh, "talker-0", "demo", ["load", "-rate", "4", f"{url}/new"], 8080, "http")):
+            rolled_out(mesh, "demo", "talker-0")
+            assert "was refused, and stays so" in propose().text
+            propose(security_include_refused=True)
+        again = {policy["metadata"]["name"]: policy["spec"] for policy in yaml.safe_load_all(file.read_text())}
+        kept, added = again["echo-proposed"]["rules"]
+        assert kept["to"] == rule["to"] and added["to"][0]["operation"]["paths"] == ["/new"]
+    finally:
+        mesh.play(example("apply_policies"), *applying, *NOTHING)
+    eventually(lambda: passes("get", "-n", "60", "-c", "10", f"{url}/elsewhere"), {"200": 60})
+
+
 def test_mtls_becomes_a_must_when_nobody_would_break(mesh):
     spaces = """
 apiVersion: v1
@@ -263,11 +418,12 @@ metadata: {name: unmeshed}
 
         assert plain() == {"200": 3}
         # A client without a sidecar keeps asking while the playbook watches.
-        options = ("-e", "strict_namespace=legacy", "-e", "strict_watch_seconds=15")
+        options = ("-e", '{"security_namespaces": ["legacy"], "security_seconds": 15}')
         with applied(mesh, workload(mesh, "asker", "unmeshed", ["load", "-rate", "2", url], 8080, "http")):
             rolled_out(mesh, "unmeshed", "asker")
             refused = mesh.play(example("strict_mtls"), *options, fails=True)
         assert "bring their clients into the mesh first" in refused.text
+        assert "unmeshed/asker-" in refused.text and "to legacy/server" in refused.text
         assert plain() == {"200": 3}, "nothing was changed"
         # Only the mesh asks now: what comes by mTLS is not counted.
         eventually(lambda: mesh.pods("unmeshed", "app=asker"), [])

@@ -16,6 +16,7 @@ from ansible_collections.meshops.istio.plugins.module_utils.istio.faults import 
 
 VIRTUAL_SERVICE = KNOWN["networking.istio.io", "VirtualService"]
 DELAY = [read_fault({"delay": "2s"})]
+CLOSE = [read_fault({"abort": {"close": True, "percentage": 50}})]
 
 
 @pytest.fixture(autouse=True)
@@ -71,6 +72,32 @@ def test_nothing_stays_of_a_fault_not_even_in_the_field_owners(cluster, namespac
     assert [r for r in during["spec"]["http"] if not mark_of(r)] == before["spec"]["http"]
     assert take_out(cluster, namespace)[0].changed
     assert all_but_the_version(get(cluster, namespace)) == all_but_the_version(before)
+
+
+@pytest.mark.parametrize("tcp", [None, [{"route": [{"destination": {"host": "echo"}}]}]], ids=["no routes", "routes"])
+def test_nothing_stays_of_closed_connections_beside_other_faults(cluster, namespace, tcp):
+    obj = routes(namespace)
+    if tcp:
+        obj["spec"]["tcp"] = tcp
+    cluster.apply(obj)
+    before = get(cluster, namespace)
+    put_in(cluster, namespace, [*DELAY, *CLOSE])
+    during = get(cluster, namespace)["spec"]
+    assert [len(marked({section: during[section]})) for section in ("http", "tcp")] == [2, 1]
+    put_in(cluster, namespace)
+    assert get(cluster, namespace)["spec"].get("tcp") == tcp, "only the delay is left"
+    put_in(cluster, namespace, CLOSE)
+    assert get(cluster, namespace)["spec"]["http"] == before["spec"]["http"]
+    take_out(cluster, namespace)
+    assert all_but_the_version(get(cluster, namespace)) == all_but_the_version(before)
+
+
+def test_a_host_without_routes_has_none_after_its_connections_were_closed(cluster, namespace):
+    put_in(cluster, namespace, CLOSE)
+    (made,) = cluster.list(VIRTUAL_SERVICE, namespace)
+    assert "http" not in made["spec"] and len(marked(made["spec"])) == 1
+    assert take_out(cluster, namespace)[0].after is None
+    assert cluster.list(VIRTUAL_SERVICE, namespace) == []
 
 
 def test_who_applied_the_routes_can_apply_others_afterwards(cluster, namespace):

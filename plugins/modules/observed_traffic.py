@@ -1,0 +1,151 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, The meshops.istio authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: observed_traffic
+short_description: See who asks the workloads of namespaces for what
+version_added: 0.1.0
+author: The meshops.istio authors (@meshops)
+description:
+  - Lets the sidecars of namespaces log what comes in for a while, with the caller's identity, method, path and port,
+    reads that, and counts what is alike.
+  - The sidecars' other logs stay as they are. They log by an EnvoyFilter C(meshops-observed-traffic) in each namespace,
+    which is gone at the end, also after an error. Where a run was killed, the next one takes it out.
+extends_documentation_fragment:
+  - meshops.istio.connection
+  - meshops.istio.attributes.info
+attributes:
+  check_mode:
+    support: partial
+    details:
+      - In check mode nothing is logged, so that only the workloads are found.
+options:
+  namespaces:
+    description: The namespaces to look at.
+    type: list
+    elements: str
+    required: true
+  seconds:
+    description: For how long. The proxies hear of it within a second or two.
+    type: int
+    default: 300
+  plain_text_only:
+    description: Only see what comes without mTLS, which spares the logs.
+    type: bool
+    default: false
+"""
+
+EXAMPLES = r"""
+- name: Look for five minutes at who speaks plain text to the shop
+  meshops.istio.observed_traffic:
+    namespaces: [shop]
+    plain_text_only: true
+  register: seen
+
+- name: Refuse to go on while somebody does
+  ansible.builtin.assert:
+    that: not seen.plain_text
+"""
+
+RETURN = r"""
+workloads:
+  description: The running workloads with a sidecar.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    namespace:
+      description: The namespace.
+      type: str
+    workload:
+      description: The name, which is the label C(app), or C(app.kubernetes.io/name), where there is one.
+      type: str
+    selector:
+      description: Labels that find its pods.
+      type: dict
+    labels:
+      description: All labels of one of its pods.
+      type: dict
+    pods:
+      description: How many pods there are.
+      type: int
+flows:
+  description: What came in, one entry for all that is alike.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    namespace:
+      description: The namespace of the workload that was asked.
+      type: str
+    workload:
+      description: Its name.
+      type: str
+    selector:
+      description: Labels that find its pods.
+      type: dict
+    source:
+      description: The caller's principal, such as V(cluster.local/ns/shop/sa/cart). Empty where it came in plain text.
+      type: str
+    address:
+      description: The caller's address, where it came in plain text.
+      type: str
+    client:
+      description: The pod with that address, as V(namespace/name).
+      type: str
+      returned: where it came in plain text
+    text:
+      description: All of this in a line.
+      type: str
+      returned: where it came in plain text
+    protocol:
+      description: V(http), or V(tcp) for a connection that the proxy sees no requests in.
+      type: str
+    port:
+      description: The port of the pod.
+      type: int
+    method:
+      description: The method of the requests.
+      type: str
+    path:
+      description: The path, without the query.
+      type: str
+    refused:
+      description:
+        - Empty, or who refused it, V(policy) for an AuthorizationPolicy, V(check) for a token or an external check.
+      type: str
+    count:
+      description: How many requests, or connections.
+      type: int
+plain_text:
+  description: Of RV(flows), those that came in plain text.
+  returned: success
+  type: list
+  elements: dict
+"""
+
+from ansible_collections.meshops.istio.plugins.module_utils.cluster.module import run_module
+from ansible_collections.meshops.istio.plugins.module_utils.istio.observed_traffic import observe
+
+ARGUMENT_SPEC = {
+    "namespaces": {"type": "list", "elements": "str", "required": True},
+    "seconds": {"type": "int", "default": 300},
+    "plain_text_only": {"type": "bool", "default": False},
+}
+
+
+def run(module, cluster):
+    params = module.params
+    seen = observe(cluster, params["namespaces"], params["seconds"], params["plain_text_only"], module.check_mode)
+    return {"changed": False, **seen}
+
+
+def main():
+    run_module(ARGUMENT_SPEC, run)
+
+
+if __name__ == "__main__":
+    main()

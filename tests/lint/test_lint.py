@@ -59,6 +59,13 @@ def test_every_role_documents_every_entry_point():
         assert (role / "README.md").exists(), role.name
 
 
+def test_the_readme_names_every_role_and_playbook():
+    text = (ROOT / "README.md").read_text()
+    playbooks = {f"meshops.istio.{path.stem}" for path in (ROOT / "playbooks").glob("*.yml")}
+    roles = {path.name for path in (ROOT / "roles").iterdir()}
+    assert not {name for name in playbooks | roles if f"`{name}`" not in text}
+
+
 def test_the_built_collection_holds_what_runs_and_nothing_else(tmp_path):
     check("ansible-galaxy", "collection", "build", "--output-path", tmp_path, ROOT)
     (package,) = tmp_path.glob("meshops-istio-*.tar.gz")

@@ -23,14 +23,16 @@ NAME = "pulled"
 
 @pytest.fixture(scope="module")
 def pulled(lab):
-    """A cluster of pulled parts, and the log of the registry that they came from."""
+    """A cluster of pulled parts, and what the registry was asked for meanwhile."""
     with lab.registry("published", "--images") as registry, pytest.MonkeyPatch.context() as patch:
         patch.setenv("MESHOPS_LAB_SOURCE", "registry")
         patch.setenv("MESHOPS_LAB_REGISTRY", registry["LAB_REGISTRY"])
         patch.setenv("MESHOPS_LAB_CHARTS", registry["LAB_REGISTRY_CHARTS"])
         try:
+            log = pathlib.Path(registry["LAB_REGISTRY_LOG"])
+            pushed = len(log.read_text())
             with lab.cluster(NAME) as env:
-                yield env, pathlib.Path(registry["LAB_REGISTRY_LOG"]).read_text()
+                yield env, log.read_text()[pushed:]
         finally:
             images = subprocess.check_output(
                 ["docker", "image", "list", "--format", "{{.Repository}}:{{.Tag}}"], text=True
@@ -41,8 +43,9 @@ def pulled(lab):
 
 @pytest.mark.parametrize("image", ["kindest/node", "istio/pilot", "istio/proxyv2", "istio/install-cni"])
 def test_the_images_were_pulled(pulled, image):
+    """Docker asks for the manifest; layers that it has already it doesn't fetch again."""
     _env, log = pulled
-    assert any(f'"GET /v2/{image}/manifests/' in line and "docker/" in line for line in log.splitlines())
+    assert any(f" /v2/{image}/manifests/" in line and "docker/" in line for line in log.splitlines())
 
 
 def test_the_charts_were_pulled(pulled):

@@ -43,7 +43,11 @@ OBJECTS = [
         "apiVersion": "networking.istio.io/v1",
         "kind": "VirtualService",
         "metadata": {"name": "ingress", "namespace": "demo"},
-        "spec": {"hosts": ["*"], "gateways": ["ingress"], "http": [{"route": [{"destination": {"host": "echo"}}]}]},
+        "spec": {
+            "hosts": ["*"],
+            "gateways": ["ingress"],
+            "http": [{"route": [{"destination": {"host": "echo", "port": {"number": 80}}}]}],
+        },
     },
 ]
 IOP = "install.istio.io"
@@ -183,7 +187,7 @@ def test_what_istioctl_installed_becomes_releases(story, traffic):
     assert story.releases() == dict.fromkeys(("istio-base", "istiod", "istio-ingressgateway"), "deployed")
     assert story.left() == []
     assert story.uids("demo", "app=echo") == sidecars
-    if "Deployment istio-system/istiod" not in done.text.partition('"restarted": [')[2].partition("]")[0]:
+    if "Deployment istio-system/istiod" not in done.text.rpartition('"restarted": [')[2].partition("]")[0]:
         assert story.uids("istio-system", "app=istiod") == istiod
     service = story.mesh.cluster.get(KNOWN["", "Service"], "istio-ingressgateway", "istio-system")
     assert service["spec"]["clusterIP"] == address

@@ -16,6 +16,7 @@ import threading
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.client import Cluster
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.errors import ClusterError
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN
+from ansible_collections.meshops.istio.plugins.module_utils.cluster.wait import wait_gone
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.workloads import wait_ready
 from ansible_collections.meshops.istio.plugins.module_utils.reconcile.readiness import unready
 
@@ -34,15 +35,16 @@ class Traffic:
         self.mesh, self.folder, self.ways, self.rate = mesh, folder, ways, rate
         # Its requests come from a thread of its own, beside those of the story.
         self._cluster = Cluster({"kubeconfig": mesh.kubeconfig})
+        self._made: list[dict] = []
         self._logs: dict[str, tuple[pathlib.Path, subprocess.Popen]] = {}
         self._stop = threading.Event()
         self._watcher = threading.Thread(target=self._follow)
 
     def __enter__(self) -> Traffic:
-        made = [self._client(*way) for way in self.ways.items()]
-        for deployment in made:
+        self._made = [self._client(*way) for way in self.ways.items()]
+        for deployment in self._made:
             self.mesh.cluster.create(deployment)
-        wait_ready(self.mesh.cluster, made, unready, 180)
+        wait_ready(self.mesh.cluster, self._made, unready, 180)
         self._watcher.start()
         return self
 
@@ -96,12 +98,14 @@ class Traffic:
             return path, subprocess.Popen(command, stdout=stream, stderr=subprocess.DEVNULL, env=self.mesh.env)
 
     def __exit__(self, *_error: object) -> None:
-        for name, (namespace, _url) in self.ways.items():
-            self.mesh.cluster.delete(DEPLOYMENT, f"load-{name}", namespace, propagation="Foreground")
+        for one in self._made:
+            meta = one["metadata"]
+            self.mesh.cluster.delete(DEPLOYMENT, meta["name"], meta["namespace"], propagation="Foreground")
         for _path, process in list(self._logs.values()):
             process.wait(120)
         self._stop.set()
         self._watcher.join()
+        wait_gone(self.mesh.cluster, self._made, 120)
 
     # -- what came of it --------------------------------------------------
 

@@ -48,11 +48,11 @@ class Story:
         variables = {**self.variables, "control_plane_version": version, **more}
         return ["-e", json.dumps(variables)], env
 
-    def play(self, name: str, version: str, **more):
+    def play(self, name: str, version: str, fails: bool = False, **more):
         options, env = self.options(version, **more)
         other = copy.copy(self.mesh)
         other.env = env
-        return other.play(name, *options, timeout=1500)
+        return other.play(name, *options, fails=fails, timeout=1500)
 
     def play_and_kill(self, name: str, version: str, done, may_end: bool = False, **more) -> None:
         """Begins a playbook and kills it with all that it has started, as soon as something is done.

@@ -61,7 +61,8 @@ def is_due(live: t.Mapping[str, t.Any], release: Release, installed: bool) -> bo
 
     :param installed: whether Helm has a record of the release; without one nobody knows how far a run got that was cut
     """
-    managers = {entry["manager"] for entry in live["metadata"].get("managedFields") or ()}
+    entries = live["metadata"].get("managedFields") or ()
+    managers = {entry["manager"] for entry in entries if not entry.get("subresource")}
     return not installed or _ISTIOCTL in managers or release_of(live) != (release.namespace, release.name)
 
 

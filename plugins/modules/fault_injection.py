@@ -53,8 +53,8 @@ options:
     description:
       - The HTTP status that requests are answered with, such as V(503).
       - "Or a dictionary as in Istio's documentation, such as C({grpcStatus: UNAVAILABLE, percentage: {value: 50}})."
-      - V(close), or C({close: true, percentage: {value: 50}}), closes connections of TCP, and of TLS that is routed as
-        it is, as soon as they are open.
+      - "V(close), or C({close: true, percentage: {value: 50}}), closes connections of TCP, and of TLS that is routed as
+        it is, as soon as they are open."
     type: raw
   match:
     description:

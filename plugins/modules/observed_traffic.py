@@ -36,6 +36,12 @@ options:
     description: Only see what comes without mTLS, which spares the logs.
     type: bool
     default: false
+notes:
+  - It needs the right to create and delete EnvoyFilters, and to read C(pods/log), in the namespaces.
+  - Putting the log in and taking it out lets long connections end, as every change of what a sidecar does with what comes
+    in; clients open new ones.
+seealso:
+  - module: meshops.istio.policy_proposal
 """
 
 EXAMPLES = r"""

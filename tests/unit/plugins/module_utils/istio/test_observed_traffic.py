@@ -6,11 +6,14 @@ from __future__ import annotations
 import json
 
 import pytest
+from ansible_collections.meshops.istio.plugins.module_utils.cluster.errors import ClusterError
+from ansible_collections.meshops.istio.plugins.module_utils.istio import observed_traffic
 from ansible_collections.meshops.istio.plugins.module_utils.istio.observed_traffic import (
     NAME,
     Tally,
     has_sidecar,
     logging_filter,
+    observe,
     read_line,
     workload_of,
 )
@@ -106,3 +109,50 @@ def test_requests_and_connections_are_logged_beside_what_is_logged_already():
     assert log["filter"]["extension_filter"]["typed_config"]["expression"] == "!connection.mtls"
     every = logging_filter("demo")["spec"]["configPatches"][0]["patch"]["value"]["typed_config"]
     assert "filter" not in every["access_log"][0]
+
+
+class FakeCluster:
+    """One pod, whose log has a line more each time that it is read; the server goes back to the whole second."""
+
+    concurrency = 2
+
+    def __init__(self):
+        self.filters, self.reads = set(), []
+
+    def apply(self, obj, force):
+        self.filters.add(obj["metadata"]["namespace"])
+        return {"metadata": {"creationTimestamp": "2026-01-01T00:00:00Z"}}
+
+    def delete(self, kind, name, namespace):
+        self.filters.discard(namespace)
+
+    def list(self, kind, namespace=None):
+        own = pod({"app": "a"}, uid="1")
+        return [{**own, "status": {"phase": "Running", "podIP": "10.0.0.1"}}]
+
+    def logs(self, namespace, name, container, lines, since):
+        assert self.filters == {"demo"}
+        self.reads.append(since)
+        text = [f"2026-01-01T00:00:0{i}.5Z {line(principal=None)}" for i in range(len(self.reads))]
+        return "\n".join(text)
+
+
+def test_each_line_counts_once_and_the_proxies_log_as_before_at_the_end(monkeypatch):
+    monkeypatch.setattr(observed_traffic, "_PAUSE", 0.01)
+    cluster = FakeCluster()
+    seen = observe(cluster, ["demo"], 0.05, False, check=False)
+    assert len(cluster.reads) > 1 and cluster.reads[0] == "2026-01-01T00:00:00Z"
+    (flow,) = seen["plain_text"]
+    assert flow["count"] == len(cluster.reads)
+    assert flow["text"] == f"demo/web-5d4-x (10.0.0.1) to demo/a: {flow['count']} × GET /x on port 8080"
+    assert seen["workloads"][0]["pods"] == 1 and cluster.filters == set()
+
+
+def test_the_log_goes_after_an_error_too_and_check_mode_writes_nothing(monkeypatch):
+    cluster = FakeCluster()
+    monkeypatch.setattr(cluster, "logs", lambda *words, **options: (_ for _ in ()).throw(ClusterError("no")))
+    with pytest.raises(ClusterError):
+        observe(cluster, ["demo"], 0, False, check=False)
+    assert cluster.filters == set()
+    monkeypatch.setattr(cluster, "apply", None)
+    assert observe(cluster, ["demo"], 60, False, check=True)["flows"] == []

@@ -38,13 +38,17 @@ class Pace:
         """Something that the object owns has changed."""
         self.changed = now
 
+    def begins(self) -> None:
+        """A run begins; it sees all that has changed until now."""
+        self.changed = None
+
     def ran(self, now: float, failed: bool, repaired: bool = False, retry: float | None = None) -> None:
-        """A run has ended; what has changed until then has been seen by it, or is seen by the next look.
+        """A run has ended. What has changed since it began is looked at once more: the run may have missed it.
 
         :param repaired: it changed something although the object was the same as before
         :param retry: seconds after which to look again
         """
-        self.last, self.changed = now, None
+        self.last = now
         self.failures = self.failures + 1 if failed else 0
         self.repairs = [at for at in self.repairs if now - at < _FIGHT_WINDOW] + ([now] if repaired else [])
         self.retry = now + retry if retry is not None else None

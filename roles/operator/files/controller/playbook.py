@@ -17,6 +17,8 @@ import ansible_runner
 PLAYBOOKS = pathlib.Path(__file__).parent / "playbooks"
 #: What a module's result holds that nobody reads here and that may be long.
 _DROPPED = ("diff", "invocation")
+#: Longer results, in characters, come without their content. The diff of a first installation has a million.
+_LONGEST_RESULT = 50_000_000
 
 
 @dataclasses.dataclass
@@ -74,6 +76,7 @@ def run(
                 "ANSIBLE_RETRY_FILES_ENABLED": "false",
                 "HELM_CACHE_HOME": os.environ.get("HELM_CACHE_HOME", "/tmp/helm"),
                 "KUBECONFIG": kubeconfig,
+                "MAX_EVENT_RES": str(_LONGEST_RESULT),
             },
             event_handler=done.event,
             cancel_callback=cancelled,

@@ -23,7 +23,7 @@ from .status import DELETING, FAILED, INVALID, READY, RECONCILING, Outcome
 
 Place = tuple[str, str]
 #: Seconds after which to look whether the users of a superseded revision have gone.
-_SUPERSEDED_AGAIN = 120.0
+_SUPERSEDED_AGAIN = 60.0
 _APPLY = "Install the control plane, and prove that it works"
 
 log = logging.getLogger("operator")
@@ -98,6 +98,7 @@ class Keeper:
                 while place is None:
                     place, reason = self._next()
                 drifted = self._drifted.pop(place, "")
+                self._paces[place].begins()
             try:
                 with self._running:
                     self._look(place, reason, drifted)

@@ -1,9 +1,9 @@
 # Copyright: (c) 2026, The meshops.istio authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""One mesh, one load, two ways to another root: by hand as most do it, and with this collection.
+"""How long a rotation, a gate and a look at many proxies take; and one mesh, one load, two ways to another root.
 
 By hand: replace the secret cacerts, restart istiod, restart the workloads. The load comes through the gateway, since a
-client with a sidecar would be restarted as well. Prints a table; --out also writes it to a file.
+client with a sidecar would be restarted as well. Writes docs/benchmarks/ca.md.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import argparse
 import itertools
 import os
 import pathlib
+import re
 import sys
 import tempfile
 import time
@@ -21,9 +22,12 @@ sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "e2e"))
 import ca_mesh
 from ansible_collections.meshops.istio.plugins.module_utils.ca import observe
 from ansible_collections.meshops.istio.plugins.module_utils.ca.authority import Wishes, generated
-from ansible_collections.meshops.istio.plugins.module_utils.ca.procedure import now
+from ansible_collections.meshops.istio.plugins.module_utils.ca.observe import now
 from ansible_collections.meshops.istio.plugins.module_utils.ca.trust_bundle import secret_data
 
+ROOT = pathlib.Path(__file__).parents[2]
+#: Of the mesh for which the time of a rotation is told.
+PROXIES = 20
 GATEWAY = {name: source for name, source in ca_mesh.Load.SOURCES.items() if name.startswith("gateway")}
 WORKLOADS = (("istio-ingress", "ingress"), ("app", "echo-v1"), ("app", "echo-v2"), ("app", "client"))
 
@@ -50,6 +54,19 @@ def measure(mesh: ca_mesh.Mesh, name: str, rotate) -> tuple[str, float, int, int
     return name, spent, load.total()[0], len(load.failures())
 
 
+def with_proxies(mesh: ca_mesh.Mesh, count: int) -> tuple[float, list[float]]:
+    """Rotates the root of a mesh with so many real proxies: seconds of the playbook, and those of each gate."""
+    there = len(observe.proxy_pods(ca_mesh.cluster(os.environ["KUBECONFIG"])))
+    ca_mesh.kubectl("scale", "deployment/echo-v1", "-n", "app", f"--replicas={count - there + 1}")
+    ca_mesh.kubectl("rollout", "status", "deployment/echo-v1", "-n", "app", "--timeout=300s")
+    begun = time.monotonic()
+    told = mesh.role("rotate", "-v")
+    spent = time.monotonic() - begun
+    gates = [float(seconds) for seconds in re.findall(r'"gate_seconds": ([\d.]+)', told)]
+    assert re.findall(r'"proxies": (\d+)', told) == [str(count)] * len(gates), told
+    return spent, gates
+
+
 def read(count: int) -> float:
     """Seconds for reading so many proxies; the pods that are there stand in for more of them."""
     cluster = ca_mesh.cluster(os.environ["KUBECONFIG"])
@@ -61,29 +78,66 @@ def read(count: int) -> float:
     return spent
 
 
+def page(rows: list[tuple[str, float, int, int]], rotation: tuple[float, list[float]], looks: dict[int, float]) -> str:
+    """docs/benchmarks/ca.md."""
+    spent, gates = rotation
+    lines = [
+        "# Benchmark: rotating the CA",
+        "",
+        "Written by `tests/bench/ca/run`. Istio 1.31, one kind node; seconds are those of a whole playbook, Ansible's",
+        "own start included.",
+        "",
+        f"Seen on {time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores that node, load and playbook share, whose load"
+        f" was {os.getloadavg()[2]:.0f} over the last 15 minutes.",
+        "",
+        "## Under load, beside the way that most take",
+        "",
+        "| way | seconds | requests through the gateway | failed |",
+        "|---|--:|--:|--:|",
+        *(f"| {name} | {seconds:.0f} | {requests} | {failed} |" for name, seconds, requests, failed in rows),
+        "",
+        f"## With {PROXIES} proxies, gateways included",
+        "",
+        "| | seconds |",
+        "|---|--:|",
+        f"| rotation of the root | {spent:.1f} |",
+        *(
+            f"| gate after `{phase}` | {gate:.1f} |"
+            for phase, gate in zip(("trust", "sign", "drop"), gates, strict=True)
+        ),
+        "",
+        "## One look at many proxies",
+        "",
+        "What each trusts, its leaf, and its mounted roots. Where there are fewer proxies, each is read several times.",
+        "",
+        "| proxies | seconds |",
+        "|---|--:|",
+        *(f"| {count} | {seconds:.1f} |" for count, seconds in looks.items()),
+    ]
+    return "\n".join(lines) + "\n"
+
+
 def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--out", type=pathlib.Path, help="also write the table to this file")
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--out", type=pathlib.Path, default=ROOT / "docs/benchmarks/ca.md")
     given = arguments.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         mesh = ca_mesh.Mesh(pathlib.Path(folder))
         mesh.install()
         try:
             mesh.role("install")
+            rotation = with_proxies(mesh, PROXIES)
+            looks = {count: read(count) for count in (20, 200)}
+            ca_mesh.kubectl("scale", "deployment/echo-v1", "-n", "app", "--replicas=1")
             rows = [
                 measure(mesh, "replace the secret, restart istiod, restart workloads", by_hand),
                 measure(mesh, "`rotate_ca.yml`", lambda mesh: mesh.role("rotate")),
             ]
-            looks = [(count, read(count)) for count in (20, 200)]
         finally:
             mesh.remove()
-    lines = ["| way | seconds | requests | failed |", "|---|---|---|---|"]
-    lines += [f"| {name} | {spent:.0f} | {requests} | {failed} |" for name, spent, requests, failed in rows]
-    lines += ["", "| proxies read | seconds |", "|---|---|", *(f"| {count} | {spent:.1f} |" for count, spent in looks)]
-    table = "\n".join(lines) + "\n"
-    print(table)
-    if given.out:
-        given.out.write_text(table)
+    text = page(rows, rotation, looks)
+    print(text)
+    given.out.write_text(text)
 
 
 if __name__ == "__main__":

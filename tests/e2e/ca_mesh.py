@@ -26,7 +26,10 @@ BIN = ROOT / ".venv" / "bin"
 #: What a mesh of upstream Envoys needs, and what a rotation needs. On a machine that is overloaded, pods are late with
 #: their answers to probes, and endpoints with leaving: neither shall look like a failure of the CA.
 ISTIOD = {
-    "global": {"imagePullPolicy": "IfNotPresent", "proxy": {"readinessFailureThreshold": 40}},
+    "global": {
+        "imagePullPolicy": "IfNotPresent",
+        "proxy": {"readinessFailureThreshold": 40, "resources": {"requests": {"cpu": "5m", "memory": "40Mi"}}},
+    },
     "telemetry": {"enabled": False},
     "env": {
         "PILOT_ENABLE_METADATA_EXCHANGE": "false",
@@ -149,6 +152,15 @@ class Mesh:
         for name in ("echo-v1", "echo-v2"):
             kubectl("patch", "deployment", name, "-n", "app", "-p", json.dumps(PATIENT))
             kubectl("rollout", "status", f"deployment/{name}", "-n", "app", "--timeout=300s")
+
+    def push(self, wanted: bool) -> None:
+        """Whether pods that start from now on take new roots while they run."""
+        metadata = self.istiod["meshConfig"]["defaultConfig"]["proxyMetadata"] if wanted else {}
+        values = {**self.istiod, "meshConfig": {"defaultConfig": {"proxyMetadata": metadata}}}
+        charts, tag = os.environ["LAB_CHARTS"], os.environ["LAB_TAG"]
+        self._helm("istiod", f"{charts}/istiod-{tag}.tgz", "istio-system", values)
+        trial = ("run", "trial", "-n", "app", "--image=none", "--dry-run=server", "-o", "yaml")
+        wait_for(lambda: ("PROXY_CONFIG_XDS_AGENT" in kubectl(*trial)) == wanted)
 
     def namespace(self, name: str, label: str) -> None:
         key, _equals, value = label.partition("=")

@@ -12,8 +12,9 @@ from ..cluster.errors import ClusterError
 from . import rotation
 from .authority import Wishes, from_files, generated, renewed
 from .certificates import fingerprints, require_cryptography
+from .observe import now
 from .present import CannotRotate, Present
-from .procedure import Mesh, in_words, now
+from .procedure import Mesh, in_words
 from .report import write_report
 from .status import status
 from .trust_bundle import Bundle

@@ -40,6 +40,11 @@ _READ = (
 )
 
 
+def now() -> datetime.datetime:
+    """This moment, in UTC."""
+    return datetime.datetime.now(datetime.UTC)
+
+
 def time_of(text: str | None) -> datetime.datetime | None:
     """A Kubernetes timestamp."""
     return datetime.datetime.fromisoformat(text.replace("Z", "+00:00")) if text else None
@@ -60,6 +65,12 @@ def mesh_config(cluster: Cluster, namespace: str, revision: str = "default") -> 
 
 
 # -- istiod ---------------------------------------------------------------
+
+
+def leading_revision(istiods: t.Iterable[Istiod]) -> str:
+    """The revision whose mesh config counts for what the revisions of a namespace share: the default one, if any."""
+    found = sorted({istiod.revision for istiod in istiods})
+    return "default" if "default" in found or not found else found[0]
 
 
 def istiod_pods(cluster: Cluster, namespace: str) -> list[dict]:

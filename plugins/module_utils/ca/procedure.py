@@ -9,15 +9,13 @@ cacerts holds what istiod signs with, cacerts-next where a rotation goes, cacert
 from __future__ import annotations
 
 import base64
-import concurrent.futures
 import dataclasses
-import datetime
 import json
 import time
 import typing as t
 
 from ..cluster.client import Cluster
-from ..cluster.errors import ApiError, ClusterError
+from ..cluster.errors import ApiError
 from ..cluster.workloads import WORKLOADS, restart
 from ..reconcile.readiness import unready
 from . import gate, observe, rotation
@@ -36,46 +34,8 @@ from .present import (
     present_ca,
     record_of,
 )
+from .proof import Proof
 from .trust_bundle import Bundle, secret_data
-
-_NUDGE = "meshops.istio/ca-nudge"
-#: Seconds after which a pod that still mounts old files is annotated again, at first; each time twice as long, up to
-#: ten: kubelet may look before it has heard of the change itself.
-_NUDGE_AGAIN = 0.7
-_POLL = 0.2
-
-
-class GateNotMet(ClusterError):
-    """The mesh isn't where the phase wants it; the text names who holds it up.
-
-    :ivar result: what a module returns beside its message
-    """
-
-    def __init__(self, phase: str, seconds: float, holdups: t.Sequence[gate.Holdup], phases: list[dict]) -> None:
-        shown = "\n".join(f"- {holdup}" for holdup in holdups[:20])
-        more = f"\n- and {len(holdups) - 20} more" if len(holdups) > 20 else ""
-        if phase:
-            text = (
-                f"the gate after phase {phase} isn't met after {seconds:.0f} s; nothing goes on until it is."
-                f" Held up by:\n{shown}{more}\nPut these right and run this again: it goes on from here."
-                " Or take the rotation back with ca_rotation_abort: true"
-            )
-        else:
-            text = (
-                f"the mesh isn't in order, so nothing was changed. After {seconds:.0f} s these still don't hold what"
-                f" the present CA gives them:\n{shown}{more}\nPut them right and run this again"
-            )
-        super().__init__(text)
-        self.result = {
-            "phase": phase,
-            "phases": phases,
-            "held_up_by": [dataclasses.asdict(holdup) for holdup in holdups],
-        }
-
-
-def now() -> datetime.datetime:
-    """This moment, in UTC."""
-    return datetime.datetime.now(datetime.UTC)
 
 
 class Mesh:
@@ -88,8 +48,7 @@ class Mesh:
     def __init__(self, cluster: Cluster, namespace: str = "istio-system", timeout: float = 300) -> None:
         self.cluster, self.namespace, self.timeout = cluster, namespace, timeout
         self.phases: list[dict[str, t.Any]] = []
-        self._green: dict[str, str] = {}
-        self._nudged: dict[str, tuple[float, float]] = {}
+        self._proof = Proof(cluster, namespace, timeout, self.phases)
 
     # -- what is there --------------------------------------------------------
 
@@ -120,12 +79,9 @@ class Mesh:
 
     def trust_domains(self) -> list[str]:
         """The mesh's trust domain, then its aliases, as the mesh config says."""
-        config = observe.mesh_config(self.cluster, self.namespace, self._revision())
+        istiods = observe.istiods(self.cluster, self.namespace, expiries=False)
+        config = observe.mesh_config(self.cluster, self.namespace, observe.leading_revision(istiods))
         return [config.get("trustDomain") or "cluster.local", *(config.get("trustDomainAliases") or [])]
-
-    def _revision(self) -> str:
-        found = sorted({istiod.revision for istiod in observe.istiods(self.cluster, self.namespace, expiries=False)})
-        return "default" if "default" in found or not found else found[0]
 
     def resume(self) -> None:
         """Goes on with a restart of istiod that was killed half-way, and clears what a run left that was killed
@@ -149,9 +105,8 @@ class Mesh:
         istiods = observe.istiods(self.cluster, self.namespace, expiries=False)
         if not istiods:
             return []
-        metadata = (observe.mesh_config(self.cluster, self.namespace, self._revision()).get("defaultConfig") or {}).get(
-            "proxyMetadata"
-        ) or {}
+        config = observe.mesh_config(self.cluster, self.namespace, observe.leading_revision(istiods))
+        metadata = (config.get("defaultConfig") or {}).get("proxyMetadata") or {}
         push = str(metadata.get("PROXY_CONFIG_XDS_AGENT", "")).lower() == "true"
         described = [gate.Proxy(**observe.describe_proxy(pod)) for pod in observe.proxy_pods(self.cluster)]
         reasons, deaf = gate.unprepared(istiods, described, push)
@@ -208,7 +163,7 @@ class Mesh:
             expected = rotation.expectation(held, target, other)
             if not watched:  # such an istiod reports no chain, and serves its own bundle until it is restarted
                 expected = dataclasses.replace(expected, root_expiry=None, chain_expiry=None)
-            self.prove(expected, phase or "")
+            self._proof.prove(expected, phase or "")
             step = rotation.next_step(held, target, watched)
             if step is None:
                 break
@@ -247,7 +202,7 @@ class Mesh:
         secrets = self.secrets()
         held = secrets.get(CACERTS)
         record = record_of((held or {}).get("annotations"))
-        moment = now().isoformat(timespec="milliseconds")
+        moment = observe.now().isoformat(timespec="milliseconds")
         record.update(
             phase=step.phase,
             direction="back" if back else "on",
@@ -261,8 +216,7 @@ class Mesh:
                 pod["metadata"]["uid"] for pod in observe.istiod_pods(self.cluster, self.namespace)
             ]
         self.write_cacerts(step.bundle, record, held)
-        self._green.clear()
-        self._nudged.clear()
+        self._proof.begin()
 
     def write_cacerts(self, bundle: Bundle, record: dict, held: dict | None) -> None:
         """Creates or replaces the secret that istiod signs with; refused where someone else wrote it meanwhile."""
@@ -289,7 +243,7 @@ class Mesh:
         """Puts a CA into a cluster where no istiod runs yet."""
         if self.cluster.get(observe.NAMESPACE, self.namespace) is None:
             self.cluster.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace}})
-        moment = now().isoformat(timespec="milliseconds")
+        moment = observe.now().isoformat(timespec="milliseconds")
         record = {"phase": "done", "signer": bundle.signer.fingerprint, "history": [{"phase": "install", "at": moment}]}
         record["roots"] = [root.fingerprint for root in bundle.trusted]
         self.write_cacerts(bundle, record, self.secrets().get(CACERTS))
@@ -300,7 +254,7 @@ class Mesh:
         record = record_of(secrets[CACERTS]["annotations"]) if CACERTS in secrets else {}
         if NEXT not in secrets and PREVIOUS not in secrets and record.get("phase") in ("done", "aborted"):
             return
-        moment = now().isoformat(timespec="milliseconds")
+        moment = observe.now().isoformat(timespec="milliseconds")
         record["phase"] = "aborted" if back else "done"
         record["history"] = [*record.get("history", []), {"phase": record["phase"], "at": moment}][-20:]
         record.pop("target", None)
@@ -314,89 +268,6 @@ class Mesh:
             self.cluster.patch(observe.SECRET, CACERTS, patch, self.namespace)
         for name in (NEXT, PREVIOUS):
             self.cluster.delete(observe.SECRET, name, self.namespace)
-
-    # -- the gate -------------------------------------------------------------
-
-    def prove(self, expected: rotation.Expectation, phase: str) -> None:
-        """Waits until the whole mesh is where a phase wants it, twice in a row.
-
-        :raises GateNotMet: it isn't within the timeout
-        """
-        begun = time.monotonic()
-        met, read = 0, 0
-        written = self._cacerts_data()
-        while met < 2:
-            if self._cacerts_data() != written:
-                raise CannotRotate(
-                    f"somebody else has changed the secret {self.namespace}/{CACERTS} meanwhile: see to it that one"
-                    " rotation runs at a time, and run this again: it goes on from what is there then"
-                )
-            holdups, reads = self.look(expected)
-            read += reads
-            met = 0 if holdups else met + 1
-            if holdups and time.monotonic() - begun > self.timeout:
-                raise GateNotMet(phase, time.monotonic() - begun, holdups, self.phases)
-            if met < 2:
-                time.sleep(_POLL)
-        if self.phases:
-            spent = round(time.monotonic() - begun, 1)
-            self.phases[-1].update(gate_seconds=spent, proxies=len(self._green), reads=read)
-
-    def _cacerts_data(self) -> dict | None:
-        secret = self.cluster.get(observe.SECRET, CACERTS, self.namespace)
-        return secret and secret.get("data")
-
-    def look(self, expected: rotation.Expectation) -> tuple[list[gate.Holdup], int]:
-        """One look at the mesh: who holds the gate up, and how many proxies were read for it.
-
-        Pods are listed anew each time; a proxy that was where it should be isn't asked again until it restarts.
-        """
-        pods = observe.istiod_pods(self.cluster, self.namespace)
-        istiods = observe.istiods(self.cluster, self.namespace, expiries=expected.root_expiry is not None)
-        holdups = gate.istiod_holdups(expected, istiods) if istiods else []
-        if holdups:
-            self._nudge([pod for pod in pods if "deletionTimestamp" not in pod["metadata"]])
-        config = observe.mesh_config(self.cluster, self.namespace, self._revision())
-        namespaces = observe.served_namespaces(self.cluster, config.get("discoverySelectors") or [])
-        maps = observe.root_config_maps(self.cluster, observe.bundle_config_map_name(pods))
-        holdups += gate.config_map_holdups(expected, namespaces, maps)
-        holdups += gate.webhook_holdups(expected, observe.webhook_bundles(self.cluster, self.namespace))
-        waiting = [
-            pod
-            for pod in observe.proxy_pods(self.cluster)
-            if self._green.get(pod["metadata"]["uid"]) != observe.describe_proxy(pod)["generation"]
-        ]
-        proxies = observe.read_proxies(self.cluster, waiting)
-        stale = []
-        for pod, proxy in zip(waiting, proxies, strict=True):
-            holdup = gate.proxy_holdup(expected, proxy)
-            if holdup:
-                holdups.append(holdup)
-                if proxy.mounted != expected.roots and maps.get(proxy.namespace) == expected.roots:
-                    stale.append(pod)
-            elif proxy.running:
-                self._green[pod["metadata"]["uid"]] = proxy.generation
-        self._nudge(stale)
-        return holdups, len(waiting)
-
-    def _nudge(self, pods: t.Iterable[dict]) -> None:
-        """Annotates pods, so that kubelet refreshes their mounted files at once and not at its next round."""
-        moment = time.monotonic()
-        due = [pod for pod in pods if moment >= self._nudged.get(pod["metadata"]["uid"], (0, 0))[0]]
-        patch = {"metadata": {"annotations": {_NUDGE: now().isoformat(timespec="milliseconds")}}}
-
-        def annotate(pod: dict) -> None:
-            meta = pod["metadata"]
-            try:
-                self.cluster.patch(observe.POD, meta["name"], patch, meta["namespace"])
-            except ApiError as error:
-                if error.status != 404:
-                    raise
-            pause = self._nudged.get(meta["uid"], (0, _NUDGE_AGAIN))[1]
-            self._nudged[meta["uid"]] = (moment + pause, min(pause * 2, 10))
-
-        with concurrent.futures.ThreadPoolExecutor(self.cluster.concurrency) as pool:
-            list(pool.map(annotate, due))
 
 
 def _encoded(data: t.Mapping[str, str]) -> dict[str, str]:

@@ -1,0 +1,179 @@
+# Copyright: (c) 2026, The meshops.istio authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Proves, look by look, that the whole mesh is where a phase wants it, and makes it get there without delay."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+import random
+import time
+import typing as t
+
+from ..cluster.client import Cluster
+from ..cluster.errors import ApiError, ClusterError
+from . import gate, observe, rotation
+from .present import CACERTS, CannotRotate
+
+_NUDGE = "meshops.istio/ca-nudge"
+#: Seconds after which a pod that still mounts old files is annotated again, at first; each time twice as long, up to
+#: ten: kubelet may look before it has heard of the change itself.
+_NUDGE_AGAIN = 0.7
+_POLL = 0.2
+#: So many proxies are read at once without asking one of them first whether it is time.
+_FEW = 4
+
+
+class GateNotMet(ClusterError):
+    """The mesh isn't where the phase wants it; the text names who holds it up.
+
+    :ivar result: what a module returns beside its message
+    """
+
+    def __init__(self, phase: str, seconds: float, holdups: t.Sequence[gate.Holdup], phases: list[dict]) -> None:
+        shown = "\n".join(f"- {holdup}" for holdup in holdups[:20])
+        more = f"\n- and {len(holdups) - 20} more" if len(holdups) > 20 else ""
+        if phase:
+            text = (
+                f"the gate after phase {phase} isn't met after {seconds:.0f} s; nothing goes on until it is."
+                f" Held up by:\n{shown}{more}\nPut these right and run this again: it goes on from here."
+                " Or take the rotation back with ca_rotation_abort: true"
+            )
+        else:
+            text = (
+                f"the mesh isn't in order, so nothing was changed. After {seconds:.0f} s these still don't hold what"
+                f" the present CA gives them:\n{shown}{more}\nPut them right and run this again"
+            )
+        super().__init__(text)
+        self.result = {
+            "phase": phase,
+            "phases": phases,
+            "held_up_by": [dataclasses.asdict(holdup) for holdup in holdups],
+        }
+
+
+class Proof:
+    """The gates of one run.
+
+    :param timeout: seconds that one gate may take
+    :param phases: the phases so far; a gate that is met adds what it took to the last of them
+    """
+
+    def __init__(self, cluster: Cluster, namespace: str, timeout: float, phases: list[dict[str, t.Any]]) -> None:
+        self.cluster, self.namespace, self.timeout, self.phases = cluster, namespace, timeout, phases
+        self._green: dict[str, str] = {}
+        self._mounted: dict[str, frozenset[str] | None] = {}
+        self._nudged: dict[str, tuple[float, float]] = {}
+
+    def begin(self) -> None:
+        """Forgets who was where the last phase wanted it."""
+        self._green.clear()
+        self._nudged.clear()
+
+    def prove(self, expected: rotation.Expectation, phase: str) -> None:
+        """Waits until the whole mesh is where a phase wants it, twice in a row.
+
+        :raises GateNotMet: it isn't within the timeout
+        """
+        begun = time.monotonic()
+        met, read = 0, 0
+        written = self._cacerts_data()
+        while met < 2:
+            if self._cacerts_data() != written:
+                raise CannotRotate(
+                    f"somebody else has changed the secret {self.namespace}/{CACERTS} meanwhile: see to it that one"
+                    " rotation runs at a time, and run this again: it goes on from what is there then"
+                )
+            late = time.monotonic() - begun > self.timeout
+            holdups, reads = self._look(expected, last=late)
+            read += reads
+            met = 0 if holdups else met + 1
+            if holdups and late:
+                raise GateNotMet(phase, time.monotonic() - begun, holdups, self.phases)
+            if met < 2:
+                time.sleep(_POLL)
+        if self.phases:
+            spent = round(time.monotonic() - begun, 1)
+            self.phases[-1].update(gate_seconds=spent, proxies=len(self._green), reads=read)
+
+    def _cacerts_data(self) -> dict | None:
+        secret = self.cluster.get(observe.SECRET, CACERTS, self.namespace)
+        return secret and secret.get("data")
+
+    def _look(self, expected: rotation.Expectation, last: bool) -> tuple[list[gate.Holdup], int]:
+        """One look at the mesh: who holds the gate up, and how many proxies were read for it.
+
+        Pods are listed anew each time; a proxy that was where it should be isn't asked again until it restarts. Proxies
+        come after istiod, which brings them there, and are all asked only once one of them has got there.
+
+        :param last: whether all that hold it up are to be named, since no further look follows
+        """
+        pods = observe.istiod_pods(self.cluster, self.namespace)
+        istiods = observe.istiods(self.cluster, self.namespace, expiries=expected.root_expiry is not None)
+        holdups = gate.istiod_holdups(expected, istiods) if istiods else []
+        if holdups:
+            self._nudge([pod for pod in pods if "deletionTimestamp" not in pod["metadata"]])
+        config = observe.mesh_config(self.cluster, self.namespace, observe.leading_revision(istiods))
+        namespaces = observe.served_namespaces(self.cluster, config.get("discoverySelectors") or [])
+        maps = observe.root_config_maps(self.cluster, observe.bundle_config_map_name(pods))
+        holdups += gate.config_map_holdups(expected, namespaces, maps)
+        holdups += gate.webhook_holdups(expected, observe.webhook_bundles(self.cluster, self.namespace))
+        waiting = [
+            pod
+            for pod in observe.proxy_pods(self.cluster)
+            if self._green.get(pod["metadata"]["uid"]) != observe.describe_proxy(pod)["generation"]
+        ]
+        there = {namespace for namespace, roots in maps.items() if roots == expected.roots}
+        self._nudge(
+            pod
+            for pod in waiting
+            if pod["metadata"]["namespace"] in there
+            and self._mounted.get(pod["metadata"]["uid"], expected.roots) != expected.roots
+        )
+        if holdups and not last:
+            return holdups, 0
+        first = random.sample(waiting, 1) if len(waiting) > _FEW and not self._green and not last else waiting
+        holdups += self._read(expected, first, there)
+        if len(first) < len(waiting) and not holdups:
+            holdups += self._read(expected, [pod for pod in waiting if pod not in first], there)
+            first = waiting
+        return holdups, len(first)
+
+    def _read(self, expected: rotation.Expectation, pods: list[dict], there: t.Container[str]) -> list[gate.Holdup]:
+        """Reads proxies: those that are where they should be count as green, the others hold the gate up.
+
+        :param there: the namespaces whose ConfigMap holds the roots already
+        """
+        holdups, stale = [], []
+        for pod, proxy in zip(pods, observe.read_proxies(self.cluster, pods), strict=True):
+            uid = pod["metadata"]["uid"]
+            if proxy.mounted is not None:
+                self._mounted[uid] = proxy.mounted
+            holdup = gate.proxy_holdup(expected, proxy)
+            if holdup:
+                holdups.append(holdup)
+                if proxy.mounted != expected.roots and proxy.namespace in there:
+                    stale.append(pod)
+            elif proxy.running:
+                self._green[uid] = proxy.generation
+        self._nudge(stale)
+        return holdups
+
+    def _nudge(self, pods: t.Iterable[dict]) -> None:
+        """Annotates pods, so that kubelet refreshes their mounted files at once and not at its next round."""
+        moment = time.monotonic()
+        due = [pod for pod in pods if moment >= self._nudged.get(pod["metadata"]["uid"], (0, 0))[0]]
+        patch = {"metadata": {"annotations": {_NUDGE: observe.now().isoformat(timespec="milliseconds")}}}
+
+        def annotate(pod: dict) -> None:
+            meta = pod["metadata"]
+            try:
+                self.cluster.patch(observe.POD, meta["name"], patch, meta["namespace"])
+            except ApiError as error:
+                if error.status != 404:
+                    raise
+            pause = self._nudged.get(meta["uid"], (0, _NUDGE_AGAIN))[1]
+            self._nudged[meta["uid"]] = (moment + pause, min(pause * 2, 10))
+
+        with concurrent.futures.ThreadPoolExecutor(self.cluster.concurrency) as pool:
+            list(pool.map(annotate, due))

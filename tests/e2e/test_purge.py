@@ -9,7 +9,14 @@ rest of the matrix is in tests/soak/test_purge_matrix.py.
 from __future__ import annotations
 
 import pytest
-from purge_story import Story, Traffic, difference
+from purge_story import MESH_OBJECTS, Story, Traffic, difference
+
+STRICT = """
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: default, namespace: shop}
+spec: {mtls: {mode: STRICT}}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -30,8 +37,11 @@ def test_a_mesh_that_helm_installed_with_cni(story, before, tmp_path):
     story.use_mesh(story.install_cni())
     assert story.node_files() != files
 
+    story.apply(STRICT)
     plan = story.purge("--check")
+    story.apply(MESH_OBJECTS)
     assert plan["changed"]
+    assert any("PeerAuthentication shop/default" in text and "PERMISSIVE" in text for text in plan["warnings"])
     assert story.kubectl("get", "deployment", "-n", "istio-system", "istiod")
 
     with Traffic(story) as traffic:
@@ -39,6 +49,7 @@ def test_a_mesh_that_helm_installed_with_cni(story, before, tmp_path):
     assert difference(before, story.everything()) == []
     assert story.traces() == []
     assert story.node_files() == files
+    assert "warnings" not in done
     assert done["remarks"] == [], "the node was looked at, and nothing had to be put right"
     assert traffic.requests > 100
     assert traffic.failed == []

@@ -26,7 +26,7 @@ def run_module(
     :param argument_spec: the module's own options; the connection options are added. Where one of its own is
         called C(host), the API server's URL is C(api_host) alone.
     :param run: the module's work; a ClusterError that it raises becomes the failure message, and the
-        error's C(result), where it has one, is returned beside it
+        error's C(result), where it has one, is returned beside it; texts in the result's C(warnings) are shown as such
     :param concurrency: requests under way at once, from the module's parameters
     :param unlogged: options that can hold thousands of objects, or secrets: they are neither logged nor given back
     :param module_options: further arguments of AnsibleModule
@@ -44,8 +44,15 @@ def run_module(
         connection = _with_api_host(module.params) if "host" in argument_spec else module.params
         result = run(module, Cluster(connection, concurrency=concurrency(module.params)))
     except ClusterError as error:
-        module.fail_json(msg=str(error), **getattr(error, "result", {}), **shown)
-    module.exit_json(**result, **shown)
+        module.fail_json(msg=str(error), **_warned(module, getattr(error, "result", {})), **shown)
+    module.exit_json(**_warned(module, result), **shown)
+
+
+def _warned(module: AnsibleModule, result: dict) -> dict:
+    """The result without its C(warnings), which Ansible shows on their own."""
+    for text in result.get("warnings") or []:
+        module.warn(text)
+    return {key: value for key, value in result.items() if key != "warnings"}
 
 
 def _with_api_host(params: dict[str, t.Any]) -> dict[str, t.Any]:

@@ -38,8 +38,8 @@ options:
     default: false
 notes:
   - It needs the right to create and delete EnvoyFilters, and to read C(pods/log), in the namespaces.
-  - Putting the log in and taking it out lets long connections end, as every change of what a sidecar does with what comes
-    in; clients open new ones.
+  - Putting the log in and taking it out lets long connections end, as every change of what a sidecar does with what
+    comes in; clients open new ones.
 seealso:
   - module: meshops.istio.policy_proposal
 """

@@ -25,7 +25,8 @@ def story(own_cluster, tmp_path_factory):
     story.install()
     story.install_revision("canary", "canary")
     yield story
-    story.remove()
+    if "MESHOPS_CLUSTER" in os.environ:  # else the cluster goes with all that is in it
+        story.remove()
 
 
 @pytest.fixture(scope="module")
@@ -108,4 +109,31 @@ def test_a_workload_that_can_not_become_ready_does_not_stop_it(story, load):
     ca_mesh.kubectl("delete", "deployment", "broken", "-n", "app")
     assert not set(fingerprints(new)) & set(fingerprints(old))
     assert any(leaf["proxy"].startswith("app/broken") for leaf in new["leaves"])
+    load.assert_nothing_failed()
+
+
+def test_workloads_that_take_no_roots_are_restarted_where_that_is_allowed(story, load):
+    """A Deployment that was started before the mesh was prepared; all others stay as they are."""
+    story.push(False)
+    image = os.environ["LAB_PROBE_IMAGE"]
+    ca_mesh.kubectl("create", "deployment", "deaf", "-n", "app", f"--image={image}", "--", "probe", "echo")
+    ca_mesh.kubectl("rollout", "status", "deployment/deaf", "-n", "app", "--timeout=120s")
+    story.push(True)
+
+    def pods(*names):
+        found = ca_mesh.get("pods", "-n", "app")["items"]
+        return {pod["metadata"]["uid"] for pod in found if pod["metadata"]["name"].startswith(names)}
+
+    deaf, others = pods("deaf"), pods("client", "echo-v1")
+    refused = story.role("rotate", fails=True)
+    assert "app/deaf" in refused
+    assert "ca_restart_proxies: true" in refused
+    old = story.status()
+    assert "Deployment app/deaf" in story.role("rotate", "-v", ca_restart_proxies=True)
+    new = story.status()
+    assert not pods("deaf") & deaf
+    assert pods("client", "echo-v1") == others
+    ca_mesh.kubectl("delete", "deployment", "deaf", "-n", "app")
+    assert not set(fingerprints(new)) & set(fingerprints(old))
+    assert any(leaf["proxy"].startswith("app/deaf") for leaf in new["leaves"])
     load.assert_nothing_failed()

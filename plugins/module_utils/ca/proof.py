@@ -124,27 +124,29 @@ class Proof:
             if self._green.get(pod["metadata"]["uid"]) != observe.describe_proxy(pod)["generation"]
         ]
         there = {namespace for namespace, roots in maps.items() if roots == expected.roots}
-        self._nudge(
-            pod
-            for pod in waiting
-            if pod["metadata"]["namespace"] in there
-            and self._mounted.get(pod["metadata"]["uid"], expected.roots) != expected.roots
-        )
+
+        def behind(unknown: frozenset[str] | None) -> list[dict]:
+            """The pods whose mounted roots can be brought up to date; unknown: what to take for those not read yet."""
+            mine = [pod for pod in waiting if pod["metadata"]["namespace"] in there]
+            return [pod for pod in mine if self._mounted.get(pod["metadata"]["uid"], unknown) != expected.roots]
+
+        self._nudge(behind(unknown=expected.roots))
         if holdups and not last:
             return holdups, 0
-        first = random.sample(waiting, 1) if len(waiting) > _FEW and not self._green and not last else waiting
-        holdups += self._read(expected, first, there)
+        first = waiting
+        if len(waiting) > _FEW and not self._green and not last:
+            first = random.sample([pod for pod in waiting if observe.describe_proxy(pod)["running"]] or waiting, 1)
+        holdups += self._read(expected, first)
+        self._nudge(behind(unknown=None if holdups else expected.roots))
         if len(first) < len(waiting) and not holdups:
-            holdups += self._read(expected, [pod for pod in waiting if pod not in first], there)
             first = waiting
+            holdups += self._read(expected, [pod for pod in waiting if pod["metadata"]["uid"] not in self._green])
+            self._nudge(behind(unknown=expected.roots))
         return holdups, len(first)
 
-    def _read(self, expected: rotation.Expectation, pods: list[dict], there: t.Container[str]) -> list[gate.Holdup]:
-        """Reads proxies: those that are where they should be count as green, the others hold the gate up.
-
-        :param there: the namespaces whose ConfigMap holds the roots already
-        """
-        holdups, stale = [], []
+    def _read(self, expected: rotation.Expectation, pods: list[dict]) -> list[gate.Holdup]:
+        """Reads proxies: those that are where they should be count as green, the others hold the gate up."""
+        holdups = []
         for pod, proxy in zip(pods, observe.read_proxies(self.cluster, pods), strict=True):
             uid = pod["metadata"]["uid"]
             if proxy.mounted is not None:
@@ -152,11 +154,8 @@ class Proof:
             holdup = gate.proxy_holdup(expected, proxy)
             if holdup:
                 holdups.append(holdup)
-                if proxy.mounted != expected.roots and proxy.namespace in there:
-                    stale.append(pod)
             elif proxy.running:
                 self._green[uid] = proxy.generation
-        self._nudge(stale)
         return holdups
 
     def _nudge(self, pods: t.Iterable[dict]) -> None:

@@ -34,7 +34,7 @@ e2e: setup ## whole stories with traffic, on kind
 molecule: setup ## the Molecule scenarios, on kind
 	PATH="$(CURDIR)/.venv/bin:$$PATH" .venv/bin/molecule test --all
 
-matrix: setup ## unit and integration tests with the oldest and newest ansible-core, kubernetes client and Helm
+matrix: setup ## unit and integration tests with other versions of Python, ansible-core and the kubernetes client
 	tests/matrix
 
 soak: setup ## stories of an hour and more, and the purge of every kind of installation

@@ -33,6 +33,8 @@ MESH_GROUPS = (
     "extensions.istio.io",
     "gateway.networking.k8s.io",
 )
+#: What else can belong to such a set: the role egress writes NetworkPolicies beside Istio's objects.
+_BESIDE = (KNOWN["networking.k8s.io", "NetworkPolicy"],)
 #: Istio's CustomResourceDefinitions have no defaults and no atomic maps: this schema says so of every field.
 _NO_DEFAULTS = Schema(
     {"$ref": "any"},
@@ -222,6 +224,7 @@ class _Kinds:
     def pruned(self) -> list[Kind]:
         """The kinds in which objects of an owner are looked for."""
         mesh = [kind for (group, _kind), kind in KNOWN.items() if group in MESH_GROUPS]
+        mesh += _BESIDE
         given = [kind for kind in self._found.values() if kind]
         known = {(kind.group, kind.kind) for kind in given}
         return given + [kind for kind in mesh if (kind.group, kind.kind) not in known]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import urllib.request
@@ -33,6 +34,7 @@ def pulled(lab):
             pushed = len(log.read_text())
             with lab.cluster(NAME) as env:
                 yield env, log.read_text()[pushed:]
+                shutil.rmtree(env["LAB_CHARTS"])
         finally:
             images = subprocess.check_output(
                 ["docker", "image", "list", "--format", "{{.Repository}}:{{.Tag}}"], text=True

@@ -185,6 +185,7 @@ def main() -> None:
     lines = lab("env", "--name", chosen.name).splitlines()
     env = dict(word.split("=", 1) for line in lines for word in shlex.split(line)[1:])
     story = Story({**os.environ, **env})
+    ours(story)  # what may be there from before
     story.users_own()
     before = story.everything()
     rows = []

@@ -40,7 +40,7 @@ DEFINITIONS = [
 ]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def openshift(mesh):
     for one in DEFINITIONS:
         mesh.cluster.create(one)

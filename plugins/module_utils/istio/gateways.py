@@ -14,6 +14,17 @@ _FIELDS = ("name", "namespace", "direction", "service", "values", "openshift_rou
 _ROUTE_FIELDS = ("host", "port", "tls", "annotations", "path")
 
 
+#: How istioctl has its gateways asked whether they are ready. The one that is injected is asked every 15 seconds, so that
+#: a gateway which serves after one second is taken for ready after 16.
+READINESS_PROBE = {
+    "httpGet": {"path": "/healthz/ready", "port": 15021, "scheme": "HTTP"},
+    "initialDelaySeconds": 1,
+    "periodSeconds": 2,
+    "timeoutSeconds": 3,
+    "failureThreshold": 30,
+}
+
+
 class BadGateway(ClusterError):
     """A gateway that isn't declared as it should be; the text names gateway and field."""
 
@@ -43,6 +54,7 @@ def gateway_releases(
         if gateway.get("openshift_route") and not egress:
             values = merged(values, {"service": {"type": "ClusterIP"}})
         values = merged(values, {"service": gateway.get("service") or {}}, gateway.get("values"))
+        values.setdefault("readinessProbe", READINESS_PROBE)
         releases.append(Release(gateway["name"], "gateway", gateway.get("namespace") or namespace, values))
     return releases
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.meshops.istio.plugins.module_utils.istio.gateways import (
+    READINESS_PROBE,
     BadGateway,
     gateway_releases,
     gateway_routes,
@@ -16,9 +17,9 @@ def test_ingress_keeps_the_chart_s_own_service_and_egress_stays_inside():
         "in",
         "gateway",
         "istio-system",
-        {"service": {}},
+        {"service": {}, "readinessProbe": READINESS_PROBE},
     )
-    assert (egress.namespace, egress.values) == ("edge", {"service": {"type": "ClusterIP"}})
+    assert (egress.namespace, egress.values["service"]) == ("edge", {"type": "ClusterIP"})
 
 
 def test_service_and_values_come_over_it():
@@ -29,7 +30,14 @@ def test_service_and_values_come_over_it():
         "labels": {"a": "b"},
         "revision": "1-31",
         "platform": "openshift",
+        "readinessProbe": READINESS_PROBE,
     }
+
+
+def test_a_readiness_probe_of_one_s_own_is_taken_as_it_is():
+    own = {"tcpSocket": {"port": 15021}}
+    (release,) = gateway_releases([{"name": "g", "values": {"readinessProbe": own}}])
+    assert release.values["readinessProbe"] == own
 
 
 def test_a_route_needs_no_load_balancer():

@@ -7,6 +7,7 @@ The stories build on each other, in the order of this file. The operator runs wi
 
 from __future__ import annotations
 
+import datetime
 import json
 import re
 import subprocess
@@ -268,6 +269,31 @@ def test_drift_is_repaired_once(operator):
     until(quiet, "a look that changes nothing")
     assert operator.count("istio_operator_reconciles_total") - runs <= 6
     operator.ready()
+
+
+def test_an_idle_operator_costs_little(operator):
+    """Over a time in which its lease is renewed several times and nothing else happens."""
+
+    def renewed() -> datetime.datetime:
+        lease = operator.get("lease", "istio-operator", "-n", "istio-operator")
+        return datetime.datetime.fromisoformat(lease["spec"]["renewTime"])
+
+    def runs(metrics: dict[str, float]) -> float:
+        return sum(v for k, v in metrics.items() if k.startswith("istio_operator_reconcile_seconds_count"))
+
+    def idle() -> bool:
+        begun, before = renewed(), operator.metrics()
+        until(lambda: (renewed() - begun).total_seconds() > 30, "the lease is renewed")
+        after = operator.metrics()
+        idle.seconds = (renewed() - begun).total_seconds()
+        idle.cpu = after["process_cpu_seconds_total"] - before["process_cpu_seconds_total"]
+        idle.memory = after["process_resident_memory_bytes"] / 2**20
+        return runs(before) == runs(after)
+
+    until(idle, "it comes to rest")
+    print(f"\nidle: {idle.cpu / idle.seconds:.2%} of a core, {idle.memory:.0f} MiB")
+    assert idle.cpu / idle.seconds < 0.01
+    assert idle.memory < 150
 
 
 def test_upgrade_by_the_tag_goes_on_when_its_leader_is_killed(operator):

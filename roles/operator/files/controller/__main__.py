@@ -44,6 +44,11 @@ def kubeconfig() -> str:
     return str(path)
 
 
+def _resident() -> int:
+    pages = int(pathlib.Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
 def main() -> None:
     """Runs until it is told to end, or until another replica leads."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
@@ -56,6 +61,8 @@ def main() -> None:
 
     def numbers() -> str:
         metrics.set("istio_operator_leader", float(leader.leads))
+        metrics.set("process_cpu_seconds_total", time.process_time())
+        metrics.set("process_resident_memory_bytes", float(_resident()))
         return metrics.text()
 
     def trouble() -> str:

@@ -15,6 +15,8 @@ _HELP = {
     "istio_operator_changes_total": ("counter", "Releases that were changed, by what was done."),
     "istio_operator_last_success_timestamp_seconds": ("gauge", "When a run last ended well."),
     "istio_operator_ready": ("gauge", "Whether an IstioOperator is as asked for."),
+    "process_cpu_seconds_total": ("counter", "CPU time of the controller itself, without the playbooks that it runs."),
+    "process_resident_memory_bytes": ("gauge", "Memory of the controller itself."),
 }
 Labels = tuple[tuple[str, str], ...]
 

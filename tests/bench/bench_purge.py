@@ -191,8 +191,8 @@ def main() -> None:
     rows = []
     for _round in range(chosen.rounds):
         for install, tools in (
-            (Story.install_istioctl, (istioctl, ours, ours_without_restarts)),
-            (Story.install_helm, (helm, istioctl, ours, ours_without_restarts)),
+            (Story.install_istioctl, (istioctl, ours_without_restarts, ours)),
+            (Story.install_helm, (istioctl, ours_without_restarts, helm, ours)),
         ):
             for tool in tools:
                 name = f"{install.__name__.removeprefix('install_')}/{tool.__name__}"
@@ -200,10 +200,9 @@ def main() -> None:
                     continue
                 rows.append(measure(story, before, install, tool))
                 print(json.dumps(rows[-1]), flush=True)
-    text = page(rows)
-    print(text)
-    if not chosen.only:
-        chosen.out.write_text(text)
+                if not chosen.only:
+                    chosen.out.write_text(page(rows))
+    print(page(rows))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import contextlib
 import os
 import pathlib
 import socket
+import subprocess
 import threading
 import time
 
@@ -26,7 +27,8 @@ ALL = Wishes(confirm=True, keep=("namespaces",), wait_timeout=20, finalizer_time
 
 @pytest.fixture(scope="module")
 def server(lab):
-    with lab.api_server("purge") as environment:
+    # one of its own, since a purge takes what others need
+    with lab.api_server(os.environ.get("MESHOPS_APISERVER", "engine") + "-purge") as environment:
         yield environment
 
 
@@ -274,3 +276,235 @@ def test_a_revision_alone(mesh):
     assert [item["name"] for item in done["purged"]] == ["istio-canary"]
     assert set(left(mesh)) == rest
     assert purge(mesh, wishes)["changed"] is False
+
+
+GATEWAY_API = "gateway.networking.k8s.io/v1"
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+def define(cluster, group, kind, plural, scope="Cluster"):
+    """A definition of a kind, as another product's installer brings it."""
+    version = {
+        "name": "v1",
+        "served": True,
+        "storage": True,
+        "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}},
+    }
+    names = {"kind": kind, "plural": plural, "singular": kind.lower()}
+    spec = {"group": group, "scope": scope, "names": names, "versions": [version]}
+    make(cluster, "CustomResourceDefinition", f"{plural}.{group}", api="apiextensions.k8s.io/v1", spec=spec)
+
+
+def until(what):
+    """Waits until a definition is served."""
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            return what()
+        except ClusterError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
+
+
+def workload(cluster, kind, name, namespace, labels=None, owners=()):
+    pods = {"app": name}
+    spec = {
+        "selector": {"matchLabels": pods},
+        "template": {"metadata": {"labels": pods}, "spec": {"containers": [{"name": "c", "image": "none"}]}},
+    }
+    meta = {"labels": labels or {}, "ownerReferences": list(owners)}
+    return make(cluster, kind, name, namespace, "apps/v1", meta=meta, spec=spec)
+
+
+def owner(obj):
+    """The owner reference to an object."""
+    meta = obj["metadata"]
+    return {"apiVersion": obj["apiVersion"], "kind": obj["kind"], "name": meta["name"], "uid": meta["uid"]}
+
+
+@pytest.fixture
+def kubelet(cluster):
+    """Says of every pod that it runs, as there is no node."""
+    pod, end = cluster.kind("v1", "Pod"), threading.Event()
+
+    def work():
+        while not end.wait(0.2):
+            for found in cluster.list(pod, fields="status.phase=Pending"):
+                meta = found["metadata"]
+                with contextlib.suppress(ApiError):
+                    cluster.patch(pod, meta["name"], {"status": {"phase": "Running"}}, meta["namespace"],
+                                  subresource="status")  # fmt: skip
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    yield
+    end.set()
+    thread.join()
+
+
+@pytest.fixture
+def users_own(cluster, server, kubelet):
+    """What is nobody's but the user's, though it looks much like Istio's, and what may only lose a label."""
+    purge(cluster, Wishes(confirm=True, wait_timeout=60, finalizer_timeout=1))
+    for path in server["LAB_CRDS"].split(":"):
+        if "gateway" in os.path.basename(path):
+            for definition in yaml.safe_load_all(pathlib.Path(path).read_text()):
+                cluster.apply(definition, force=True)
+    ambient = {"istio.io/dataplane-mode": "ambient", "istio.io/use-waypoint": "waypoint", "team": "a"}
+    make(cluster, "Namespace", "mine", meta={"labels": ambient})
+    make(cluster, "Secret", "cluster-b", "mine", meta={"labels": {"multiCluster": "true"}}, stringData={"b": "x"})
+    make(cluster, "Lease", "istio-operator", "mine", "coordination.k8s.io/v1", spec={})
+    workload(cluster, "Deployment", "istio-operator", "mine")
+    workload(cluster, "Deployment", "gateway", "mine", {"gateway.networking.k8s.io/gateway-name": "gateway"})
+    until(lambda: make(cluster, "GatewayClass", "another", api=GATEWAY_API, spec={"controllerName": "another.com/c"}))
+    gateway = {"gatewayClassName": "another", "listeners": [{"name": "http", "port": 80, "protocol": "HTTP"}]}
+    make(cluster, "Gateway", "gateway", "mine", GATEWAY_API, spec=gateway)
+    make(cluster, "HTTPRoute", "both", "mine", GATEWAY_API,
+         spec={"parentRefs": [{"name": "gateway"}, {"name": "istios"}]})  # fmt: skip
+    return {item.where for item in read_footprint(cluster).items}
+
+
+def everything(cluster, namespace):
+    kinds = [
+        ("v1", "Secret"),
+        ("apps/v1", "Deployment"),
+        ("coordination.k8s.io/v1", "Lease"),
+        (GATEWAY_API, "Gateway"),
+        (GATEWAY_API, "HTTPRoute"),
+    ]
+    return {
+        (obj["kind"], obj["metadata"]["name"]): obj.get("spec")
+        for kind in kinds
+        for obj in cluster.list(cluster.kind(*kind), namespace)
+    }
+
+
+def this_collections_operator(cluster, server):
+    """The chart of charts/operator, installed by Helm, with an object that it has taken into its care."""
+    make(cluster, "Namespace", "istio-system")
+    subprocess.run(
+        [server["LAB_HELM4"], "install", "istio-operator", ROOT / "charts/operator", "-n", "istio-operator",
+         "--create-namespace", "--set", "image=none:1"],
+        env=server, check=True, capture_output=True,
+    )  # fmt: skip
+    make(cluster, "Lease", "istio-operator", "istio-operator", "coordination.k8s.io/v1", spec={"holderIdentity": ""})
+    meta = {"finalizers": ["istio-finalizer.install.istio.io"]}
+    until(lambda: make(cluster, "IstioOperator", "mesh", "istio-system", "install.istio.io/v1alpha1",
+                       meta=meta, spec={"profile": "minimal"}))  # fmt: skip
+    return {
+        "Deployment istio-operator/istio-operator",
+        "Lease istio-operator/istio-operator",
+        "ClusterRole istio-operator-istio-operator",
+        "ValidatingAdmissionPolicy istio-operator-istio-operator.meshops.istio",
+        "Role istio-system/istio-operator",
+        "IstioOperator istio-system/mesh",
+        "CustomResourceDefinition istiooperators.install.istio.io",
+        "Namespace istio-operator",
+    }
+
+
+def istios_operator_of_old(cluster, server):
+    """What `istioctl operator init` made until 1.23."""
+    component = {"operator.istio.io/component": "IstioOperator", "operator.istio.io/managed": "Reconcile"}
+    define(cluster, "install.istio.io", "IstioOperator", "istiooperators", "Namespaced")
+    make(cluster, "Namespace", "istio-operator")
+    make(cluster, "Namespace", "istio-system")
+    workload(cluster, "Deployment", "istio-operator", "istio-operator", component)
+    make(cluster, "ServiceAccount", "istio-operator", "istio-operator", meta={"labels": component})
+    rbac = "rbac.authorization.k8s.io/v1"
+    make(cluster, "ClusterRole", "istio-operator", api=rbac, meta={"labels": component}, rules=[])
+    make(cluster, "ConfigMap", "istio-operator-lock", "istio-operator")
+    meta = {"finalizers": ["istio-finalizer.install.istio.io"]}
+    cluster.forget_kinds()
+    until(lambda: make(cluster, "IstioOperator", "installed-state", "istio-system", "install.istio.io/v1", meta=meta))
+    return {
+        "Deployment istio-operator/istio-operator",
+        "ConfigMap istio-operator/istio-operator-lock",
+        "ClusterRole istio-operator",
+        "IstioOperator istio-system/installed-state",
+        "Namespace istio-operator",
+    }
+
+
+def the_sail_operator(cluster, server):
+    """Sail, with a mesh that it has made."""
+    for kind, plural in (("Istio", "istios"), ("IstioRevision", "istiorevisions")):
+        define(cluster, "sailoperator.io", kind, plural)
+    for name in ("sail-operator", "istio-system"):
+        make(cluster, "Namespace", name)
+    workload(cluster, "Deployment", "sail-operator", "sail-operator", {"app.kubernetes.io/name": "sailoperator"})
+    make(cluster, "Lease", "sail-operator-lock", "sail-operator", "coordination.k8s.io/v1", spec={})
+    api, held = "sailoperator.io/v1", {"finalizers": ["sailoperator.io/sail-operator"]}
+    cluster.forget_kinds()
+    istio = until(lambda: make(cluster, "Istio", "default", api=api, meta=held, spec={"version": "v1.31.0"}))
+    owned = {**held, "ownerReferences": [owner(istio)]}
+    revision = until(lambda: make(cluster, "IstioRevision", "default", api=api, meta=owned, spec={}))
+    workload(cluster, "Deployment", "istiod", "istio-system", owners=[owner(revision)])
+    make(cluster, "ConfigMap", "istio", "istio-system", meta={"ownerReferences": [owner(revision)]})
+    return {
+        "Deployment sail-operator/sail-operator",
+        "Lease sail-operator/sail-operator-lock",
+        "Istio default",
+        "IstioRevision default",
+        "Deployment istio-system/istiod",
+        "ConfigMap istio-system/istio",
+        "CustomResourceDefinition istios.sailoperator.io",
+        "Namespace sail-operator",
+        "Namespace istio-system",
+    }
+
+
+def gateways_that_istiod_made(cluster, server):
+    """A gateway and a waypoint of the Gateway API, with what istiod makes for each, among the user's own."""
+    make(cluster, "GatewayClass", "istio", api=GATEWAY_API, spec={"controllerName": "istio.io/gateway-controller"})
+    spec = {"gatewayClassName": "istio", "listeners": [{"name": "http", "port": 80, "protocol": "HTTP"}]}
+    gateway = make(cluster, "Gateway", "istios", "mine", GATEWAY_API, spec=spec)
+    made = {"gateway.istio.io/managed": "istio.io-gateway-controller"}
+    workload(cluster, "Deployment", "istios-istio", "mine", made, [owner(gateway)])
+    meta = {"labels": made, "ownerReferences": [owner(gateway)]}
+    make(cluster, "ServiceAccount", "istios-istio", "mine", meta=meta)
+    make(cluster, "HTTPRoute", "one", "mine", GATEWAY_API, spec={"parentRefs": [{"name": "istios"}]})
+    return {
+        "GatewayClass istio",
+        "Gateway mine/istios",
+        "Deployment mine/istios-istio",
+        "ServiceAccount mine/istios-istio",
+        "HTTPRoute mine/one",
+    }
+
+
+def an_ambient_mesh_of_two_clusters(cluster, server):
+    """ztunnel and a remote cluster's credentials, labelled by their chart and by `istioctl create-remote-secret`."""
+    make(cluster, "Namespace", "istio-system", meta={"labels": {"topology.istio.io/network": "a"}})
+    chart = {"app.kubernetes.io/part-of": "istio", "helm.sh/chart": "ztunnel-1.31.0"}
+    workload(cluster, "DaemonSet", "ztunnel", "istio-system", chart)
+    remote = {"istio/multiCluster": "true"}
+    make(cluster, "Secret", "istio-remote-secret-b", "istio-system", meta={"labels": remote}, stringData={"b": "x"})
+    return {"DaemonSet istio-system/ztunnel", "Secret istio-system/istio-remote-secret-b", "Namespace istio-system"}
+
+
+@pytest.mark.parametrize(
+    "install",
+    [
+        this_collections_operator,
+        istios_operator_of_old,
+        the_sail_operator,
+        gateways_that_istiod_made,
+        an_ambient_mesh_of_two_clusters,
+    ],
+)
+def test_the_footprint_of(install, cluster, server, users_own):
+    """Whatever installed Istio: all of it is found and goes, and nothing else does."""
+    assert users_own == {"Namespace mine"}
+    before = everything(cluster, "mine")
+    expected = install(cluster, server)
+    found = {item.where for item in read_footprint(cluster).items}
+    assert expected <= found
+    done = purge(cluster, Wishes(confirm=True, wait_timeout=60, finalizer_timeout=1))
+    assert any("a new pod started in namespace mine" in line for line in done["proof"])
+    assert read_footprint(cluster).items == ()
+    assert everything(cluster, "mine") == before
+    labels = cluster.get(cluster.kind("v1", "Namespace"), "mine")["metadata"]["labels"]
+    assert {"team": "a"}.items() <= labels.items()
+    assert not [key for key in labels if "istio" in key]

@@ -59,7 +59,12 @@ _CHART_PARTS = {
     "istio-operator": "operators",
     "sail-operator": "operators",
 }
-_COMPONENT_PARTS = {"Cni": "cni", "IngressGateways": "gateways", "EgressGateways": "gateways"}
+_COMPONENT_PARTS = {
+    "Cni": "cni",
+    "IngressGateways": "gateways",
+    "EgressGateways": "gateways",
+    "IstioOperator": "operators",
+}
 _OPERATOR_GROUPS = ("sailoperator.io", "install.istio.io")
 
 #: ConfigMaps and Leases by which istiod elects leaders (pilot/pkg/leaderelection/leaderelection.go, 1.10 until now).
@@ -68,6 +73,8 @@ _ELECTIONS = re.compile(
     r"|validation-controller-election|clustertrustbundle-controller-election|serviceexport-controller-election"
     r"|ip-autoallocate|gateway-deployment|gateway-inferencepool|gateway-ambient-leader|node-untaint)(-.+)?"
 )
+#: By these operators elect leaders: ours, Istio's own until 1.23, Sail.
+_OPERATOR_ELECTIONS = ("istio-operator", "istio-operator-lock", "sail-operator-lock")
 _CA_SECRETS = ("cacerts", "istio-ca-secret")
 _ROOT_CONFIG_MAPS = ("istio-ca-root-cert", "istio-ca-crl")
 #: Namespaces that Istio's documentation, its operators and this collection make for Istio alone.
@@ -327,12 +334,12 @@ def _part(obj: dict, release: Release | None) -> str:
     """The part of the footprint to which an object of Istio's belongs."""
     group, kind, name = group_of(obj), obj["kind"], obj["metadata"]["name"]
     labels = obj["metadata"].get("labels") or {}
-    if group in _OPERATOR_GROUPS:
+    if group in _OPERATOR_GROUPS or (kind in ("ConfigMap", "Lease") and name in _OPERATOR_ELECTIONS):
         return "operators"
     if istio_group(group):
         return "mesh_objects"
     if group == "admissionregistration.k8s.io":
-        return "webhooks"
+        return "operators" if release and release.part == "operators" and "Policy" in kind else "webhooks"
     if kind == "CustomResourceDefinition":
         return "crds"
     if kind == "Secret" and (name in _CA_SECRETS or labels.get("istio/multiCluster") == "true"):
@@ -480,6 +487,8 @@ class _Sure:
             if obj["kind"] in ("ConfigMap", "Lease"):
                 if _ELECTIONS.fullmatch(meta["name"]):
                     self.add(obj, ["name by which istiod elects a leader"])
+                elif meta["name"] in _OPERATOR_ELECTIONS:
+                    self.add(obj, ["name by which an operator elects a leader"])
                 elif meta["name"].startswith("istio-") and _leader(obj).startswith("istiod-"):
                     self.add(obj, [f"held by {_leader(obj)}"])
             if obj["kind"] == "Secret" and meta["name"] in _CA_SECRETS:

@@ -225,6 +225,22 @@ def test_what_istiod_writes_into_its_own_namespace():
     assert not [i for i in found.items if i.namespace == "app"]
 
 
+def test_what_operators_write_into_their_own_namespace():
+    lease = "coordination.k8s.io/v1"
+    found = read(
+        workload("istio-operator", "tools", labels={"operator.istio.io/component": "IstioOperator"}),
+        obj("ConfigMap", "istio-operator-lock", "tools"),
+        obj("Lease", "istio-operator", "tools", lease),
+        obj("Lease", "istio-operator", "app", lease),
+    )
+    assert {(i.part, i.kind, i.name) for i in found.items if i.namespace == "tools"} == {
+        ("operators", "Deployment", "istio-operator"),
+        ("operators", "ConfigMap", "istio-operator-lock"),
+        ("operators", "Lease", "istio-operator"),
+    }
+    assert not [i for i in found.items if i.namespace == "app"]
+
+
 def test_a_namespace_goes_only_when_nothing_else_lives_there():
     namespace, istiod = obj("Namespace", "istio-system"), workload("istiod", "istio-system", labels=CHART)
     ordinary = [obj("ConfigMap", "kube-root-ca.crt", "istio-system"), obj("ServiceAccount", "default", "istio-system")]

@@ -14,8 +14,8 @@ _FIELDS = ("name", "namespace", "direction", "service", "values", "openshift_rou
 _ROUTE_FIELDS = ("host", "port", "tls", "annotations", "path")
 
 
-#: How istioctl has its gateways asked whether they are ready. The probe that is injected asks every 15 seconds, so that a
-#: gateway which serves after one second is taken for ready after 16.
+#: How istioctl has its gateways asked whether they are ready. The probe that is injected asks every 15 seconds: then a
+#: gateway that serves after one second is taken for ready after 16.
 READINESS_PROBE = {
     "httpGet": {"path": "/healthz/ready", "port": 15021, "scheme": "HTTP"},
     "initialDelaySeconds": 1,

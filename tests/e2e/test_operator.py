@@ -364,7 +364,11 @@ def test_what_istioctl_has_installed_is_taken_over(operator):
 
 
 def test_the_role_applies_an_object_and_says_what_it_leads_to(operator):
-    minimal = document(operator.env["LAB_TAG"], profile="minimal", components={}, deletionPolicy="Retain")
+    none = {
+        "ingressGateways": [{"name": "istio-ingressgateway", "enabled": False}],
+        "egressGateways": [{"name": "istio-egressgateway", "enabled": False}],
+    }
+    minimal = document(operator.env["LAB_TAG"], profile="minimal", components=none, deletionPolicy="Retain")
     shown = operator.role(operator_resource=minimal)
     assert f"istio-system/istiod {operator.env['LAB_TAG']} Ready" in shown
     assert f"istio-system/istio-base {operator.env['LAB_TAG']} Ready" in shown

@@ -28,21 +28,21 @@ class Metrics:
         self._lock = threading.Lock()
         self._values: dict[str, dict[tuple[str, Labels], float]] = {name: {} for name in _HELP}
 
-    def set(self, name: str, value: float, /, **labels: str) -> None:
+    def set(self, metric: str, value: float, **labels: str) -> None:
         """Sets a gauge."""
         with self._lock:
-            self._values[name]["", _sorted(labels)] = value
+            self._values[metric]["", _sorted(labels)] = value
 
-    def add(self, name: str, value: float = 1, /, **labels: str) -> None:
+    def add(self, metric: str, value: float = 1, **labels: str) -> None:
         """Counts up."""
         with self._lock:
-            self._add(name, "", value, labels)
+            self._add(metric, "", value, labels)
 
-    def observe(self, name: str, value: float, /, **labels: str) -> None:
+    def observe(self, metric: str, value: float, **labels: str) -> None:
         """Takes one value of a summary in."""
         with self._lock:
-            self._add(name, "_sum", value, labels)
-            self._add(name, "_count", 1, labels)
+            self._add(metric, "_sum", value, labels)
+            self._add(metric, "_count", 1, labels)
 
     def forget(self, **labels: str) -> None:
         """Drops what is said about an object that has gone; counters stay."""

@@ -38,8 +38,9 @@ class Settings:
     port: int = 8080
 
 
-def read(environment: t.Mapping[str, str] = os.environ) -> Settings:
-    """The settings that the environment holds."""
+def read(given: t.Mapping[str, str] | None = None) -> Settings:
+    """The settings that environment variables hold."""
+    environment = os.environ if given is None else given
 
     def words(name: str) -> tuple[str, ...]:
         return tuple(word for word in environment.get(name, "").split(",") if word)

@@ -43,7 +43,7 @@ DEFINITIONS = [
 @pytest.fixture(scope="module")
 def openshift(mesh):
     for one in DEFINITIONS:
-        mesh.cluster.create(one)
+        mesh.cluster.apply(one)
     wait_ready(mesh.cluster, DEFINITIONS, unready, 60)
     yield mesh
     mesh.cluster.delete(KNOWN["", "Namespace"], "edge")

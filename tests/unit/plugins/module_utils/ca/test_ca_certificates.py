@@ -108,9 +108,7 @@ def test_key_of_another_certificate():
 
 
 def test_key_that_is_no_key():
-    broken = dataclasses.replace(
-        good(), key=NO_KEY
-    )
+    broken = dataclasses.replace(good(), key=NO_KEY)
     (problem,) = broken.problems(NOW)
     assert problem.name == "unreadable"
     assert "c2VjcmV0" not in problem.message

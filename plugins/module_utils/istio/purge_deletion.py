@@ -17,7 +17,7 @@ POLL = 0.3
 _POD = KNOWN["", "Pod"]
 #: Finalizers that Kubernetes answers by itself; taking them off would leave something behind.
 _KUBERNETES_FINALIZERS = ("foregroundDeletion", "orphan", "kubernetes")
-#: Seconds that an istiod has to end. Left to itself it holds its proxies' streams open for ten more.
+#: Seconds that an istiod has to end. Left to itself it may wait ten for its proxies to hang up.
 _ISTIOD_GRACE = 1
 
 

@@ -57,7 +57,8 @@ options:
     description:
       - Delete objects of this O(owner) that are not declared any more.
       - They are looked for in the kinds of Istio and of the Gateway API, in NetworkPolicies, and in the kinds of the
-        declared objects, in all namespaces. A user without the right to list all namespaces prunes in those of the declared objects.
+        declared objects, in all namespaces. A user without the right to list all namespaces prunes in those of the
+        declared objects.
     type: bool
     default: false
   prune_all:

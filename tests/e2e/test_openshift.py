@@ -12,7 +12,6 @@ from ansible_collections.meshops.istio.plugins.module_utils.cluster.workloads im
 from ansible_collections.meshops.istio.plugins.module_utils.reconcile.readiness import unready
 
 ROUTE = Kind("route.openshift.io", "v1", "Route", "routes", True)
-NETWORK = Kind("k8s.cni.cncf.io", "v1", "NetworkAttachmentDefinition", "network-attachment-definitions", True)
 CRD = KNOWN["apiextensions.k8s.io", "CustomResourceDefinition"]
 
 
@@ -32,12 +31,7 @@ def definition(group: str, kind: str, plural: str, scope: str = "Namespaced") ->
     }
 
 
-#: OpenShift's Routes and SecurityContextConstraints, and the networks of Multus.
-DEFINITIONS = [
-    definition("route.openshift.io", "Route", "routes"),
-    definition("security.openshift.io", "SecurityContextConstraints", "securitycontextconstraints", "Cluster"),
-    definition("k8s.cni.cncf.io", "NetworkAttachmentDefinition", "network-attachment-definitions"),
-]
+DEFINITIONS = [definition("route.openshift.io", "Route", "routes")]
 
 
 @pytest.fixture(scope="module")
@@ -68,57 +62,3 @@ def test_a_gateway_gets_its_route(openshift, tmp_path):
     }
     assert openshift.cluster.get(KNOWN["", "Service"], "edge", "edge")["spec"]["type"] == "ClusterIP"
     assert openshift.play(str(path), *options).count("changed") == 0
-
-
-def may(mesh, account: str, name: str) -> bool:
-    """Whether a service account may use the SecurityContextConstraints of that name."""
-    attributes = {"group": "security.openshift.io", "resource": "securitycontextconstraints"}
-    review = {
-        "apiVersion": "authorization.k8s.io/v1",
-        "kind": "SubjectAccessReview",
-        "spec": {
-            "user": f"system:serviceaccount:{account}",
-            "resourceAttributes": {**attributes, "verb": "use", "name": name},
-        },
-    }
-    path = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
-    return mesh.cluster.request("POST", path, body=review)["status"]["allowed"]
-
-
-def test_the_profile_runs_and_may_use_the_scc_that_it_needs(openshift, tmp_path):
-    """Beside the mesh that is there, by a revision: pods ask Multus for Istio's network, and the CNI plugin runs."""
-    constraints = {
-        "apiVersion": "security.openshift.io/v1",
-        "kind": "SecurityContextConstraints",
-        "metadata": {"name": "privileged"},
-        "allowPrivilegedContainer": True,
-    }
-    openshift.cluster.create(constraints)
-    play, away = tmp_path / "play.yml", tmp_path / "away.yml"
-    play.write_text(json.dumps([{"hosts": "all", "gather_facts": False, "roles": ["meshops.istio.control_plane"]}]))
-    gone = [{"name": "istiod-openshift", "namespace": "istio-system", "state": "absent"}]
-    gone.append({"name": "istio-cni", "namespace": "kube-system", "state": "absent"})
-    tasks = [{"meshops.istio.releases": {"releases": gone}}]
-    away.write_text(json.dumps([{"hosts": "all", "gather_facts": False, "tasks": tasks}]))
-    options = ["-e", json.dumps({"control_plane_profile": "openshift", "control_plane_revision": "openshift"})]
-    try:
-        assert openshift.play(str(play), *options).count("changed") == 1
-        assert may(openshift, "kube-system:istio-cni", "privileged")
-        assert not may(openshift, "istio-system:istiod-openshift", "privileged")
-        (network,) = openshift.cluster.list(NETWORK, "default")
-        pod = {
-            "apiVersion": "v1",
-            "kind": "Pod",
-            "metadata": {"name": "p", "namespace": "default", "labels": {"istio.io/rev": "openshift"}},
-            "spec": {"containers": [{"name": "app", "image": "app"}]},
-        }
-        made = openshift.cluster.create(pod, dry_run=True)
-        assert (
-            made["metadata"]["annotations"]["k8s.v1.cni.cncf.io/networks"] == f"default/{network['metadata']['name']}"
-        )
-        capabilities = [c.get("securityContext", {}).get("capabilities", {}) for c in made["spec"]["initContainers"]]
-        assert not [one for one in capabilities if one.get("add")]
-        assert openshift.play(str(play), *options).count("changed") == 0
-    finally:
-        openshift.play(str(away))
-        openshift.play("site")

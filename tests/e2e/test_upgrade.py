@@ -8,7 +8,6 @@ The stories build on each other, in the order of this file.
 from __future__ import annotations
 
 import pytest
-from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN
 from traffic import Traffic
 from upgrade_story import Story
 
@@ -61,26 +60,6 @@ def test_back_in_place(story, traffic):
 
 
 REVISION = {"control_plane_revision": "next", "control_plane_tags": ["prod"], "injection_revision": "prod"}
-
-
-def test_nothing_moves_to_a_new_istiod_that_refuses_what_the_mesh_has(story):
-    older, newer = story.mesh.env["LAB_PREVIOUS_TAG"], story.mesh.env["LAB_TAG"]
-    refused = {
-        "apiVersion": "networking.istio.io/v1",
-        "kind": "VirtualService",
-        # No istiod has validated it, as one that was written for a revision long gone.
-        "metadata": {"name": "refused", "namespace": "outside", "labels": {"istio.io/rev": "nobody"}},
-        "spec": {"hosts": ["refused.example.com"], "http": [{"match": [{"uri": {"prefix": "/"}}]}]},
-    }
-    story.mesh.cluster.create(refused)
-    try:
-        run = story.play("upgrade", newer, fails=True, **REVISION)
-    finally:
-        story.mesh.cluster.delete(KNOWN["networking.istio.io", "VirtualService"], "refused", "outside")
-    assert "istiod of revision next refuses what the mesh has" in run.text
-    assert "VirtualService outside/refused" in run.text
-    assert story.istiods() == {"istiod", "istiod-next"}
-    assert story.proxies() == {("default", older)}
 
 
 def test_by_a_revision_beside_the_old_one(story, traffic):

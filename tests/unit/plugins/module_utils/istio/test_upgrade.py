@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.meshops.istio.plugins.module_utils.cluster.errors import ClusterError
+from ansible_collections.meshops.istio.plugins.module_utils.cluster.errors import ApiError, ClusterError
+from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN
 from ansible_collections.meshops.istio.plugins.module_utils.istio import upgrade
 from ansible_collections.meshops.istio.plugins.module_utils.istio.upgrade import (
     DataPlane,
     UpgradeError,
+    check_validation,
     matches,
     other_revisions,
     overlap_problems,
@@ -236,3 +238,39 @@ def test_revision_that_something_uses_stays(mesh: Mesh) -> None:
     found = other_revisions(mesh, "1-31")
     assert found["revisions"][0]["used_by"] == ["proxy shop/web", "tag prod", "namespace shop"]
     assert found["unused_releases"] == []
+
+
+# -- validation by the new revision -------------------------------------------
+
+
+class Validating:
+    """A cluster with two objects, of which a revision's istiod refuses one."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple] = []
+
+    def list(self, kind) -> list[dict]:
+        if kind.kind != "VirtualService":
+            return []
+        return [
+            {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": {"name": name, "namespace": "shop"}}
+            for name in ("good", "bad")
+        ]
+
+    def kind(self, _version: str, _kind: str):
+        return KNOWN["networking.istio.io", "VirtualService"]
+
+    def request(self, *request) -> None:
+        self.asked.append(request)
+        if request[1].endswith("/bad"):
+            raise ApiError("no route", 400)
+
+
+def test_what_the_new_istiod_refuses_is_named() -> None:
+    cluster = Validating()
+    with pytest.raises(UpgradeError, match="(?s)revision next refuses.*VirtualService shop/bad: no route") as error:
+        check_validation(cluster, "next")
+    assert len(error.value.result["problems"]) == 1
+    assert [(method, query, body) for method, _path, query, body, _type in cluster.asked] == [
+        ("PATCH", {"dryRun": "All"}, {"metadata": {"labels": {"istio.io/rev": "next"}}})
+    ] * 2

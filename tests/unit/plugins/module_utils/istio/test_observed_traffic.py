@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from unittest import mock
 
 import pytest
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.errors import ClusterError
@@ -150,7 +151,7 @@ def test_each_line_counts_once_and_the_proxies_log_as_before_at_the_end(monkeypa
 
 def test_the_log_goes_after_an_error_too_and_check_mode_writes_nothing(monkeypatch):
     cluster = FakeCluster()
-    monkeypatch.setattr(cluster, "logs", lambda *words, **options: (_ for _ in ()).throw(ClusterError("no")))
+    monkeypatch.setattr(cluster, "logs", mock.Mock(side_effect=ClusterError("no")))
     with pytest.raises(ClusterError):
         observe(cluster, ["demo"], 0, False, check=False)
     assert cluster.filters == set()

@@ -11,7 +11,6 @@ import functools
 import json
 import os
 import pathlib
-import signal
 import subprocess
 import threading
 import time
@@ -20,6 +19,7 @@ import yaml
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.client import Cluster
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.errors import ClusterError
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN
+from killing import kill
 
 ROOT = pathlib.Path(__file__).parents[2]
 BIN = ROOT / ".venv" / "bin"
@@ -345,22 +345,6 @@ class Load:
         """After the end, in words."""
         requests, seconds = self.total()
         return f"{requests} requests in {seconds:.0f} s ({requests / seconds:.0f}/s), {len(self.failures())} failed"
-
-
-def kill(process: subprocess.Popen) -> None:
-    """kill -9 for ansible-playbook and all that it has started; the module runs in a session of its own."""
-    table = run("ps", "-eo", "pid=,ppid=")
-    children: dict[int, list[int]] = {}
-    for line in table.splitlines():
-        pid, parent = map(int, line.split())
-        children.setdefault(parent, []).append(pid)
-    family = [process.pid]
-    for pid in family:
-        family += children.get(pid, [])
-    for pid in family:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-    process.wait()
 
 
 def wait_for(what, timeout: float = 120, pause: float = 0.3):

@@ -8,10 +8,12 @@ sends half of its requests over kept-alive connections and half over new ones.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import pathlib
 import subprocess
 import threading
+import typing as t
 
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.client import Cluster
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.errors import ClusterError
@@ -133,3 +135,18 @@ class Traffic:
             for kind, counted in (line.get("summary") or {}).items():
                 sums[kind] += counted["requests"]
         return sums
+
+
+@contextlib.contextmanager
+def without_failure(mesh, folder: pathlib.Path, ways: dict[str, tuple[str, str]], at_least: int) -> t.Iterator[Traffic]:
+    """At least 50 requests a second while a story is told, of which none may fail.
+
+    :param ways: as for C(Traffic)
+    :param at_least: so many must have been sent over new connections, and so many over kept-alive ones
+    """
+    with Traffic(mesh, folder, ways) as traffic:
+        yield traffic
+    traffic.assert_nothing_failed()
+    sent = traffic.requests()
+    print(f"\n{sent} requests, none failed")
+    assert min(sent.values()) > at_least

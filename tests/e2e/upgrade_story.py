@@ -4,12 +4,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import json
-import os
 import pathlib
-import signal
 import subprocess
 import time
 
@@ -17,6 +14,7 @@ import yaml
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN
 from ansible_collections.meshops.istio.plugins.module_utils.helm.stored import decode
 from conftest import BIN, INVENTORY, ROOT
+from killing import kill
 
 DEPLOYMENT, SECRET = KNOWN["apps", "Deployment"], KNOWN["", "Secret"]
 
@@ -95,19 +93,3 @@ class Story:
 
     def istiods(self) -> set[str]:
         return {d["metadata"]["name"] for d in self.mesh.cluster.list(DEPLOYMENT, "istio-system", labels="app=istiod")}
-
-
-def kill(process: subprocess.Popen) -> None:
-    """kill -9 for a playbook and all that it has started."""
-    table = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
-    children: dict[int, list[int]] = {}
-    for line in table.splitlines():
-        pid, parent = map(int, line.split())
-        children.setdefault(parent, []).append(pid)
-    family = [process.pid]
-    for pid in family:
-        family += children.get(pid, [])
-    for pid in family:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-    process.wait()

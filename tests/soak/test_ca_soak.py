@@ -15,6 +15,7 @@ import time
 
 import ca_mesh
 import pytest
+from killing import kill
 
 SEED = int(os.environ.get("MESHOPS_SEED", time.time()))
 
@@ -75,7 +76,7 @@ def test_ten_kills_at_random_moments(story, load):
         process = story.start("rotate")
         time.sleep(moments.uniform(0, whole))
         if process.poll() is None:
-            ca_mesh.kill(process)
+            kill(process)
     story.role("rotate")
     new = story.status()
     assert not new["under_way"]

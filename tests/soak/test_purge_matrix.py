@@ -4,10 +4,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -15,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from killing import kill
 from purge_story import ISTIOD, ROOT, Story, difference, still
 
 pytestmark = pytest.mark.timeout(1800)
@@ -145,16 +143,6 @@ def refusal(story, **variables):
     return str(caught.value)
 
 
-def family(pid):
-    """A process and all that it has started."""
-    table = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
-    parents = dict(map(int, line.split()) for line in table.splitlines())
-    found = [pid]
-    for one in found:
-        found += [child for child, parent in parents.items() if parent == one]
-    return found
-
-
 @pytest.mark.parametrize("seconds", [8])
 def test_a_purge_that_was_killed_goes_on(story, audited, tmp_path, seconds):
     story.use_mesh(story.install_helm(cni=True))
@@ -167,10 +155,7 @@ def test_a_purge_that_was_killed_goes_on(story, audited, tmp_path, seconds):
     command = [ansible, "meshops.istio.purge", "-i", "lab,", "-c", "local", "-e", json.dumps(told)]
     purge = subprocess.Popen(command, env=story.env, stdout=subprocess.DEVNULL)
     time.sleep(seconds)
-    for pid in family(purge.pid):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-    purge.wait()
+    kill(purge)
     done = story.purge(purge_backup_dir=str(tmp_path / "b"))
     assert "the footprint is empty" in done["proof"]
     saved = {yaml.safe_load(path.read_text())["kind"] for path in (tmp_path / "b/mesh_objects").iterdir()}

@@ -53,6 +53,7 @@ def test_from_self_signed_to_plugged_in_with_a_kill_and_a_new_namespace(story, l
     story.namespace("late", "istio-injection=enabled")
     ca_mesh.kubectl("run", "late", "-n", "late", f"--image={os.environ['LAB_PROBE_IMAGE']}", "--", "echo")
     story.role("install")  # from another machine: the directory of the root isn't there
+    ca_mesh.kubectl("wait", "--for=condition=Ready", "pod/late", "-n", "late", "--timeout=180s")
     found = story.status()
     assert found["source"] == "plugged-in"
     assert [r["held_by"] for r in found["roots"]] == [len(found["leaves"])]

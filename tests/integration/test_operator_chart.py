@@ -46,7 +46,7 @@ spec:
 """
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def pod_monitors(cluster):
     crd = yaml.safe_load(POD_MONITOR)
     cluster.apply(crd)

@@ -153,7 +153,7 @@ def story(own_mesh, tmp_path_factory):
 @pytest.fixture
 def traffic(story, tmp_path):
     """Requests through the gateway and between sidecars."""
-    with without_failure(story.mesh, tmp_path, WAYS, at_least=300) as traffic:
+    with without_failure(story.mesh, tmp_path, WAYS, at_least=100) as traffic:
         yield traffic
 
 

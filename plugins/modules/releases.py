@@ -69,7 +69,7 @@ EXAMPLES = r"""
 RETURN = r"""
 diff:
   description: The objects that change, one entry each.
-  returned: when something changes
+  returned: in diff mode, when something changes
   type: list
   elements: dict
 releases:

@@ -9,6 +9,7 @@ import copy
 import gzip
 import json
 import pathlib
+import shutil
 import subprocess
 import time
 
@@ -117,6 +118,36 @@ def test_drift_is_repaired_by_the_plan_alone(cluster, helm, namespace):
     assert cluster.get(DEPLOYMENT, "echo-v1", namespace)["spec"]["replicas"] == 1
     assert records(cluster, namespace) == {1: "deployed"}
     assert not run(cluster, helm, probe(namespace))[0].changed
+
+
+@pytest.fixture
+def rendered(helm, monkeypatch):
+    """The names of the releases whose charts helm has rendered."""
+    names, template = [], helm.template
+    monkeypatch.setattr(helm, "template", lambda one, **more: names.append(one.name) or template(one, **more))
+    return names
+
+
+def test_what_helm_has_stored_is_not_rendered_again(cluster, helm, namespace, rendered, tmp_path):
+    run(cluster, helm, probe(namespace))
+    rendered.clear()
+    assert not run(cluster, helm, probe(namespace))[0].changed
+    cluster.delete(SERVICE, "echo", namespace)
+    (repaired,) = run(cluster, helm, probe(namespace))
+    assert [c.title for c in repaired.repairs] == [f"Service {namespace}/echo"]
+    assert rendered == []
+
+    # The same version of the chart with other content, other values, and a manifest that isn't of these values.
+    own = tmp_path / "probe"
+    shutil.copytree(CHART, own)
+    template = own / "templates/echo.yaml"
+    template.write_text(template.read_text().replace("metadata:", "metadata:\n  annotations: {other: content}", 1))
+    assert plan_releases(cluster, helm, [probe(namespace, chart=str(own))])[0].reasons[0].startswith("its manifest")
+    assert run(cluster, helm, probe(namespace, ["v1"]))[0].action == "upgrade"
+    assert set(rendered) == {"probe"}
+    helm.rollback("probe", namespace, 1)
+    assert run(cluster, helm, probe(namespace, ["v1"]))[0].action == "upgrade"
+    assert len(cluster.list(DEPLOYMENT, namespace)) == 1
 
 
 @pytest.mark.parametrize("status", ["pending-install", "pending-upgrade", "pending-rollback"])

@@ -43,21 +43,25 @@ def wait_ready(
     objects: t.Iterable[t.Mapping[str, t.Any]],
     unready: Unready,
     timeout: float,
-    pause: float = 0.25,
+    pause: float = 0.1,
 ) -> list[dict]:
     """Waits until all objects are ready, and gives them as the server has them then.
 
     :param objects: anything with apiVersion, kind and metadata (name, namespace)
     :param unready: tells readiness from a live object
     :param timeout: seconds for all of them together
-    :param pause: seconds between two looks at first; they grow to one second
+    :param pause: seconds between two looks at first; they grow to half a second
     :raises NotReady: one isn't in time, or can't become so; the text holds events and log lines of its pods
     """
     deadline = time.monotonic() + timeout
     waiting = list(objects)
     ready = []
+    next_question = 0.0
     while waiting:
         still = []
+        asked = time.monotonic() > next_question  # what its pods say takes more requests than whether it is ready
+        if asked:
+            next_question = time.monotonic() + 1
         for wanted in waiting:
             meta = wanted["metadata"]
             kind = cluster.kind(wanted["apiVersion"], wanted["kind"])
@@ -67,7 +71,7 @@ def wait_ready(
                 ready.append(live)
                 continue
             late = time.monotonic() > deadline
-            trouble = _explain(cluster, live, wanted["kind"], late) if live is not None else ""
+            trouble = _explain(cluster, live, wanted["kind"], late) if live is not None and (asked or late) else ""
             if trouble or late:
                 where = f"{meta['namespace']}/{meta['name']}" if meta.get("namespace") else meta["name"]
                 after = f" after {timeout:.0f} s" if late else ""
@@ -76,7 +80,7 @@ def wait_ready(
         waiting = still
         if waiting:
             time.sleep(pause)
-            pause = min(pause * 1.3, 1)
+            pause = min(pause * 1.2, 0.5)
     return ready
 
 

@@ -16,7 +16,6 @@ import pathlib
 import re
 import shutil
 import subprocess
-import tarfile
 import tempfile
 import threading
 import time
@@ -24,7 +23,9 @@ import typing as t
 import urllib.parse
 
 from ..cluster.errors import ClusterError
+from .chart_files import ASKS_CLUSTER, chart_files, is_stored, metadata
 from .releases import Release
+from .stored import Stored
 
 try:
     import yaml
@@ -81,6 +82,7 @@ class Helm:
         self._cluster = cluster
         self._binary = shutil.which(binary or "helm")
         self._charts: dict[tuple, str] = {}
+        self._files: dict[str, dict[str, bytes]] = {}
         self._manifests: dict[str, str] = {}  # of charts out of a registry: path -> digest of the manifest
         self._lock = threading.Lock()
         self._locks: dict[tuple, threading.Lock] = {}
@@ -218,14 +220,26 @@ class Helm:
 
     def app_version(self, release: Release) -> str:
         """The version of what a release's chart installs, as the chart says it; else the chart's own version."""
-        path = pathlib.Path(self.chart(release))
-        if path.is_dir():
-            metadata = yaml.safe_load((path / "Chart.yaml").read_text())
-        else:
-            with tarfile.open(path) as package:
-                member = next(n for n in package.getnames() if n.count("/") == 1 and n.endswith("/Chart.yaml"))
-                metadata = yaml.safe_load(package.extractfile(member).read())
-        return str(metadata.get("appVersion") or metadata.get("version"))
+        said = metadata(self._chart_files(release))
+        return str(said.get("appVersion") or said.get("version"))
+
+    def is_stored(self, release: Release, record: Stored) -> bool:
+        """Whether rendering a release's chart with its values must give the manifest of a record, whatever the cluster.
+
+        So it is for a manifest that C(upgrade) has installed unpatched, where chart and values are still the same.
+        """
+        if record.labels.get(RELEASE_LABEL) != fingerprint(record.manifest):
+            return False
+        given = json.dumps(release.values)
+        if record.values != json.loads(given) or ASKS_CLUSTER.decode() in given:
+            return False
+        return is_stored(self._chart_files(release), record.package)
+
+    def _chart_files(self, release: Release) -> dict[str, bytes]:
+        path = self.chart(release)
+        if path not in self._files:
+            self._files[path] = chart_files(path)
+        return self._files[path]
 
     # -- releases ---------------------------------------------------------
 
@@ -266,16 +280,18 @@ class Helm:
         manifest: str | None = None,
         apply_method: str | None = None,
         timeout: float = 300,
+        rendered: str = "",
     ) -> None:
         """Installs or upgrades a release, without waiting for its workloads.
 
+        :param rendered: what the chart renders to, as C(template) gave it
         :param manifest: what is installed instead of what the chart renders (patches, chosen objects)
         :param apply_method: how the stored release was applied: C(ssa), C(csa), or None where there is none
         :raises HelmError: helm failed
         """
         args = ["upgrade", release.name, self.chart(release), "--install", "--reset-values", "--create-namespace"]
         args += ["--namespace", release.namespace, "--values", self._values(release)]
-        args += ["--labels", f"{RELEASE_LABEL}=applied", "--timeout", f"{timeout:.0f}s"]
+        args += ["--labels", f"{RELEASE_LABEL}={fingerprint(rendered)}", "--timeout", f"{timeout:.0f}s"]
         if self.version >= (4, 0) and apply_method != "csa":
             args.append("--force-conflicts")  # istiod writes into its webhooks: not a reason to fail
         environment = {}
@@ -311,6 +327,11 @@ class Helm:
         """Removes a release and its objects, but for those with the resource policy keep."""
         args = ["uninstall", name, "--namespace", namespace, "--wait", "--timeout", f"{timeout:.0f}s"]
         self._run([*args, "--ignore-not-found"], timeout=timeout + 30)
+
+
+def fingerprint(manifest: str) -> str:
+    """A manifest's fingerprint, as a label can hold it."""
+    return hashlib.sha256(manifest.strip().encode()).hexdigest()[:40]
 
 
 def local_chart(folder: pathlib.Path, name: str, version: str | None) -> pathlib.Path:

@@ -28,6 +28,7 @@ class Stored:
     """One revision of a release, as Helm has stored it.
 
     :ivar status: Helm's own word: C(deployed), C(failed), C(pending-install), C(uninstalling), ...
+    :ivar package: the chart, as Helm has stored it
     :ivar apply_method: C(ssa) for server-side apply (Helm 4), else C(csa)
     :ivar modified: when the record was last written, in seconds since 1970
     :ivar labels: of the record
@@ -42,6 +43,7 @@ class Stored:
     chart: str
     version: str
     description: str
+    package: dict
     apply_method: str
     modified: int
     labels: dict[str, str]
@@ -57,7 +59,8 @@ def decode(secret: t.Mapping[str, t.Any]) -> Stored:
     blob = base64.b64decode(base64.b64decode(secret["data"]["release"]))
     release = json.loads(gzip.decompress(blob) if blob[:2] == b"\x1f\x8b" else blob)
     labels = secret["metadata"].get("labels") or {}
-    info, chart = release.get("info") or {}, (release.get("chart") or {}).get("metadata") or {}
+    info, package = release.get("info") or {}, release.get("chart") or {}
+    chart = package.get("metadata") or {}
     return Stored(
         name=release["name"],
         namespace=secret["metadata"]["namespace"],
@@ -68,6 +71,7 @@ def decode(secret: t.Mapping[str, t.Any]) -> Stored:
         chart=chart.get("name", ""),
         version=chart.get("version", ""),
         description=info.get("description", ""),
+        package=package,
         apply_method=release.get("apply_method") or "csa",
         modified=int(labels.get("modifiedAt") or labels.get("createdAt") or 0),
         labels=labels,

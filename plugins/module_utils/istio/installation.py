@@ -95,7 +95,7 @@ def reconcile_releases(module: t.Any, cluster: Cluster, helm: Helm, releases: t.
 def planned_result(module: t.Any, plans: t.Sequence[ReleasePlan]) -> dict[str, t.Any]:
     """What a module returns about plans; their warnings become the module's."""
     result = {"changed": any(one.changed for one in plans), "releases": [one.report() for one in plans]}
-    if result["changed"]:
+    if result["changed"] and module._diff:
         result["diff"] = diff(plans)
     for line in [line for one in plans for line in one.warnings]:
         module.warn(line)

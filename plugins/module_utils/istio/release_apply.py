@@ -12,6 +12,7 @@ from ..cluster.errors import ClusterError
 from ..cluster.workloads import wait_ready
 from ..helm.helm import Helm
 from ..helm.stored import PENDING, forget
+from ..reconcile.identity import key
 from ..reconcile.readiness import unready
 from .foreign_fields import HELM_MANAGER
 from .release_plan import ReleasePlan
@@ -105,17 +106,25 @@ def _apply(cluster: Cluster, helm: Helm, one: ReleasePlan, timeout: float, atomi
         if newest is not None and newest.status == "uninstalling":
             helm.uninstall(release.name, release.namespace, timeout)
         method = newest.apply_method if newest is not None and one.action == "upgrade" else None
-        helm.upgrade(release, one.manifest, method, timeout)
+        helm.upgrade(release, one.manifest, method, timeout, one.rendered)
     for change in one.repairs:
         cluster.apply(change.after, force=True, manager=HELM_MANAGER)
     if not wait:
         return
     try:
-        wait_ready(cluster, [o for o in one.objects if o["kind"] in _AWAITED], unready, timeout)
+        wait_ready(cluster, _awaited(one), unready, timeout)
     except ClusterError as error:
         if not atomic or one.action == "none" or (one.takeovers and one.good is None):
             raise  # what was there before must not be taken out
         raise ReleaseError(f"{error} {_take_back(cluster, helm, one)}") from error
+
+
+def _awaited(one: ReleasePlan) -> list[dict]:
+    """The objects to wait for: where nothing is done to them, those that weren't ready when they were planned."""
+    awaited = [obj for obj in one.objects if obj["kind"] in _AWAITED]
+    if one.changed:
+        return awaited
+    return [obj for obj in awaited if key(obj) not in one.live or unready(one.live[key(obj)])]
 
 
 def _take_back(cluster: Cluster, helm: Helm, one: ReleasePlan) -> str:

@@ -48,6 +48,8 @@ class ReleasePlan:
     :ivar base: the record that helm upgrades from, or None
     :ivar good: the newest record of a release that came up, or None
     :ivar objects: the wanted objects, patched
+    :ivar live: those of them that exist, as they are
+    :ivar rendered: what the chart renders to
     :ivar manifest: what helm shall install in place of what the chart renders, or None
     :ivar changes: one an object; those of C(repairs) are among them
     :ivar repairs: live objects that have drifted and that helm itself would leave so
@@ -62,6 +64,8 @@ class ReleasePlan:
     base: Stored | None = None
     good: Stored | None = None
     objects: list[dict] = dataclasses.field(default_factory=list)
+    live: dict[Key, dict] = dataclasses.field(default_factory=dict)
+    rendered: str = ""
     manifest: str | None = None
     changes: list[Change] = dataclasses.field(default_factory=list)
     repairs: list[Change] = dataclasses.field(default_factory=list)
@@ -169,6 +173,7 @@ class _Planning:
         self._pool = pool
         self._records = records
         self._stored: dict[tuple[str, str], list[dict]] = {}
+        self._looks: dict[Key, concurrent.futures.Future[dict | None]] = {}
         self._versions = {"kube_version": cluster.server_version(), "api_versions": _api_versions(cluster)}
 
     def begin(self, release: Release) -> ReleasePlan:
@@ -179,9 +184,13 @@ class _Planning:
         one.base = next((r for r in records if r.status not in PENDING), None)
         if release.state == "absent":
             return one
+        self._look_for(self.stored(one.base))  # while the chart is rendered
         # Charts may render otherwise on a first installation: compare to the stored manifest like with like.
         first = one.base is None or one.base.revision == 1
-        self._render(one, is_upgrade=not first)
+        if self._is_plain(one) and self._helm.is_stored(release, one.base):
+            one.rendered, one.objects = one.base.manifest, self.stored(one.base)
+        else:
+            self._render(one, is_upgrade=not first)
         one.reasons = _helm_reasons(one, _by_key(self.stored(one.base)), _by_key(one.objects))
         if one.reasons:
             one.action = "install" if one.base is None else "upgrade"
@@ -195,13 +204,18 @@ class _Planning:
         one.warnings.clear()
         release = one.release
         text = self._helm.template(release, is_upgrade=is_upgrade, **self._versions)
-        plain = not release.patches and not release.labels
-        if plain and one.base is not None and text.strip() == one.base.manifest.strip():
+        one.rendered = text
+        if self._is_plain(one) and text.strip() == one.base.manifest.strip():
             one.objects = self.stored(one.base)  # no need to read a megabyte of YAML twice
             return
         one.objects = chosen_objects(release, text, one.warnings)
         for obj in one.objects:
             self._default_namespace(obj, release.namespace)
+
+    @staticmethod
+    def _is_plain(one: ReleasePlan) -> bool:
+        """Whether helm has a record, and what the chart renders to is installed as it is."""
+        return one.base is not None and not one.release.patches and not one.release.labels
 
     def kind(self, obj: t.Mapping[str, t.Any]) -> Kind | None:
         """The object's kind, or None where the server doesn't serve it (yet)."""
@@ -232,18 +246,25 @@ class _Planning:
 
     def live(self, plans: t.Sequence[ReleasePlan]) -> dict[Key, dict]:
         """The live objects of all plans, wanted and stored."""
-        needed = {
-            key(obj): obj for one in plans for obj in self.stored(one.stored) + self.stored(one.base) + one.objects
-        }
+        for one in plans:
+            self._look_for(self.stored(one.stored) + self.stored(one.base) + one.objects)
+        found = {k: look.result() for k, look in self._looks.items()}
+        for one in plans:
+            one.live = {key(obj): found[key(obj)] for obj in one.objects if found[key(obj)]}
+        return {k: obj for k, obj in found.items() if obj}
 
-        def one_live(obj: dict) -> dict | None:
-            kind = self.kind(obj)
-            if kind is None:
-                return None
-            found = self._cluster.get(kind, obj["metadata"]["name"], obj["metadata"].get("namespace"))
-            return {**found, "apiVersion": obj["apiVersion"], "kind": obj["kind"]} if found else None
+    def _look_for(self, objects: t.Iterable[dict]) -> None:
+        """Begins to read live objects, each once."""
+        for obj in objects:
+            if key(obj) not in self._looks:
+                self._looks[key(obj)] = self._pool.submit(self._look, obj)
 
-        return {k: found for k, found in zip(needed, self._pool.map(one_live, needed.values()), strict=True) if found}
+    def _look(self, obj: dict) -> dict | None:
+        kind = self.kind(obj)
+        if kind is None:
+            return None
+        found = self._cluster.get(kind, obj["metadata"]["name"], obj["metadata"].get("namespace"))
+        return {**found, "apiVersion": obj["apiVersion"], "kind": obj["kind"]} if found else None
 
 
 def _plan_removal(one: ReleasePlan, live: dict[Key, dict], planning: _Planning) -> None:

@@ -27,6 +27,10 @@ class TooOld(ClusterError):
     """A Kubernetes that this Istio doesn't run on."""
 
 
+class WrongPlatform(ClusterError):
+    """A cluster that isn't of the platform that the control plane is for."""
+
+
 @dataclasses.dataclass
 class ControlPlane:
     """What a playbook asks for, in full.
@@ -102,6 +106,28 @@ def check_kubernetes(kubernetes: str, istio: str) -> None:
         )
 
 
+def check_platform(served: t.Callable[[str], t.Any], releases: t.Iterable[Release]) -> None:
+    """Whether the cluster is of the platform that the charts are told of.
+
+    :param served: tells of an API group whether the cluster has it
+    :raises WrongPlatform: it isn't; the text says what is missing
+    """
+    for release in releases:
+        values = release.values
+        if release.state != "present" or (values.get("global") or {}).get("platform") != "openshift":
+            continue
+        if not served("security.openshift.io"):
+            raise WrongPlatform(
+                "the platform is to be openshift, and this cluster has no API of security.openshift.io: choose another"
+                " profile (or global.platform), unless the wrong cluster was named"
+            )
+        if release.chart == "cni" and values.get("provider", "multus") == "multus" and not served("k8s.cni.cncf.io"):
+            raise WrongPlatform(
+                "Istio's CNI plugin is run by Multus on OpenShift, and this cluster has no API of k8s.cni.cncf.io:"
+                " enable Multus, or set cni to false"
+            )
+
+
 def _minor(version: str) -> int | None:
     numbers = re.match(r"v?1\.(\d+)", version)
     return int(numbers[1]) if numbers else None
@@ -118,6 +144,7 @@ def reconcile_control_plane(module: t.Any, cluster: Cluster, helm: Helm) -> dict
         module.warn(line)
     for release in [release for release in wanted.releases if release.state == "present"][:1]:
         check_kubernetes(cluster.server_version(), helm.app_version(release))
+    check_platform(cluster.versions, wanted.releases)
     result = reconcile_releases(module, cluster, helm, wanted.releases)
     if params["prove"] and not module.check_mode:
         add_proof(cluster, wanted, params["wait"], result)

@@ -274,6 +274,8 @@ class _Kinds:
             remedy = "install Istio's CustomResourceDefinitions first (the role control_plane, or the chart base)"
         elif group == "gateway.networking.k8s.io":
             remedy = "install the Gateway API's CustomResourceDefinitions first"
+        elif group == "route.openshift.io":
+            remedy = "only OpenShift has Routes; for a gateway of another cluster leave out openshift_route"
         else:
             remedy = "check apiVersion and kind, or declare the CustomResourceDefinition among the objects"
         return f"{title(objs[0])}{more}: the API server does not serve {kind} in {api_version}: {remedy}"

@@ -20,7 +20,8 @@ from .release_render import ReleaseError
 from .release_takeover import take_over
 
 #: The kinds of a release that are waited for. Not Services: where no load balancer exists one waits for ever.
-_AWAITED = ("CustomResourceDefinition", "DaemonSet", "Deployment", "Job", "StatefulSet")
+_DEFINITION = "CustomResourceDefinition"
+_AWAITED = (_DEFINITION, "DaemonSet", "Deployment", "Job", "StatefulSet")
 
 #: What helm says where another helm is at work on the same release.
 _BUSY = ("is in progress", "release: already exists", "cannot re-use a name", "cannot reuse a name")
@@ -35,6 +36,9 @@ def apply_releases(
     wait: bool = True,
 ) -> None:
     """Applies plans: each release once those before it are ready, independent ones side by side; removals last.
+
+    On a first installation a release needn't wait for one that runs nothing and brings no kind that it uses: istiod's
+    objects are made beside Istio's CustomResourceDefinitions, for which istiod itself waits (pkg/kube/crdwatcher).
 
     :param timeout: seconds that a release may take to become ready
     :param atomic: take a release that doesn't come up back to its last good revision, or out
@@ -52,7 +56,8 @@ def apply_releases(
     ordered = _in_order([one for one in plans if one.release.state == "present"])
     with concurrent.futures.ThreadPoolExecutor(max_workers=max(1, len(ordered))) as pool:
         for one in ordered:
-            before = [done[name] for name in one.release.after if name in done and name in by_name]
+            earlier = [name for name in one.release.after if name in done]
+            before = [done[name] for name in earlier if atomic or _must_wait(one, by_name[name])]
             done[one.release.name] = pool.submit(run, one, before)
     errors = {name: f.exception() for name, f in done.items() if f.exception() is not None}
     reasons = [str(e) for e in errors.values() if not isinstance(e, _Skipped)]
@@ -94,6 +99,16 @@ def _in_order(plans: t.Sequence[ReleasePlan]) -> list[ReleasePlan]:
         ordered += free
         left = [one for one in left if one not in free]
     return ordered
+
+
+def _must_wait(one: ReleasePlan, other: ReleasePlan) -> bool:
+    """Whether a release can't be begun before one that it comes after is ready."""
+    if (one.action, other.action) != ("install", "install"):
+        return True
+    definitions = [obj for obj in other.objects if obj["kind"] == _DEFINITION]
+    brought = {(obj["spec"]["group"], obj["spec"]["names"]["kind"]) for obj in definitions}
+    runs = any(obj["kind"] in _AWAITED and obj["kind"] != _DEFINITION for obj in other.objects)
+    return runs or not brought.isdisjoint(key(obj)[:2] for obj in one.objects)
 
 
 def _apply(cluster: Cluster, helm: Helm, one: ReleasePlan, timeout: float, atomic: bool, wait: bool) -> None:

@@ -8,7 +8,7 @@ import pytest
 from ansible_collections.meshops.istio.plugins.module_utils.helm.releases import Release
 from ansible_collections.meshops.istio.plugins.module_utils.istio.foreign_fields import without_foreign
 from ansible_collections.meshops.istio.plugins.module_utils.istio.installation import declared_releases
-from ansible_collections.meshops.istio.plugins.module_utils.istio.release_apply import _in_order
+from ansible_collections.meshops.istio.plugins.module_utils.istio.release_apply import _in_order, _must_wait
 from ansible_collections.meshops.istio.plugins.module_utils.istio.release_plan import ReleasePlan
 from ansible_collections.meshops.istio.plugins.module_utils.istio.release_render import ReleaseError
 
@@ -69,6 +69,32 @@ def plans(**after):
 def test_releases_come_after_what_they_need():
     ordered = _in_order(plans(ztunnel=["cni", "istiod"], istiod=["base"], cni=["base"], base=["elsewhere"]))
     assert [one.release.name for one in ordered] == ["base", "istiod", "cni", "ztunnel"]
+
+
+DEFINITION = {
+    "apiVersion": "apiextensions.k8s.io/v1",
+    "kind": "CustomResourceDefinition",
+    "metadata": {"name": "gateways.networking.istio.io"},
+    "spec": {"group": "networking.istio.io", "names": {"kind": "Gateway"}},
+}
+ISTIO_GATEWAY = {"apiVersion": "networking.istio.io/v1", "kind": "Gateway", "metadata": {"name": "g", "namespace": "n"}}
+
+
+@pytest.mark.parametrize(
+    ("objects", "before", "actions", "waits"),
+    [
+        ([deployment(1)], [DEFINITION], ("install", "install"), False),
+        ([deployment(1)], [DEFINITION], ("install", "upgrade"), True),
+        ([deployment(1)], [DEFINITION], ("upgrade", "install"), True),
+        ([deployment(1)], [DEFINITION], ("install", "none"), True),
+        ([ISTIO_GATEWAY], [DEFINITION], ("install", "install"), True),
+        ([ISTIO_GATEWAY], [deployment(1)], ("install", "install"), True),
+    ],
+)
+def test_only_a_first_installation_is_begun_beside_what_it_comes_after(objects, before, actions, waits):
+    base, istiod = plans(base=[], istiod=["base"])
+    (istiod.action, base.action), istiod.objects, base.objects = actions, objects, before
+    assert _must_wait(istiod, base) is waits
 
 
 def test_releases_that_wait_for_each_other_are_an_error():

@@ -134,7 +134,12 @@ def create(name: str, of: Source) -> None:
         )  # fmt: skip
         kubectl = (build.program("kubectl", versions.KUBERNETES), f"--kubeconfig={place}/creating")
         run(*kubectl, "wait", "--for=condition=Ready", "node", "--all", "--timeout=180s", log=log)
-        run(*kubectl, "-n", "kube-system", "rollout", "status", "deploy/coredns", "--timeout=180s", log=log)
+        # What CoreDNS sends before kube-proxy has its rules is lost, and CoreDNS gives it up only after 30 seconds.
+        health = ("--silent", "--fail", "--retry", "60", "--retry-delay", "1", "--retry-all-errors")
+        run("docker", "exec", node_name(name), "curl", *health, "http://localhost:10256/healthz", log=log)
+        system = (*kubectl, "-n", "kube-system")
+        run(*system, "delete", "pod", "-l", "k8s-app=kube-dns", "--grace-period=0", "--force", log=log)
+        run(*system, "rollout", "status", "deploy/coredns", "--timeout=180s", log=log)
         (place / "ports.json").write_text(json.dumps(ports))
         (place / "creating").replace(place / "kubeconfig")
 
@@ -159,7 +164,7 @@ def forget(name: str) -> None:
 
 def load(name: str, names: list[str]) -> None:
     """Bring images from Docker into the cluster's node, those that aren't there yet."""
-    node = f"{kind_name(name)}-control-plane"
+    node = node_name(name)
     listed = run("docker", "exec", node, "ctr", "-n", "k8s.io", "images", "list", "-q").split()
     missing = [image for image in names if image not in listed]
     if missing:
@@ -235,7 +240,7 @@ def running(name: str) -> bool:
     if not kubeconfig.exists():
         return False
     kubectl = (build.program("kubectl", versions.KUBERNETES), f"--kubeconfig={kubeconfig}")
-    node = f"{kind_name(name)}-control-plane"
+    node = node_name(name)
     found = subprocess.run(["docker", "start", node], capture_output=True, check=False)
     if found.returncode:
         return False
@@ -251,3 +256,8 @@ def kind(*words: object, **options) -> None:
 def kind_name(name: str) -> str:
     """What kind calls it: never a name that a user would give to a cluster of their own."""
     return f"meshops-lab-{name}"
+
+
+def node_name(name: str) -> str:
+    """The container that is its one node."""
+    return f"{kind_name(name)}-control-plane"

@@ -137,7 +137,8 @@ class Proof:
         if len(waiting) > _FEW and not self._green and not last:
             first = random.sample([pod for pod in waiting if observe.describe_proxy(pod)["running"]] or waiting, 1)
         holdups += self._read(expected, first)
-        self._nudge(behind(unknown=None if holdups else expected.roots))
+        if holdups:
+            self._nudge(behind(unknown=None))
         if len(first) < len(waiting) and not holdups:
             first = waiting
             holdups += self._read(expected, [pod for pod in waiting if pod["metadata"]["uid"] not in self._green])
@@ -173,6 +174,7 @@ class Proof:
                     raise
             pause = self._nudged.get(meta["uid"], (0, _NUDGE_AGAIN))[1]
             self._nudged[meta["uid"]] = (moment + pause, min(pause * 2, 10))
+            self._mounted.pop(meta["uid"], None)  # only reading it again tells whether once more is needed
 
         with concurrent.futures.ThreadPoolExecutor(self.cluster.concurrency) as pool:
             list(pool.map(annotate, due))

@@ -86,6 +86,13 @@ def test_proxies_known_to_be_behind_are_hurried_before_they_are_asked_and_asked_
     assert phases[0]["proxies"] == 20
 
 
+def test_proxies_are_not_hurried_again_once_the_first_is_there(monkeypatch, phases):
+    monkeypatch.setattr(proof, "_NUDGE_AGAIN", 0)  # as where many take longer than the pause
+    mesh = Mesh(monkeypatch, 20)
+    prove(mesh, phases)
+    assert len(mesh.nudged) == 20
+
+
 def test_no_proxy_is_asked_before_istiod_has_published_the_roots(monkeypatch, phases):
     mesh = Mesh(monkeypatch, 20)
     looks = []

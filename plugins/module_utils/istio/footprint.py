@@ -573,6 +573,11 @@ def _of_installer(obj: dict, reasons: list[str]) -> bool:
     return any(r.startswith(("Helm release", "label helm.sh/chart", "label operator.istio.io")) for r in reasons)
 
 
+def released(item: Item) -> bool:
+    """Whether an object came with a Helm release, whose record may be all that proves it."""
+    return any(reason.startswith("Helm release") for reason in item.why)
+
+
 def _item(
     obj: dict, part: str, action: str, why: t.Iterable[str], keys: t.Iterable[str] = (), revision: str = ""
 ) -> Item:

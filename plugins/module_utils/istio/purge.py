@@ -15,17 +15,20 @@ import typing as t
 
 from ..cluster.client import Cluster
 from ..cluster.errors import ClusterError
-from .footprint import MARK, RESTARTABLE, Item, id_of, istio_key
+from .footprint import MARK, RESTARTABLE, Item, id_of, istio_key, released
 from .footprint_listing import list_istio
 from .purge_backup import backup_files, close_backup, write_backup
 from .purge_cni import clean_nodes
-from .purge_deletion import Deletions
+from .purge_deletion import POLL, Deletions
 from .purge_plan import Plan, plan_purge, plan_summary, plan_text
 from .purge_proof import prove
 from .purge_restart import restart_without_sidecar
 
 #: How often the footprint is read again: istiod may write some objects once more while it ends.
 _ROUNDS = 3
+#: Seconds that gateways with clients are given before their namespace is asked to go. Kubernetes looks five seconds
+#: later whether pods are left there, and then only every five; gateways drain for five.
+_DRAINING = 1.5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,7 +115,9 @@ class _Run:
         self.cluster = cluster
         self.wishes = wishes
         self.result = result
-        self.objects = Deletions(cluster, wishes.wait_timeout, wishes.finalizer_timeout, result["finalizers"])
+        self.objects = Deletions(
+            cluster, wishes.wait_timeout, wishes.finalizer_timeout, result["finalizers"], not wishes.revision
+        )
         cluster.retry_time = max(cluster.retry_time, wishes.wait_timeout)
 
     def go(self, plan: Plan, listed: list[dict]) -> None:
@@ -122,10 +127,14 @@ class _Run:
         proving = sorted({item.name for item in (*injecting, *plan.part("proof"))})
         for _round in range(_ROUNDS):
             self._take_away(plan, listed)
-            if not self.wishes.revision:  # namespaces are still on their way out
+            if not self.wishes.revision:  # definitions, gateways and namespaces are still on their way out
                 with self._timed("proof"):
                     self.result["proof"] = prove(
-                        self.cluster, proving, self.wishes.proof_image, self.wishes.wait_timeout
+                        self.cluster,
+                        proving,
+                        self.wishes.proof_image,
+                        self.wishes.wait_timeout,
+                        not plan.part("crds"),
                     )
             listed, plan, left = self._look_again()
             if not left:
@@ -180,27 +189,37 @@ class _Run:
             for item in plan.items:
                 if item.action == "restart":
                     self.result["remarks"] += restart_without_sidecar(objects, item, self.wishes.wait_timeout)
+        cni = [i for i in plan.items if i.part == "cni" and i.action == "delete"]
+        late = {i.namespace for i in cni}
+        held = late | {i.namespace for i in plan.part("operators")}
         with self._timed("control_plane"):
             istiods = of("control_plane", rest=False)
             objects.ask(of("gateways"))
             objects.ask(of("gateways", rest=False) + istiods, foreground=True)
-            objects.wait(istiods, end_istiods=not self.wishes.revision)  # else it would write some objects again
-            objects.ask(of("control_plane"))
+            self._drain()
+            objects.ask([i for i in of("control_plane") if released(i)])  # with a namespace this proof goes
+            objects.ask([i for i in of("namespaces") if i.name not in held])  # it begins in five seconds
+            objects.wait(istiods)  # else it would write some objects again
+            objects.ask([i for i in of("control_plane") if not released(i)])
         with self._timed("mesh_objects"):
             objects.ask([i for i in of("operators") if i.kind != "Namespace"] + of("mesh_objects"))
         with self._timed("trust"):
             objects.ask(of("trust", "ca"))
-        cni = [i for i in plan.items if i.part == "cni" and i.action == "delete"]
-        late = [i for i in of("namespaces") if i.name in {c.namespace for c in cni}]
         with self._timed("crds"):
             objects.ask(of("crds"))
-            objects.ask([i for i in of("namespaces") if i not in late])  # Kubernetes lets these wait for five seconds
-            objects.wait(of("control_plane", "operators", "mesh_objects", "trust", "ca", "crds"))
-            self.cluster.forget_kinds()
+            objects.ask([i for i in of("namespaces") if i.name in held - late])
         with self._timed("cni"):
+            if cni:
+                objects.wait(of("control_plane", "operators", "mesh_objects", "trust", "ca", "crds"))
             self._cni(cni, listed)
         with self._timed("releases and namespaces"):
-            objects.ask(of("releases") + late)
+            objects.ask(of("releases") + [i for i in of("namespaces") if i.name in late])
+
+    def _drain(self) -> None:
+        """Waits until gateways and istiods end soon, or gateways have had so much time that they will in time."""
+        begin = time.monotonic()
+        while self.objects.hurry() and time.monotonic() - begin < _DRAINING:
+            time.sleep(POLL)
 
     def _timed(self, step: str) -> t.ContextManager[None]:
         return _Timed(self.result["seconds"], step)

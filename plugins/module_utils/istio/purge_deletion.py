@@ -10,29 +10,38 @@ import typing as t
 
 from ..cluster.client import Cluster
 from ..cluster.errors import ApiError, ClusterError
-from ..cluster.kinds import KNOWN, Kind
-from .footprint import Item, istio_finalizer, owner_of_pod
+from ..cluster.kinds import Kind
+from .footprint import Item, istio_finalizer
+from .purge_ending import Endings
 
-POLL = 0.3
-_POD = KNOWN["", "Pod"]
+#: Seconds between two looks at what is waited for; more of them where that is much.
+POLL = 0.1
 #: Finalizers that Kubernetes answers by itself; taking them off would leave something behind.
 _KUBERNETES_FINALIZERS = ("foregroundDeletion", "orphan", "kubernetes")
-#: Seconds that an istiod has to end. Left to itself it may wait ten for its proxies to hang up.
-_ISTIOD_GRACE = 1
+_LOOKS_A_SECOND = 100
 
 
 class Deletions:
     """Asks for deletions, and waits for them later, together.
 
     :param finalizers: is filled with the finalizers that were taken off because nobody answers them
+    :param hurry: whether control planes and gateways need not end in their own time
     :ivar going: what was asked for and is not known to have gone
     """
 
-    def __init__(self, cluster: Cluster, wait_timeout: float, finalizer_timeout: float, finalizers: list[str]) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        wait_timeout: float,
+        finalizer_timeout: float,
+        finalizers: list[str],
+        hurry: bool = True,
+    ) -> None:
         self.cluster = cluster
         self.wait_timeout, self.finalizer_timeout = wait_timeout, finalizer_timeout
         self.finalizers = finalizers
         self.going: list[Item] = []
+        self._endings = Endings(cluster) if hurry else None
 
     # -- one object -------------------------------------------------------
 
@@ -114,19 +123,21 @@ class Deletions:
         elif item.part in ("mesh_objects", "operators", "control_plane", "gateways"):
             self.take_off_finalizers(item, obj)
 
-    def wait(self, items: t.Iterable[Item] | None = None, end_istiods: bool = False) -> None:
+    def hurry(self) -> bool:
+        """Whether a control plane or gateway takes its own time to end; those that nobody needs are told not to."""
+        return bool(self._endings) and self._endings.hurry(self.going)
+
+    def wait(self, items: t.Iterable[Item] | None = None) -> None:
         """Waits until objects whose deletion was asked for are gone.
 
         :param items: only these; all by default
-        :param end_istiods: whether the istiods among them need not end in their own time
         :raises ClusterError: an object stays; the message names its finalizers
         """
         wanted = None if items is None else set(items)
         begun = time.monotonic()
         while True:
             waiting = [item for item in self.going if wanted is None or item in wanted]
-            if end_istiods:
-                self._end_istiods(waiting)
+            self.hurry()
             with concurrent.futures.ThreadPoolExecutor(self.cluster.concurrency) as pool:
                 seen = list(zip(waiting, pool.map(self.get, waiting), strict=True))
             left = {item: obj for item, obj in seen if obj is not None and obj["metadata"].get("deletionTimestamp")}
@@ -140,18 +151,4 @@ class Deletions:
                 raise ClusterError(f"{item.where} isn't gone after {waited:.0f} s (its finalizers: {finalizers})")
             for item, obj in left.items():
                 self._answer_finalizers(item, obj, waited)
-            time.sleep(POLL)
-
-    def _end_istiods(self, workloads: list[Item]) -> None:
-        """Gives the ending pods of istiod less time to end: nobody asks them for anything any more."""
-        owners = {(item.namespace, item.kind, item.name) for item in workloads if item.kind == "Deployment"}
-        for namespace in {namespace for namespace, _kind, _name in owners}:
-            for pod in self.cluster.list(_POD, namespace):
-                meta = pod["metadata"]
-                ending = meta.get("deletionTimestamp") and meta.get("deletionGracePeriodSeconds", 0) > _ISTIOD_GRACE
-                if ending and (namespace, *(owner_of_pod(pod) or ())) in owners and _is_istiod(pod):
-                    self.cluster.delete(_POD, meta["name"], namespace, uid=meta["uid"], grace=_ISTIOD_GRACE)
-
-
-def _is_istiod(pod: dict) -> bool:
-    return any(container["name"] == "discovery" for container in pod["spec"]["containers"])
+            time.sleep(max(POLL, len(left) / _LOOKS_A_SECOND))

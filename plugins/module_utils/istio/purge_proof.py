@@ -14,23 +14,25 @@ from ..cluster.kinds import KNOWN
 _POD = KNOWN["", "Pod"]
 _SIDECAR = "networking.istio.io/v1"
 _NAME = "meshops-purge-proof-"
+_POLL = 0.1
 #: A user's own rules may refuse any pod; that proves nothing about Istio.
 _OWN_RULES = ("exceeded quota", "violates PodSecurity", "must specify limits", "must specify requests", "forbidden:")
 
 
-def prove(cluster: Cluster, namespaces: list[str], image: str, timeout: float) -> list[str]:
+def prove(cluster: Cluster, namespaces: list[str], image: str, timeout: float, mesh_objects: bool) -> list[str]:
     """Writes without keeping in each of the namespaces that had injection, and starts a real pod in the first.
 
     Where Istio's API was kept, an object of it is written too. Without any such namespace, C(default) stands in for
     them, and no pod is started.
 
+    :param mesh_objects: whether Istio's API, where there is one, is to stay
     :returns: what was proved, one sentence each
     :raises ClusterError: a write was refused, or the pod did not start; the message says why
     """
     proved = []
     started = not namespaces
     cluster.forget_kinds()
-    mesh_object = "Sidecar" in cluster.discover(_SIDECAR)
+    mesh_object = mesh_objects and "Sidecar" in cluster.discover(_SIDECAR)
     for namespace in namespaces or ["default"]:
         for obj in (_config_map(namespace), _pod(namespace, image), *([_sidecar(namespace)] if mesh_object else [])):
             refusal = _refusal(cluster, obj)
@@ -74,7 +76,7 @@ def _start(cluster: Cluster, pod: dict, timeout: float) -> str:
                 conditions = (live.get("status") or {}).get("conditions") or []
                 why = "; ".join(c["message"] for c in conditions if c.get("message")) or "no reason is given"
                 raise ClusterError(f"after the purge, a new pod does not start in namespace {namespace}: {why}")
-            time.sleep(0.3)
+            time.sleep(_POLL)
     finally:
         cluster.delete(_POD, name, namespace)
 

@@ -15,6 +15,8 @@ from .footprint import Item, injected, owner_of_pod
 from .purge_deletion import POLL, Deletions
 
 _POD = KNOWN["", "Pod"]
+#: Seconds between two looks at a workload that takes long.
+_SLOWEST = 0.5
 
 
 def restart_without_sidecar(objects: Deletions, item: Item, timeout: float) -> list[str]:
@@ -23,7 +25,7 @@ def restart_without_sidecar(objects: Deletions, item: Item, timeout: float) -> l
     :returns: remarks for the user
     :raises ClusterError: it isn't ready in time
     """
-    deadline = time.monotonic() + timeout
+    begin = time.monotonic()
     restarted = False
     remarks: list[str] = []
     while True:
@@ -31,21 +33,23 @@ def restart_without_sidecar(objects: Deletions, item: Item, timeout: float) -> l
         if workload is None:
             return remarks
         late = unready(workload)
-        with_sidecar, without = _templates(objects, item)
-        if not with_sidecar and not late:
-            return remarks
-        begun = bool(without and late) and not with_sidecar & without  # by a purge that was interrupted
-        if not restarted and with_sidecar and not begun:
-            if late:
-                remarks.append(f"{item.where} was not ready before its restart either: {late}")
-            objects.patch(item, restart_patch(item))
-            restarted = True
-        elif time.monotonic() > deadline:
+        if not (restarted and late):
+            with_sidecar, without = _templates(objects, item)
+            if not with_sidecar and not late:
+                return remarks
+            begun = bool(without and late) and not with_sidecar & without  # by a purge that was interrupted
+            if not restarted and with_sidecar and not begun:
+                if late:
+                    remarks.append(f"{item.where} was not ready before its restart either: {late}")
+                objects.patch(item, restart_patch(item))
+                restarted = True
+        waited = time.monotonic() - begin
+        if waited > timeout:
             raise ClusterError(
                 f"{item.where} isn't ready {timeout:.0f} s after its restart"
                 f" ({late or 'pods with a sidecar are still there'}); no other workload is restarted before it is"
             )
-        time.sleep(POLL)
+        time.sleep(min(_SLOWEST, max(POLL, waited / 20)))
 
 
 def _templates(objects: Deletions, item: Item) -> tuple[set[str], set[str]]:

@@ -9,7 +9,8 @@ The same mesh is installed anew for each of them, on one cluster of the lab, in 
 
 Seconds are those until the tool has ended and no object or pod that it deletes is there any more. `ours` also restarts
 the workloads one after the other; `ours_without_restarts` does what the others do, Istio's namespaces and the proof;
-`ours_as_others_do` leaves the namespaces, as the others do. All of ours back up first.
+`ours_as_others_do` leaves the namespaces, as the others do. All of ours back up first. `istioctl_by_hand` and
+`helm_by_hand` do what ours does: after the tool, the commands by which a user takes away what it leaves.
 """
 
 from __future__ import annotations
@@ -78,6 +79,29 @@ def helm(story: Story) -> None:
         ("istio-base", "istio-system"),
     ):
         story.run("helm", "uninstall", name, "-n", namespace)
+
+
+def by_hand(story: Story) -> None:
+    """What Istio's documentation has its users do after either, and the restarts, one after the other."""
+    story.kubectl("label", "namespace", "shop", "istio-injection-")
+    for name in ("client", "echo-v1", "echo-v2"):
+        story.kubectl("-n", "shop", "rollout", "restart", f"deployment/{name}")
+        story.kubectl("-n", "shop", "rollout", "status", f"deployment/{name}", "--timeout=300s")
+    definitions = [name for name in story.kubectl("get", "crd", "-o", "name").split() if "istio.io" in name]
+    if definitions:
+        story.kubectl("delete", *definitions)
+    story.kubectl("delete", "configmap", "--all-namespaces", "-l", "istio.io/config=true")
+    story.kubectl("delete", "namespace", "istio-system", "istio-ingress", "--ignore-not-found")
+
+
+def istioctl_by_hand(story: Story) -> None:
+    istioctl(story)
+    by_hand(story)
+
+
+def helm_by_hand(story: Story) -> None:
+    helm(story)
+    by_hand(story)
 
 
 def wait_until_gone(story: Story) -> float:
@@ -149,10 +173,12 @@ def measure(story: Story, before: dict, install: Callable[[Story], str], tool: C
 MESHES = {"install_istioctl": "istioctl, profile demo", "install_helm": "Helm"}
 TOOLS = {
     "helm": "`helm uninstall`",
+    "helm_by_hand": "`helm uninstall`, and the rest by hand",
     "istioctl": "`istioctl uninstall --purge`",
+    "istioctl_by_hand": "`istioctl uninstall --purge`, and the rest by hand",
     "ours": "`purge`",
-    "ours_without_restarts": "`purge`, `purge_restart_workloads: false`",
-    "ours_as_others_do": "the same and `purge_keep: [namespaces]`",
+    "ours_without_restarts": "`purge`, without restarts",
+    "ours_as_others_do": "`purge`, without restarts, namespaces kept",
 }
 
 
@@ -174,9 +200,12 @@ def page(rows: list[dict]) -> str:
         "|" + "---|" * len(rows[0]),
         *("| " + " | ".join(str(value) for value in row.values()) + " |" for row in rows),
         "",
-        "`purge` also restarts the workloads, one after the other, each when the one before is ready again, writes a",
-        "backup first, takes Istio's namespaces away, which Kubernetes itself lets wait for five seconds, and starts a",
-        "pod at the end as a proof. `purge_restart_workloads: false` leaves the restarts to you, as the others do.",
+        "Every `purge` writes a backup first, and starts a pod at the end as a proof. By itself it also restarts the",
+        "workloads, one after the other, each when the one before is ready again, and takes away Istio's namespaces,",
+        "which Kubernetes itself lets wait for five seconds. `purge_restart_workloads: false` and",
+        "`purge_keep: [namespaces]` leave these to you, as the others do. The rest by hand: `kubectl` takes off the",
+        "label, restarts the workloads one after the other, and deletes Istio's definitions, root ConfigMaps and",
+        "namespaces.",
     ]
     return "\n".join(lines) + "\n"
 
@@ -198,8 +227,8 @@ def main() -> None:
     rows = []
     for _round in range(chosen.rounds):
         for install, tools in (
-            (Story.install_istioctl, (istioctl, ours_as_others_do, ours_without_restarts, ours)),
-            (Story.install_helm, (istioctl, helm, ours_as_others_do, ours_without_restarts, ours)),
+            (Story.install_istioctl, (istioctl, ours_as_others_do, ours_without_restarts, istioctl_by_hand, ours)),
+            (Story.install_helm, (istioctl, helm, ours_as_others_do, ours_without_restarts, helm_by_hand, ours)),
         ):
             for tool in tools:
                 name = f"{install.__name__.removeprefix('install_')}/{tool.__name__}"

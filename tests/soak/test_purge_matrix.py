@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import json
 import subprocess
 import sys
@@ -184,4 +185,47 @@ def test_an_own_namespace_inside_istios(story, audited):
     assert {p["metadata"]["uid"] for p in story.get("pods", "-n", "istio-system", "-l", "app=echo")["items"]} == pods
     assert any(i["name"] == "istio-system" and "Deployment" in i["why"][0] for i in done["stays"])
     story.run("helm", "uninstall", "mine", "-n", "istio-system", "--wait")
+    story.purge()
+
+
+FRONT = """
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: front, namespace: istio-ingress}
+spec:
+  selector: {istio: ingress}
+  servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: ["*"]}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: front, namespace: istio-ingress}
+spec:
+  hosts: ["*"]
+  gateways: [front]
+  http: [{route: [{destination: {host: echo.shop.svc.cluster.local}}]}]
+"""
+
+
+def test_a_request_under_way_through_a_gateway_is_answered(story, audited):
+    """A gateway ends when its last client has gone, though it would take a minute by itself."""
+    label = story.install_helm()
+    story.gateway(
+        terminationGracePeriodSeconds=90,
+        podAnnotations={"proxy.istio.io/config": "terminationDrainDuration: 60s"},
+    )
+    story.use_mesh(label)
+    story.apply(FRONT)
+
+    def ask(path):
+        told = story.kubectl("-n", "outside", "exec", "deploy/client", "--", "probe", "get", "-timeout", "60s",
+                             f"http://istio-ingress.istio-ingress{path}")  # fmt: skip
+        return json.loads(told)["statuses"]
+
+    deadline = time.monotonic() + 60
+    while ask("/") != {"200": 1}:
+        assert time.monotonic() < deadline
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(ask, "/delay/25s")
+        story.purge(purge_restart_workloads=False)
+        assert slow.result() == {"200": 1}
     story.purge()

@@ -10,17 +10,22 @@ import signal
 import subprocess
 
 
-def kill(process: subprocess.Popen) -> None:
-    """kill -9 for ansible-playbook and all that it has started; the module runs in a session of its own."""
+def family(process: subprocess.Popen) -> list[int]:
+    """The ids of a process and all that it has started; Ansible's modules run in sessions of their own."""
     table = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
     children: dict[int, list[int]] = {}
     for line in table.splitlines():
         pid, parent = map(int, line.split())
         children.setdefault(parent, []).append(pid)
-    family = [process.pid]
-    for pid in family:
-        family += children.get(pid, [])
-    for pid in family:
+    found = [process.pid]
+    for pid in found:
+        found += children.get(pid, [])
+    return found
+
+
+def kill(process: subprocess.Popen) -> None:
+    """kill -9 for ansible-playbook and all that it has started."""
+    for pid in family(process):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     process.wait()

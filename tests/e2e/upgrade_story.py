@@ -12,11 +12,10 @@ import time
 
 import yaml
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN
-from ansible_collections.meshops.istio.plugins.module_utils.helm.stored import decode
 from conftest import BIN, INVENTORY, ROOT
 from killing import kill
 
-DEPLOYMENT, SECRET = KNOWN["apps", "Deployment"], KNOWN["", "Secret"]
+DEPLOYMENT = KNOWN["apps", "Deployment"]
 
 
 class Story:
@@ -52,11 +51,8 @@ class Story:
         other.env = env
         return other.play(name, *options, fails=fails, timeout=1500)
 
-    def play_and_kill(self, name: str, version: str, done, may_end: bool = False, **more) -> None:
-        """Begins a playbook and kills it with all that it has started, as soon as something is done.
-
-        :param may_end: it is no failure where the playbook has come to its end before
-        """
+    def play_and_kill(self, name: str, version: str, done, **more) -> None:
+        """Begins a playbook and kills it with all that it has started, as soon as something is done."""
         options, env = self.options(version, **more)
         command = [BIN / "ansible-playbook", f"playbooks/{name}.yml", "-i", INVENTORY, *options]
         with (self.folder / "killed.log").open("w") as log:
@@ -64,8 +60,7 @@ class Story:
         end = time.monotonic() + 900
         while not done():
             if run.poll() is not None:
-                assert may_end and run.returncode == 0, (self.folder / "killed.log").read_text()
-                break
+                raise AssertionError("it came to its end:\n" + (self.folder / "killed.log").read_text())
             assert time.monotonic() < end, "it never got there"
             time.sleep(0.2)
         kill(run)
@@ -85,11 +80,6 @@ class Story:
     @property
     def _info(self) -> str:
         return str(self.folder / "info.json")
-
-    def unhealthy(self) -> list[str]:
-        """The releases that are in any other state than deployed."""
-        found = [decode(s) for s in self.mesh.cluster.list(SECRET, labels="owner=helm,status!=superseded")]
-        return [f"{one.name} is {one.status}" for one in found if one.status != "deployed"]
 
     def istiods(self) -> set[str]:
         return {d["metadata"]["name"] for d in self.mesh.cluster.list(DEPLOYMENT, "istio-system", labels="app=istiod")}

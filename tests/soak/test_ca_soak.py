@@ -2,7 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Rotations that are killed, taken back and disturbed, under load, with two revisions of istiod: no request fails.
 
-The stories build on each other, in the order of this file. MESHOPS_SEED repeats the moments of the kills.
+The stories build on each other, in the order of this file. MESHOPS_SEED repeats the moments of the kills. Once all have
+passed, what was seen is written to docs/benchmarks/ca-soak.md.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ import pytest
 from killing import kill
 
 SEED = int(os.environ.get("MESHOPS_SEED", time.time()))
+PAGE = ca_mesh.ROOT / "docs/benchmarks/ca-soak.md"
+#: Each story that has passed, in words, with its seconds.
+SEEN: dict[str, float] = {}
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +40,41 @@ def load(story):
         yield load
     print(f"\nseed {SEED}: {load.report()}")
     load.assert_nothing_failed()
+    if {name.partition("[")[0] for name in SEEN} == {name for name in globals() if name.startswith("test_")}:
+        PAGE.write_text(page(load.report()))
+
+
+@pytest.fixture(autouse=True)
+def timed(request, load):
+    failed = request.session.testsfailed
+    begun = time.monotonic()
+    yield
+    if request.session.testsfailed == failed:
+        SEEN[request.node.name] = time.monotonic() - begun
+
+
+def page(report: str) -> str:
+    """docs/benchmarks/ca-soak.md."""
+    rows = [
+        (name.removeprefix("test_").replace("_", " ").replace(" ca ", " CA ").replace("[", ": ").rstrip("]"), s)
+        for name, s in SEEN.items()
+    ]
+    lines = [
+        "# Soak: a CA that is rotated, killed and disturbed",
+        "",
+        "Written by `tests/soak/test_ca_soak.py` (`make soak`) once all of its stories have passed. Istio 1.31, one",
+        "kind node, two revisions of istiod, sidecars and an ingress gateway. One load ran through it all, sidecar to",
+        "sidecar and through the gateway, over kept-alive and new connections, while a Deployment went up and down.",
+        "",
+        f"Seen on {time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores that node, load and playbooks share (load average"
+        f" {os.getloadavg()[2]:.0f}), seed {SEED}:",
+        f"{report}.",
+        "",
+        "| story | seconds |",
+        "|---|--:|",
+        *(f"| {words} | {seconds:.0f} |" for words, seconds in rows),
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def fingerprints(found: dict) -> list[str]:

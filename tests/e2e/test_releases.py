@@ -198,7 +198,7 @@ def test_a_killed_run_is_a_normal_event(mesh, tmp_path):
     MESHOPS_KILLS says how many times (make soak: 10), MESHOPS_SEED makes other moments.
     """
     chance = random.Random(os.environ.get("MESHOPS_SEED", "31"))
-    rounds = int(os.environ.get("MESHOPS_KILLS", "3"))
+    rounds = int(os.environ.get("MESHOPS_KILLS", "2"))
 
     def variables(number: int) -> str:
         values = {"istiod": {"podAnnotations": {"round": str(number)}}, "base": {"defaultRevision": "default"}}

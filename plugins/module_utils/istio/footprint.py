@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import functools
 import gzip
 import json
 import re
@@ -218,17 +219,26 @@ def read_release(secret: dict) -> Release | None:
     Helm stores base64(gzip(JSON)), and the API encodes a Secret's data once more.
     """
     try:
-        stored = base64.b64decode(base64.b64decode(secret["data"]["release"]))
+        return _read_stored(secret["data"]["release"], secret["metadata"]["namespace"])
+    except KeyError:
+        return None
+
+
+@functools.lru_cache(maxsize=32)  # a purge reads its releases several times, and the manifest of base is long
+def _read_stored(data: str, stored_in: str) -> Release | None:
+    try:
+        stored = base64.b64decode(base64.b64decode(data))
         release = json.loads(gzip.decompress(stored) if stored[:2] == b"\x1f\x8b" else stored)
-    except (KeyError, ValueError, OSError):
+    except (ValueError, OSError):
         return None
     chart = release.get("chart", {}).get("metadata", {})
     origin = " ".join([*(chart.get("sources") or []), *(chart.get("keywords") or []), chart.get("home") or ""]).lower()
     if chart.get("name") not in _CHART_PARTS or "istio" not in origin:
         return None
-    namespace = release.get("namespace") or secret["metadata"]["namespace"]
+    namespace = release.get("namespace") or stored_in
     objects = set()
-    for document in yaml.safe_load_all(release.get("manifest") or ""):
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    for document in yaml.load_all(release.get("manifest") or "", Loader=loader):  # noqa: S506 - both are safe
         if isinstance(document, dict) and document.get("kind") and document.get("metadata"):
             group, kind, where, name = id_of(document)
             objects |= (

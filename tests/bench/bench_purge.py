@@ -137,6 +137,7 @@ def measure(story: Story, before: dict, install: Callable[[Story], str], tool: C
     begun = time.monotonic()
     tool(story)
     seconds = wait_until_gone(story) - begun
+    LOADS.append(os.getloadavg()[0])
     left = [line for line in difference(before, story.everything()) if line.startswith("came: ")]
     row = {
         "mesh installed by": MESHES[install.__name__],
@@ -170,6 +171,8 @@ def measure(story: Story, before: dict, install: Callable[[Story], str], tool: C
     return row
 
 
+#: The machine's load in the minute in which a tool ran, for each row.
+LOADS: list[float] = []
 MESHES = {"install_istioctl": "istioctl, profile demo", "install_helm": "Helm"}
 TOOLS = {
     "helm": "`helm uninstall`",
@@ -184,7 +187,6 @@ TOOLS = {
 
 def page(rows: list[dict]) -> str:
     """docs/benchmarks/purge.md."""
-    load = os.getloadavg()[2]
     lines = [
         "# Benchmark: taking Istio out of a cluster",
         "",
@@ -194,7 +196,7 @@ def page(rows: list[dict]) -> str:
         "included. What is left is found by an audit that lists every object of every kind before and after.",
         "",
         f"Seen on {time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores that node, tool and audit share, whose load was"
-        f" {load:.0f} over the last 15 minutes.",
+        f" {min(LOADS):.0f} to {max(LOADS):.0f} in the minute before a tool ended.",
         "",
         "| " + " | ".join(rows[0]) + " |",
         "|" + "---|" * len(rows[0]),

@@ -7,31 +7,10 @@ from __future__ import annotations
 import json
 
 import pytest
-from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN, Kind
+from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.workloads import wait_ready
 from ansible_collections.meshops.istio.plugins.module_utils.reconcile.readiness import unready
-
-ROUTE = Kind("route.openshift.io", "v1", "Route", "routes", True)
-CRD = KNOWN["apiextensions.k8s.io", "CustomResourceDefinition"]
-
-
-def definition(group: str, kind: str, plural: str, scope: str = "Namespaced") -> dict:
-    """A definition that takes anything."""
-    schema = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
-    return {
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{plural}.{group}"},
-        "spec": {
-            "group": group,
-            "scope": scope,
-            "names": {"kind": kind, "plural": plural},
-            "versions": [{"name": "v1", "served": True, "storage": True, "schema": schema}],
-        },
-    }
-
-
-DEFINITIONS = [definition("route.openshift.io", "Route", "routes")]
+from openshift_api import CRD, DEFINITIONS, ROUTE
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +30,7 @@ def test_a_gateway_gets_its_route(openshift, tmp_path):
     gateway = {"name": "edge", "namespace": "edge", "openshift_route": route, "values": values}
     path = tmp_path / "play.yml"
     path.write_text(json.dumps([{"hosts": "all", "gather_facts": False, "roles": ["meshops.istio.gateways"]}]))
-    options = ["-e", json.dumps({"gateways_list": [gateway]})]
+    options = ["-e", json.dumps({"gateways_list": [gateway], "gateways_platform": "openshift"})]
 
     assert openshift.play(str(path), *options).count("changed") == 2
     assert openshift.cluster.get(ROUTE, "edge", "edge")["spec"] == {

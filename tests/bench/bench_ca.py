@@ -95,6 +95,18 @@ def simulated(count: int) -> list[float]:
     return [phase["gate_seconds"] for phase in done["phases"]]
 
 
+def idle() -> float:
+    """How much of all cores nothing used, in five seconds in which nothing is measured: 0 to 1."""
+
+    def spent() -> list[int]:
+        return [int(word) for word in pathlib.Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+
+    before = spent()
+    time.sleep(5)
+    passed = [after - then for then, after in zip(before, spent(), strict=True)]
+    return (passed[3] + passed[4]) / sum(passed)
+
+
 def read(count: int) -> float:
     """Seconds for reading so many proxies; the pods that are there stand in for more of them."""
     cluster = ca_mesh.cluster(os.environ["KUBECONFIG"])
@@ -111,6 +123,7 @@ def page(
     rotation: tuple[float, list[float]],
     many: list[float],
     looks: dict[int, float],
+    left: float,
 ) -> str:
     """docs/benchmarks/ca.md."""
     spent, gates = rotation
@@ -120,8 +133,8 @@ def page(
         "Written by `tests/bench/ca/run`. Istio 1.31, one kind node; seconds are those of a whole playbook, Ansible's",
         "own start included.",
         "",
-        f"Seen on {time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores that node, load and playbook share, whose load"
-        f" was {os.getloadavg()[2]:.0f} over the last 15 minutes.",
+        f"Seen on {time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores that node, load and playbook share; {left:.0%} of"
+        " them was idle before it began.",
         "",
         "## Under load, beside the way that most take",
         "",
@@ -161,6 +174,7 @@ def main() -> None:
         mesh.install()
         try:
             mesh.role("install")
+            left = idle()
             rotation = with_proxies(mesh, PROXIES)
             many = simulated(MANY)
             looks = {count: read(count) for count in (PROXIES, MANY)}
@@ -171,7 +185,7 @@ def main() -> None:
             ]
         finally:
             mesh.remove()
-    text = page(rows, rotation, many, looks)
+    text = page(rows, rotation, many, looks, left)
     print(text)
     given.out.write_text(text)
 

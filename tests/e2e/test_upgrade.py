@@ -7,7 +7,13 @@ The stories build on each other, in the order of this file.
 
 from __future__ import annotations
 
+import contextlib
+import pathlib
+import shutil
+import tarfile
+
 import pytest
+from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN
 from traffic import without_failure
 from upgrade_story import Story
 
@@ -34,6 +40,23 @@ def traffic(story, tmp_path):
         yield traffic
 
 
+def test_nothing_is_changed_where_the_new_version_would_drop_a_field(story, tmp_path):
+    """The next version's charts, less the weights of routes, which the demo has."""
+    charts = pathlib.Path(shutil.copytree(story.mesh.env["LAB_CHARTS"], tmp_path / "charts"))
+    (package,) = charts.glob("base-*.tgz")
+    with tarfile.open(package) as archive:
+        archive.extractall(tmp_path, filter="data")
+    definitions = tmp_path / "base/files/crd-all.gen.yaml"
+    text = definitions.read_text()
+    definitions.write_text(text.replace(" weight:\n", " share:\n"))
+    assert definitions.read_text() != text
+    with tarfile.open(package, "w:gz") as archive:
+        archive.add(tmp_path / "base", "base")
+    run = story.play("upgrade", story.mesh.env["LAB_TAG"], fails=True, control_plane_charts=str(charts))
+    assert "VirtualService demo/echo: spec.http[0].route[0].weight is not known to the new version" in run.text
+    assert run.count("changed") == 0
+
+
 def test_in_place_killed_in_the_middle_and_gone_on_with(story, traffic):
     older, newer = story.mesh.env["LAB_PREVIOUS_TAG"], story.mesh.env["LAB_TAG"]
     assert story.proxies() == {("default", older)}
@@ -55,11 +78,44 @@ def test_back_in_place(story, traffic):
     assert story.proxies() == {("default", older)}
 
 
+VALIDATOR = KNOWN["admissionregistration.k8s.io", "ValidatingWebhookConfiguration"]
+WEBHOOK = KNOWN["admissionregistration.k8s.io", "MutatingWebhookConfiguration"]
+NO_ROUTE = {
+    "apiVersion": "networking.istio.io/v1",
+    "kind": "VirtualService",
+    "metadata": {"name": "no-route", "namespace": "demo"},
+    "spec": {"hosts": ["nowhere.example.com"], "http": [{"match": [{"uri": {"prefix": "/"}}]}]},
+}
 REVISION = {"control_plane_revision": "next", "control_plane_tags": ["prod"], "injection_revision": "prod"}
 
 
+@contextlib.contextmanager
+def nobody_validates(cluster):
+    """For a moment objects are written that no istiod has seen."""
+
+    def select(labels):
+        webhook = {"name": "validation.istio.io", "objectSelector": {"matchLabels": labels}}
+        cluster.patch(VALIDATOR, "istiod-default-validator", {"webhooks": [webhook]}, how="strategic")
+
+    select({"validated": "never"})
+    yield
+    select(None)
+
+
 def test_by_a_revision_beside_the_old_one(story, traffic):
-    newer, revision = story.mesh.env["LAB_TAG"], REVISION
+    """At first the new istiod refuses an object of the mesh: nothing moves to it until that is mended."""
+    newer, revision, cluster = story.mesh.env["LAB_TAG"], REVISION, story.mesh.cluster
+    before = story.proxies()
+    with nobody_validates(cluster):
+        cluster.create(NO_ROUTE)
+    refused = story.play("upgrade", newer, fails=True, **revision)
+    assert "istiod of revision next refuses what the mesh has" in refused.text
+    assert "VirtualService demo/no-route" in refused.text
+    assert "HTTP route, redirect or direct_response is required" in refused.text
+    assert story.proxies() == before
+    assert cluster.get(WEBHOOK, "istio-revision-tag-prod") is None
+    cluster.delete(KNOWN["networking.istio.io", "VirtualService"], "no-route", "demo")
+
     story.play("upgrade", newer, **revision)
     assert story.proxies() == {("next", newer)}
     assert story.istiods() == {"istiod-next"}

@@ -21,7 +21,8 @@ _SCHEMAS = {
 }
 
 
-def _definition(kind: Kind) -> dict:
+def definition(kind: Kind) -> dict:
+    """The CustomResourceDefinition that stands in for a kind."""
     version = {"name": kind.version, "served": True, "storage": True, "schema": {"openAPIV3Schema": _SCHEMAS[kind]}}
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
@@ -36,7 +37,7 @@ def _definition(kind: Kind) -> dict:
     }
 
 
-DEFINITIONS = [_definition(kind) for kind in _SCHEMAS]
+DEFINITIONS = [definition(kind) for kind in _SCHEMAS]
 
 
 def _constraints(name: str, privileged: bool) -> dict:

@@ -19,8 +19,8 @@ import yaml
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.workloads import wait_ready
 from ansible_collections.meshops.istio.plugins.module_utils.reconcile.readiness import unready
+from openshift_api import CRD, ROUTE, definition
 from outside import certificate
-from test_openshift import CRD, ROUTE, definition
 
 AUTHORIZATION = KNOWN["security.istio.io", "AuthorizationPolicy"]
 NOTHING = ("-e", "state=absent")
@@ -201,7 +201,7 @@ def test_a_certificate_is_changed_under_load_without_a_failed_request(door):
 @pytest.fixture
 def routes_of_openshift(mesh):
     """A definition that stands in for OpenShift's API."""
-    routes = definition("route.openshift.io", "Route", "routes")
+    routes = definition(ROUTE)
     mesh.cluster.create(routes)
     wait_ready(mesh.cluster, [routes], unready, 60)
     yield

@@ -4,7 +4,8 @@
 
 An istiod may wait ten seconds for its proxies to hang up, and nobody asks it for anything any more. A gateway waits
 five seconds for requests that are under way (terminationDrainDuration), whether or not there are any: where the
-kernel knows of no client's connection, there are none, and since its Service went first none come.
+kernel knows of no client's connection, there are none, and since its Service went first none come. Its Envoy is told
+to quit, upon which the pod ends (pkg/envoy/agent.go, terminate); a shorter grace would come too late for the kubelet.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from ..cluster.kinds import KNOWN
 from .footprint import RESTARTABLE, Item, owner_of_pod
 
 _POD = KNOWN["", "Pod"]
-#: Seconds that a pod has to end when nobody needs it any more.
+#: Seconds that an istiod has to end.
 _GRACE = 1
 #: Seconds until a gateway with clients is looked at again.
 _PAUSE = 0.5
@@ -30,6 +31,7 @@ _SOCKETS = (
     "cat /proc/sys/net/ipv4/ip_local_port_range && cat /proc/net/tcp && echo udp && cat /proc/net/udp;"
     " echo tcp; cat /proc/net/tcp6 2>/dev/null; echo udp; cat /proc/net/udp6 2>/dev/null; true"
 )
+_QUIT = ["pilot-agent", "request", "POST", "quitquitquit"]
 _LISTEN, _OVER = "0A", ("06", "07")  # TIME_WAIT, CLOSE
 
 
@@ -39,6 +41,7 @@ class Endings:
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
         self._not_before: dict[str, float] = {}
+        self._told: set[str] = set()
 
     def hurry(self, workloads: t.Iterable[Item]) -> bool:
         """Shortens the end of those pods of some workloads that nobody needs.
@@ -60,28 +63,34 @@ class Endings:
             return not all(list(pool.map(self._shorten, slow)))
 
     def _shorten(self, pod: dict) -> bool:
-        """Whether a pod has been told to end soon."""
+        """Whether a pod ends soon, having been told to."""
         meta = pod["metadata"]
         containers = {container["name"] for container in pod["spec"]["containers"]}
-        needless = meta.get("deletionTimestamp") and (
-            "discovery" in containers or (containers == {"istio-proxy"} and self._is_idle(meta))
-        )
-        if needless:
+        if not meta.get("deletionTimestamp"):
+            return False
+        if "discovery" in containers:
             self.cluster.delete(_POD, meta["name"], meta["namespace"], uid=meta["uid"], grace=_GRACE)
-        return bool(needless)
+            return True
+        return containers == {"istio-proxy"} and self._quit(meta)
 
-    def _is_idle(self, meta: dict) -> bool:
+    def _quit(self, meta: dict) -> bool:
+        """Whether a gateway has been told to quit, since it has no clients."""
+        if meta["uid"] in self._told:
+            return True
         if time.monotonic() < self._not_before.get(meta["uid"], 0):
             return False
-        try:
-            told = self.cluster.execute(
-                meta["namespace"], meta["name"], ["sh", "-c", _SOCKETS], "istio-proxy", timeout=5
-            )
-        except ClusterError:  # an image without a shell, no right to, or it has just ended: it takes its own time
-            self._not_before[meta["uid"]] = float("inf")
-            return False
         self._not_before[meta["uid"]] = time.monotonic() + _PAUSE
-        return not has_clients(told)
+        try:
+            if has_clients(self._run(meta, ["sh", "-c", _SOCKETS])):
+                return False
+            self._told.add(meta["uid"])
+            self._run(meta, _QUIT)
+        except ClusterError:  # an image without a shell, no right to, or it has just ended
+            self._not_before[meta["uid"]] = float("inf")
+        return meta["uid"] in self._told
+
+    def _run(self, meta: dict, command: list[str]) -> str:
+        return self.cluster.execute(meta["namespace"], meta["name"], command, "istio-proxy", timeout=5)
 
 
 def _takes_its_time(pod: dict) -> bool:

@@ -78,9 +78,9 @@ class Cluster:
     def list(self, _kind, namespace):
         return [pod for pod in self.pods if pod["metadata"]["namespace"] == namespace]
 
-    def execute(self, _namespace, name, _command, container, timeout):
+    def execute(self, _namespace, name, command, container, timeout):
         assert container == "istio-proxy"
-        self.asked.append(name)
+        self.asked.append(command[0])
         if self.answer is None:
             raise ClusterError("no sh")
         return self.answer
@@ -116,8 +116,11 @@ def test_an_istiod_is_needed_by_nobody():
 
 def test_a_gateway_without_clients_ends_soon():
     cluster = Cluster(pod("gw", "istio-proxy"), answer=told())
-    assert not Endings(cluster).hurry([workload("gw")])
-    assert cluster.deleted == [("gw-7-x", 1)]
+    endings = Endings(cluster)
+    assert not endings.hurry([workload("gw")])
+    assert not endings.hurry([workload("gw")])
+    assert cluster.asked == ["sh", "pilot-agent"], "told once"
+    assert cluster.deleted == []
 
 
 def test_a_gateway_with_clients_takes_its_time():
@@ -125,15 +128,15 @@ def test_a_gateway_with_clients_takes_its_time():
     endings = Endings(cluster)
     assert endings.hurry([workload("gw")])
     assert endings.hurry([workload("gw")])
-    assert cluster.deleted == []
-    assert len(cluster.asked) == 1, "not asked again at once"
+    assert cluster.asked == ["sh"], "neither told to quit, nor asked again at once"
 
 
 def test_a_gateway_that_can_not_be_asked_takes_its_time():
     cluster = Cluster(pod("gw", "istio-proxy"))
     endings = Endings(cluster)
     assert endings.hurry([workload("gw")])
-    assert cluster.deleted == []
+    assert endings.hurry([workload("gw")])
+    assert cluster.asked == ["sh"]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,9 @@
 # What can be done here. `make` alone lists it.
 SHELL := /bin/bash
 PYTEST := .venv/bin/pytest
+# Where much of the time is waiting for clusters, two at once take little more than half of it.
+STREAMS ?= 2
+AT_ONCE := -n $(STREAMS) --dist loadgroup
 LAB := tests/lab/lab
 DEMO := demo
 
@@ -17,7 +20,7 @@ demo-down: ## remove the demo's cluster
 	@$(LAB) down --name $(DEMO)
 
 test: setup ## everything below but the benchmarks and the soak: lint, unit, integration, e2e, molecule
-	$(PYTEST) tests/unit tests/lint tests/integration tests/e2e
+	$(PYTEST) $(AT_ONCE) tests/unit tests/lint tests/integration tests/e2e
 
 lint: setup ## ruff, yamllint, ansible-lint, import directions, ansible-test sanity, changelog, documentation
 	$(PYTEST) tests/lint
@@ -26,10 +29,10 @@ unit: setup ## tests without a cluster
 	$(PYTEST) tests/unit
 
 integration: setup ## modules and roles on a plain API server
-	$(PYTEST) tests/integration
+	$(PYTEST) $(AT_ONCE) tests/integration
 
 e2e: setup ## whole stories with traffic, on kind
-	$(PYTEST) tests/e2e
+	$(PYTEST) $(AT_ONCE) tests/e2e
 
 molecule: setup ## the Molecule scenarios, on kind
 	PATH="$(CURDIR)/.venv/bin:$$PATH" .venv/bin/molecule test --all

@@ -96,3 +96,15 @@ class QuietHandler(http.server.SimpleHTTPRequestHandler):
 @pytest.fixture(scope="session")
 def lab() -> Lab:
     return Lab()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where several processes share the work (`make test`), tests that share a cluster go to one of them, in order."""
+    shared = {"integration": "api_server", "e2e": "mesh"}
+    one_for_all = "MESHOPS_CLUSTER" in os.environ
+    for item in items:
+        folder = item.path.relative_to(ROOT / "tests").parts[0]
+        if folder in shared:
+            together = one_for_all or shared[folder] in getattr(item, "fixturenames", ())
+            item.add_marker(pytest.mark.xdist_group(shared[folder] if together else item.path.stem))

@@ -266,7 +266,7 @@ def elsewhere(request, lab, mesh):
         with lab.helm_repository(mesh.env["LAB_CHARTS"]) as url:
             yield url
     else:
-        with lab.registry("charts") as env:
+        with lab.registry("releases") as env:
             yield env["LAB_REGISTRY_CHARTS"]
 
 

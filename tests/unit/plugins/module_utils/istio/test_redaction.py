@@ -49,6 +49,7 @@ JWT = f"{part({'alg': 'none', 'typ': 'JWT'})}.{part({'sub': 'somebody'})}.c2lnbm
         ("client_secret: 'hunter 22'", "hunter 22"),
         ("/callback?access_token=hunter22&x=1", "hunter22"),
     ],
+    ids="key cut-key jwt bearer url flag json quoted query".split(),
 )
 def test_texts_lose_their_secrets(text, secret):
     assert secret in text

@@ -100,11 +100,20 @@ def lab() -> Lab:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where several processes share the work (`make test`), tests that share a cluster go to one of them, in order."""
-    shared = {"integration": "api_server", "e2e": "mesh"}
-    one_for_all = "MESHOPS_CLUSTER" in os.environ
+    """Where several processes share the work (`make test`), tests that share a cluster go to one of them, in order.
+
+    Those on the mesh that most stories share come one after the other, so that it can go when they have run.
+    """
     for item in items:
-        folder = item.path.relative_to(ROOT / "tests").parts[0]
-        if folder in shared:
-            together = one_for_all or shared[folder] in getattr(item, "fixturenames", ())
-            item.add_marker(pytest.mark.xdist_group(shared[folder] if together else item.path.stem))
+        if group := _group(item):
+            item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=lambda item: _group(item) == "mesh")
+
+
+def _group(item: pytest.Item) -> str | None:
+    """The cluster that a test shares with others, or its file where that has one of its own; None for one without."""
+    shared = {"integration": "api_server", "e2e": "mesh"}.get(item.path.relative_to(ROOT / "tests").parts[0])
+    if not shared:
+        return None
+    together = "MESHOPS_CLUSTER" in os.environ or shared in getattr(item, "fixturenames", ())
+    return shared if together else item.path.stem

@@ -7,6 +7,7 @@ MESHOPS_CLUSTER names a running lab cluster to use for all of it, which then is 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
 import re
@@ -94,11 +95,14 @@ class Mesh:
             return error.code, error.read().decode()
 
 
+_shared = contextlib.ExitStack()
+
+
 @pytest.fixture(scope="session")
 def mesh(lab) -> Mesh:
     """The mesh of the demo, installed by site.yml; stories that use it leave it as it was."""
-    with lab.cluster(os.environ.get("MESHOPS_CLUSTER", "e2e")) as env:
-        mesh = Mesh(env)
+    with _shared:
+        mesh = Mesh(_shared.enter_context(lab.cluster(os.environ.get("MESHOPS_CLUSTER", "e2e"))))
         try:
             mesh.play("site")
         except BaseException:
@@ -107,13 +111,20 @@ def mesh(lab) -> Mesh:
         yield mesh
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item, nextitem):
+    """The shared cluster goes with the last story that uses it: those that come then have clusters of their own."""
+    if "mesh" in item.fixturenames and "mesh" not in getattr(nextitem, "fixturenames", ()):
+        _shared.close()
+
+
 @pytest.fixture(scope="module")
 def own_cluster(lab, request):
     """An empty cluster for one file of stories. Its environment is in os.environ as well, and so for all subprocesses.
 
     With `pytestmark = pytest.mark.previous` the older Istio's images are in it too (LAB_PREVIOUS_CHARTS, _TAG).
     """
-    name = os.environ.get("MESHOPS_CLUSTER") or f"e2e-{request.module.__name__.removeprefix('test_').replace('_', '-')}"
+    name = os.environ.get("MESHOPS_CLUSTER") or f"e2e-{request.path.stem.removeprefix('test_').replace('_', '-')}"
     older = ["--previous"] if request.node.get_closest_marker("previous") else []
     with lab.cluster(name, *older) as env, pytest.MonkeyPatch.context() as patch:
         for key, value in env.items():

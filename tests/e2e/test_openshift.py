@@ -1,6 +1,9 @@
 # Copyright: (c) 2026, The meshops.istio authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The platform OpenShift, against definitions of our own that stand in for its API."""
+"""The profile openshift on kind, with definitions of our own for OpenShift's API: its pods run, and pods are injected.
+
+No Multus runs here, so that no pod is let start in that mesh: what istiod would make of one is asked in a dry run.
+"""
 
 from __future__ import annotations
 
@@ -10,34 +13,70 @@ import pytest
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.workloads import wait_ready
 from ansible_collections.meshops.istio.plugins.module_utils.reconcile.readiness import unready
-from openshift_api import CRD, DEFINITIONS, ROUTE
+from openshift_api import DEFINITIONS, NETWORK, OBJECTS, ROUTE
+
+SERVICE = KNOWN["", "Service"]
+PROJECT = {
+    "apiVersion": "v1",
+    "kind": "Namespace",
+    "metadata": {
+        "name": "project",
+        "labels": {"istio-injection": "enabled"},
+        # As OpenShift writes them into every project.
+        "annotations": {
+            "openshift.io/sa.scc.uid-range": "1000620000/10000",
+            "openshift.io/sa.scc.supplemental-groups": "1000620000/10000",
+        },
+    },
+}
+OF_THE_PROJECT = range(1000620000, 1000630000)
+POD = {
+    "apiVersion": "v1",
+    "kind": "Pod",
+    "metadata": {"name": "shop", "namespace": "project"},
+    "spec": {"containers": [{"name": "shop", "image": "localhost/shop:1"}]},
+}
 
 
-@pytest.fixture(scope="module")
-def openshift(mesh):
+@pytest.fixture
+def openshift(own_mesh):
     for one in DEFINITIONS:
-        mesh.cluster.apply(one)
-    wait_ready(mesh.cluster, DEFINITIONS, unready, 60)
-    yield mesh
-    mesh.cluster.delete(KNOWN["", "Namespace"], "edge")
-    for one in DEFINITIONS:
-        mesh.cluster.delete(CRD, one["metadata"]["name"])
+        own_mesh.cluster.apply(one)
+    wait_ready(own_mesh.cluster, DEFINITIONS, unready, 60)
+    own_mesh.cluster.forget_kinds()
+    for one in (*OBJECTS, PROJECT):
+        own_mesh.cluster.apply(one)
+    return own_mesh
 
 
-def test_a_gateway_gets_its_route(openshift, tmp_path):
-    route = {"host": "shop.apps.example.com", "port": "https", "tls": {"termination": "passthrough"}}
-    values = {"imagePullPolicy": "IfNotPresent", "autoscaling": {"enabled": False}}
-    gateway = {"name": "edge", "namespace": "edge", "openshift_route": route, "values": values}
+def test_the_profile_runs_and_injects(openshift, tmp_path):
     path = tmp_path / "play.yml"
-    path.write_text(json.dumps([{"hosts": "all", "gather_facts": False, "roles": ["meshops.istio.gateways"]}]))
-    options = ["-e", json.dumps({"gateways_list": [gateway], "gateways_platform": "openshift"})]
+    roles = ["meshops.istio.control_plane", "meshops.istio.gateways"]
+    path.write_text(json.dumps([{"hosts": "all", "gather_facts": False, "roles": roles}]))
+    values = {"imagePullPolicy": "IfNotPresent", "autoscaling": {"enabled": False}}
+    route = {"host": "shop.apps.example.com", "port": "https", "tls": {"termination": "passthrough"}}
+    gateway = {"name": "edge", "namespace": "project", "openshift_route": route, "values": values}
+    given = ["-e", json.dumps({"control_plane_profile": "openshift", "gateways_list": [gateway]})]
+    assert openshift.play(str(path), *given).count("changed") == 3
 
-    assert openshift.play(str(path), *options).count("changed") == 2
-    assert openshift.cluster.get(ROUTE, "edge", "edge")["spec"] == {
+    assert len(openshift.pods("kube-system", "k8s-app=istio-cni-node")) == 1
+    assert openshift.cluster.get(NETWORK, "istio-cni", "default")
+    assert openshift.cluster.get(ROUTE, "edge", "project")["spec"] == {
         "host": "shop.apps.example.com",
         "port": {"targetPort": "https"},
         "tls": {"termination": "passthrough"},
         "to": {"kind": "Service", "name": "edge", "weight": 100},
     }
-    assert openshift.cluster.get(KNOWN["", "Service"], "edge", "edge")["spec"]["type"] == "ClusterIP"
-    assert openshift.play(str(path), *options).count("changed") == 0
+    assert openshift.cluster.get(SERVICE, "edge", "project")["spec"]["type"] == "ClusterIP"
+    (edge,) = openshift.pods("project", "istio=edge")
+    (container,) = edge["spec"]["containers"]
+    assert container["securityContext"]["runAsUser"] in OF_THE_PROJECT
+
+    pod = openshift.cluster.create(POD, dry_run=True)
+    assert pod["metadata"]["annotations"]["k8s.v1.cni.cncf.io/networks"] == "default/istio-cni"
+    containers = {one["name"]: one for one in (*pod["spec"]["initContainers"], *pod["spec"]["containers"])}
+    assert containers["istio-proxy"]["securityContext"]["runAsUser"] in OF_THE_PROJECT
+    assert not [
+        c for one in containers.values() for c in one.get("securityContext", {}).get("capabilities", {}).get("add", ())
+    ]
+    assert openshift.play(str(path), *given).count("changed") == 0

@@ -43,7 +43,7 @@ def play(cluster, api_server, namespace, tmp_path):
     path = tmp_path / "play.yml"
     definitions = [one["metadata"]["name"] for one in cluster.list(CRD)]
 
-    def run(**play) -> str:
+    def run(fails: bool = False, **play) -> str:
         # No node runs anything here, and the CustomResourceDefinitions are the lab's.
         quick = {
             "meshops.istio.control_plane": {"wait": False, "prove": False},
@@ -63,8 +63,8 @@ def play(cluster, api_server, namespace, tmp_path):
             [BIN / "ansible-playbook", "-i", "localhost,", "-c", "local", path],
             capture_output=True, text=True, check=False, env=env, timeout=300,
         )  # fmt: skip
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+        assert (done.returncode != 0) == fails, done.stdout + done.stderr
+        return done.stdout + done.stderr
 
     yield run
     names = {"istio-base": namespace, "istio-cni": "kube-system", "istiod": namespace, "ztunnel": "kube-system"}
@@ -98,6 +98,15 @@ def demands(workload: dict) -> set[str]:
     found |= {f"capability {one}" for c in contexts for one in (c.get("capabilities") or {}).get("add") or ()}
     found |= {field for field in ("hostNetwork", "hostPID", "hostIPC") if pod.get(field)}
     return found | {"hostPath" for volume in pod.get("volumes", ()) if "hostPath" in volume}
+
+
+def test_a_route_that_cannot_be_made_is_told_before_its_gateway_is_installed(cluster, play, namespace):
+    """Comes before any story that has the stand-ins."""
+    gateway = {"name": "edge", "openshift_route": True}
+    text = play(fails=True, roles=["meshops.istio.gateways"], vars={"gateways_list": [gateway]})
+    assert f"Route {namespace}/edge: the API server does not serve Route" in text
+    assert "leave out openshift_route" in text
+    assert cluster.list(DEPLOYMENT, namespace) == []
 
 
 def test_the_roles_make_a_mesh_for_openshift(openshift, play, namespace):

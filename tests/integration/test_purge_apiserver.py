@@ -150,6 +150,16 @@ def test_what_is_kept_works_on(mesh, keep, kept):
         make(mesh, "Sidecar", "new", "shop", "networking.istio.io/v1", spec={})
 
 
+def test_a_namespace_that_is_going_holds_nothing_up(mesh):
+    make(mesh, "Namespace", "going", meta={"labels": {"istio-injection": "enabled"}})
+    make(mesh, "ConfigMap", "held", "going", meta={"finalizers": ["example.com/held"]})
+    mesh.delete(mesh.kind("v1", "Namespace"), "going")
+    try:
+        assert not [line for line in purge(mesh, ALL)["proof"] if "going" in line]
+    finally:
+        mesh.patch(mesh.kind("v1", "ConfigMap"), "held", {"metadata": {"finalizers": None}}, "going")
+
+
 class KilledError(BaseException):
     pass
 

@@ -11,6 +11,7 @@ from ..cluster.client import Cluster
 from ..cluster.errors import ApiError, ClusterError
 from ..cluster.kinds import KNOWN
 
+_NAMESPACE = KNOWN["", "Namespace"]
 _POD = KNOWN["", "Pod"]
 _SIDECAR = "networking.istio.io/v1"
 _NAME = "meshops-purge-proof-"
@@ -22,14 +23,15 @@ _OWN_RULES = ("exceeded quota", "violates PodSecurity", "must specify limits", "
 def prove(cluster: Cluster, namespaces: list[str], image: str, timeout: float, mesh_objects: bool) -> list[str]:
     """Writes without keeping in each of the namespaces that had injection, and starts a real pod in the first.
 
-    Where Istio's API was kept, an object of it is written too. Without any such namespace, C(default) stands in for
-    them, and no pod is started.
+    Where Istio's API was kept, an object of it is written too. A namespace that is on its way out takes nothing new and
+    is passed over. Without any other, C(default) stands in for them, and no pod is started.
 
     :param mesh_objects: whether Istio's API, where there is one, is to stay
     :returns: what was proved, one sentence each
     :raises ClusterError: a write was refused, or the pod did not start; the message says why
     """
     proved = []
+    namespaces = [name for name in namespaces if _stays(cluster, name)]
     started = not namespaces
     cluster.forget_kinds()
     mesh_object = mesh_objects and "Sidecar" in cluster.discover(_SIDECAR)
@@ -46,6 +48,11 @@ def prove(cluster: Cluster, namespaces: list[str], image: str, timeout: float, m
                 proved.append(f"a new pod started in namespace {namespace} on node {node}, without a sidecar")
                 started = True
     return proved
+
+
+def _stays(cluster: Cluster, namespace: str) -> bool:
+    live = cluster.get(_NAMESPACE, namespace)
+    return live is not None and not live["metadata"].get("deletionTimestamp")
 
 
 def _refusal(cluster: Cluster, obj: dict) -> str | None:

@@ -80,6 +80,13 @@ options:
         type: list
         elements: dict
         default: []
+      objects:
+        description:
+          - Further objects that are part of the release, beside what the chart renders. They come and go with it.
+          - One without a namespace gets the release's.
+        type: list
+        elements: dict
+        default: []
       after:
         description: Names of the releases in this list that must be ready before this one is begun.
         type: list

@@ -41,7 +41,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: Releases with name, namespace, chart and values.
+  description: Releases with name, namespace, chart, values and, as objects, their Routes.
   type: list
   elements: dict
 """
@@ -56,7 +56,7 @@ def releases(gateways, namespace="istio-system", revision="", platform=""):
         found = gateway_releases(gateways, namespace, revision, platform)
     except ClusterError as error:
         raise AnsibleFilterError(str(error)) from error
-    fields = ("name", "namespace", "chart", "values")
+    fields = ("name", "namespace", "chart", "values", "objects")
     return [{field: getattr(release, field) for field in fields} for release in found]
 
 

@@ -115,6 +115,11 @@ options:
         type: list
         elements: dict
         default: []
+      objects:
+        description: Further objects that are part of the release, beside what the chart renders.
+        type: list
+        elements: dict
+        default: []
       after:
         description: As for M(meshops.istio.releases); it changes no manifest.
         type: list
@@ -125,11 +130,6 @@ options:
         type: str
         choices: [present, absent]
         default: present
-  objects:
-    description: Further objects, which are written to the file C(objects.yaml).
-    type: list
-    elements: dict
-    default: []
   charts:
     description: Where the charts of O(releases) come from.
     type: str
@@ -193,7 +193,6 @@ ARGUMENT_SPEC = {
         "options": CONTROL_PLANE_OPTIONS,
     },
     "releases": {**RELEASES_OPTION, "default": []},
-    "objects": {"type": "list", "elements": "dict", "default": []},
     "charts": {"type": "str"},
     "version": {"type": "str"},
     "kube_version": {"type": "str"},
@@ -206,9 +205,7 @@ def main():
     params, warnings = module.params, []
     try:
         with Helm(binary=params["binary_path"]) as helm:
-            files = manifests(
-                helm, params["control_plane"], params, params["objects"], params["kube_version"], warnings
-            )
+            files = manifests(helm, params["control_plane"], params, params["kube_version"], warnings)
         diff = write_files(params["dest"], files, module.check_mode)
     except ClusterError as error:
         module.fail_json(msg=str(error))

@@ -13,7 +13,8 @@ NETWORK = Kind("k8s.cni.cncf.io", "v1", "NetworkAttachmentDefinition", "network-
 
 _ANY = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
 _TARGET = {**_ANY, "required": ["kind", "name"], "properties": {"kind": {"enum": ["Service"], "type": "string"}}}
-_ROUTE = {**_ANY, "required": ["to"], "properties": {"to": _TARGET}}
+_TLS = {**_ANY, "properties": {"termination": {"enum": ["edge", "reencrypt", "passthrough"], "type": "string"}}}
+_ROUTE = {**_ANY, "required": ["to"], "properties": {"to": _TARGET, "tls": _TLS}}
 _SCHEMAS = {
     ROUTE: {**_ANY, "required": ["spec"], "properties": {"spec": _ROUTE}},
     CONSTRAINTS: {**_ANY, "required": ["allowPrivilegedContainer", "runAsUser", "seLinuxContext", "volumes"]},

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import json
 import os
 import subprocess
@@ -333,27 +334,27 @@ class Traffic:
     def __init__(self, story: Story, url: str = "http://echo.shop/") -> None:
         self.story, self.url = story, url
         self.answers: list[dict] = []
+        self.failed: list[dict] = []
 
     def __enter__(self) -> Traffic:
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._ask)
-        self._thread.start()
+        self._pool = concurrent.futures.ThreadPoolExecutor(1)
+        self._asking = self._pool.submit(self._ask)
         return self
 
     def _ask(self) -> None:
         while not self._stop.is_set():
             probe = ("probe", "load", "-duration", "5s", "-rate", "20", self.url)
-            told = self.story.kubectl("-n", "outside", "exec", "deploy/client", "--", *probe, check=False)
-            self.answers.append(json.loads(told[told.index("{") : told.rindex("}") + 1]))
+            told = self.story.kubectl("-n", "outside", "exec", "deploy/client", "--", *probe)
+            *failures, answer = [json.loads(line) for line in told.splitlines()]
+            self.failed += failures
+            self.answers.append(answer)
 
     @property
     def requests(self) -> int:
         return sum(answer["requests"] for answer in self.answers)
 
-    @property
-    def failed(self) -> list[dict]:
-        return [answer["summary"] for answer in self.answers if answer["failed"]]
-
     def __exit__(self, *_error: object) -> None:
         self._stop.set()
-        self._thread.join()
+        self._pool.shutdown()
+        self._asking.result()

@@ -57,7 +57,7 @@ def test_the_profile_runs_and_injects(openshift, tmp_path):
     route = {"host": "shop.apps.example.com", "port": "https", "tls": {"termination": "passthrough"}}
     gateway = {"name": "edge", "namespace": "project", "openshift_route": route, "values": values}
     given = ["-e", json.dumps({"control_plane_profile": "openshift", "gateways_list": [gateway]})]
-    assert openshift.play(str(path), *given).count("changed") == 3
+    assert openshift.play(str(path), *given).count("changed") == 2
 
     assert len(openshift.pods("kube-system", "k8s-app=istio-cni-node")) == 1
     assert openshift.cluster.get(NETWORK, "istio-cni", "default")

@@ -132,3 +132,12 @@ def test_the_roles_make_a_mesh_for_openshift(openshift, play, namespace):
     assert openshift.get(NETWORK, "istio-cni", "default")
     assert openshift.get(ROUTE, "edge", namespace)["spec"]["to"]["name"] == "edge"
     assert made("openshift-ambient") == 0
+
+    gateway["openshift_route"]["tls"] = {"termination": "none"}
+    text = play(fails=True, roles=roles[1:], vars={"gateways_list": [gateway]})
+    assert f"Route {namespace}/edge is refused" in text
+    assert "spec.tls.termination" in text
+    assert openshift.get(ROUTE, "edge", namespace)["spec"].get("tls") is None
+    del gateway["openshift_route"]
+    assert made("openshift-ambient")
+    assert openshift.get(ROUTE, "edge", namespace) is None

@@ -20,6 +20,7 @@ class Release:
     :ivar version: the chart's version; None takes the newest
     :ivar digest: C(sha256:...) that the chart's package must have
     :ivar patches: changes to rendered objects, applied in order (see C(patches.apply_patches))
+    :ivar objects: further objects that are part of the release, beside what the chart renders
     :ivar labels: where given, only the rendered objects that carry these labels are kept
     :ivar after: names of the releases that must be ready before this one is touched
     :ivar state: C(present) or C(absent)
@@ -33,9 +34,15 @@ class Release:
     version: str | None = None
     digest: str | None = None
     patches: list[dict] = dataclasses.field(default_factory=list)
+    objects: list[dict] = dataclasses.field(default_factory=list)
     labels: dict[str, str] = dataclasses.field(default_factory=dict)
     after: t.Sequence[str] = ()
     state: str = "present"
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether what the chart renders is installed as it is."""
+        return not (self.patches or self.objects or self.labels)
 
 
 def merged(*values: t.Mapping[str, t.Any] | None) -> dict:

@@ -35,7 +35,7 @@ def gateway_releases(
     revision: str = "",
     platform: str = "",
 ) -> list[Release]:
-    """The releases of the gateway chart for a list of gateways as the gateways role takes it.
+    """The releases of the gateway chart for a list of gateways as the gateways role takes it, Routes included.
 
     :param namespace: of the gateways that name none
     :param revision: the control plane's revision (or tag) that the gateways belong to
@@ -55,34 +55,28 @@ def gateway_releases(
             values = merged(values, {"service": {"type": "ClusterIP"}})
         values = merged(values, {"service": gateway.get("service") or {}}, gateway.get("values"))
         values.setdefault("readinessProbe", READINESS_PROBE)
-        releases.append(Release(gateway["name"], "gateway", gateway.get("namespace") or namespace, values))
+        home = gateway.get("namespace") or namespace
+        releases.append(Release(gateway["name"], "gateway", home, values, objects=_routes(gateway, home)))
     return releases
 
 
-def gateway_routes(gateways: t.Iterable[t.Mapping[str, t.Any]], namespace: str = "istio-system") -> list[dict]:
-    """The OpenShift Routes of the gateways that ask for one (C(openshift_route): true, or its settings).
-
-    :raises BadGateway: one isn't declared as it should be
-    """
-    routes = []
-    for given in gateways:
-        gateway = _checked(given)
-        wanted = gateway.get("openshift_route")
-        if not wanted:
-            continue
-        route = {} if wanted is True else wanted
-        spec: dict[str, t.Any] = {
-            "to": {"kind": "Service", "name": gateway["name"], "weight": 100},
-            "port": {"targetPort": route.get("port", "http2")},
-        }
-        for field in ("host", "path", "tls"):
-            if route.get(field):
-                spec[field] = route[field]
-        meta = {"name": gateway["name"], "namespace": gateway.get("namespace") or namespace}
-        if route.get("annotations"):
-            meta["annotations"] = route["annotations"]
-        routes.append({"apiVersion": "route.openshift.io/v1", "kind": "Route", "metadata": meta, "spec": spec})
-    return routes
+def _routes(gateway: t.Mapping[str, t.Any], namespace: str) -> list[dict]:
+    """The OpenShift Route of a gateway that asks for one (C(openshift_route): true, or its settings)."""
+    wanted = gateway.get("openshift_route")
+    if not wanted:
+        return []
+    route = {} if wanted is True else wanted
+    spec: dict[str, t.Any] = {
+        "to": {"kind": "Service", "name": gateway["name"], "weight": 100},
+        "port": {"targetPort": route.get("port", "http2")},
+    }
+    for field in ("host", "path", "tls"):
+        if route.get(field):
+            spec[field] = route[field]
+    meta = {"name": gateway["name"], "namespace": namespace}
+    if route.get("annotations"):
+        meta["annotations"] = route["annotations"]
+    return [{"apiVersion": "route.openshift.io/v1", "kind": "Route", "metadata": meta, "spec": spec}]
 
 
 def _checked(gateway: t.Mapping[str, t.Any]) -> t.Mapping[str, t.Any]:

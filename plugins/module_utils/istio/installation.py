@@ -39,6 +39,7 @@ RELEASES_OPTION = {
         "digest": {"type": "str"},
         "values": {"type": "dict", "default": {}},
         "patches": {"type": "list", "elements": "dict", "default": []},
+        "objects": {"type": "list", "elements": "dict", "default": []},
         "after": {"type": "list", "elements": "str", "default": []},
         "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     },

@@ -25,7 +25,6 @@ def manifests(
     helm: Helm,
     control_plane: t.Mapping[str, t.Any] | None,
     releases: t.Mapping[str, t.Any],
-    objects: t.Sequence[dict],
     kube_version: str | None,
     warnings: list[str],
 ) -> dict[str, str]:
@@ -33,7 +32,6 @@ def manifests(
 
     :param control_plane: the control plane as for M(meshops.istio.control_plane), or None for none
     :param releases: releases as for M(meshops.istio.releases)
-    :param objects: further objects, which become the file objects.yaml
     :param kube_version: the Kubernetes to render for; None takes Helm's own
     :raises ClusterError: something in them is unknown, or a chart can't be rendered
     """
@@ -55,8 +53,6 @@ def manifests(
             )
         warnings += lines
         files[name] = _text(f"{MARK}: release {release.name} in namespace {release.namespace}", found)
-    if objects:
-        files["objects.yaml"] = _text(f"{MARK}: objects beside the releases", objects)
     return files
 
 

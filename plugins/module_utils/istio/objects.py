@@ -22,7 +22,7 @@ from ..reconcile.compare import SchemaSource
 from ..reconcile.identity import OWNER_LABEL, title
 from ..reconcile.plan import Change, PlanError, plan
 from ..reconcile.readiness import unready
-from ..reconcile.refusal import sentences
+from ..reconcile.refusal import sentences, unserved
 from ..reconcile.schema import Schema
 
 #: The groups whose objects are the mesh's own; what is pruned is looked for in all of their kinds.
@@ -268,17 +268,7 @@ class _Kinds:
         more = f" and {len(objs) - 1} more" if len(objs) > 1 else ""
         group, version = split_api_version(api_version)
         serving = self._serving(Kind(group, version, kind, "", True))
-        if serving:
-            remedy = f"use apiVersion {serving}, which it serves"
-        elif group.endswith("istio.io"):
-            remedy = "install Istio's CustomResourceDefinitions first (the role control_plane, or the chart base)"
-        elif group == "gateway.networking.k8s.io":
-            remedy = "install the Gateway API's CustomResourceDefinitions first"
-        elif group == "route.openshift.io":
-            remedy = "only OpenShift has Routes; for a gateway of another cluster leave out openshift_route"
-        else:
-            remedy = "check apiVersion and kind, or declare the CustomResourceDefinition among the objects"
-        return f"{title(objs[0])}{more}: the API server does not serve {kind} in {api_version}: {remedy}"
+        return unserved(f"{title(objs[0])}{more}", api_version, kind, serving)
 
 
 def _defined(obj: dict) -> list[Kind]:

@@ -12,7 +12,7 @@ from ..cluster.errors import ClusterError
 from ..cluster.workloads import wait_ready
 from ..helm.helm import Helm
 from ..helm.stored import PENDING, forget
-from ..reconcile.identity import key
+from ..reconcile.identity import defined_kinds, key
 from ..reconcile.readiness import unready
 from .foreign_fields import HELM_MANAGER
 from .release_plan import ReleasePlan
@@ -105,10 +105,8 @@ def _must_wait(one: ReleasePlan, other: ReleasePlan) -> bool:
     """Whether a release can't be begun before one that it comes after is ready."""
     if (one.action, other.action) != ("install", "install"):
         return True
-    definitions = [obj for obj in other.objects if obj["kind"] == _DEFINITION]
-    brought = {(obj["spec"]["group"], obj["spec"]["names"]["kind"]) for obj in definitions}
     runs = any(obj["kind"] in _AWAITED and obj["kind"] != _DEFINITION for obj in other.objects)
-    return runs or not brought.isdisjoint(key(obj)[:2] for obj in one.objects)
+    return runs or not defined_kinds(other.objects).isdisjoint(key(obj)[:2] for obj in one.objects)
 
 
 def _apply(cluster: Cluster, helm: Helm, one: ReleasePlan, timeout: float, atomic: bool, wait: bool) -> None:

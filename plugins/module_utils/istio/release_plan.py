@@ -23,8 +23,9 @@ from ..helm.releases import Release
 from ..helm.stored import PENDING, Stored, stored_releases
 from ..reconcile import diff as object_diff
 from ..reconcile.compare import value_differences
-from ..reconcile.identity import Key, declared, key, title
+from ..reconcile.identity import Key, declared, defined_kinds, key, title
 from ..reconcile.plan import Change, PlanError, plan
+from ..reconcile.refusal import unserved
 from .foreign_fields import HELM_MANAGER, autoscaled, without_foreign
 from .release_render import ReleaseError, chosen_objects, manifest, parse_manifest
 from .release_takeover import Takeover, foresee, in_release, is_due, release_of, with_fields_handed_over
@@ -106,6 +107,7 @@ def plan_releases(
     with concurrent.futures.ThreadPoolExecutor(max_workers=max(4, cluster.concurrency)) as pool:
         planning = _Planning(cluster, helm, pool, _settled(cluster, releases))
         plans = list(pool.map(planning.begin, releases))
+        _check_served(plans, planning)
         live = planning.live(plans)
         for one in plans:
             if one.release.state == "absent":
@@ -119,6 +121,7 @@ def plan_releases(
         _add_namespaces(cluster, plans)
         list(pool.map(lambda two: foresee(cluster, *two), [(t, one.release) for one in plans for t in one.takeovers]))
         list(pool.map(lambda one: _confirm(cluster, one), plans))
+        list(pool.map(lambda one: _check_added(cluster, one), plans))
     return plans
 
 
@@ -196,7 +199,7 @@ class _Planning:
             one.action = "install" if one.base is None else "upgrade"
         if one.action == "upgrade" and first:
             self._render(one, is_upgrade=True)
-        if release.patches or release.labels:
+        if not release.is_plain:
             one.manifest = manifest(one.objects)
         return one
 
@@ -215,7 +218,7 @@ class _Planning:
     @staticmethod
     def _is_plain(one: ReleasePlan) -> bool:
         """Whether helm has a record, and what the chart renders to is installed as it is."""
-        return one.base is not None and not one.release.patches and not one.release.labels
+        return one.base is not None and one.release.is_plain
 
     def kind(self, obj: t.Mapping[str, t.Any]) -> Kind | None:
         """The object's kind, or None where the server doesn't serve it (yet)."""
@@ -265,6 +268,18 @@ class _Planning:
             return None
         found = self._cluster.get(kind, obj["metadata"]["name"], obj["metadata"].get("namespace"))
         return {**found, "apiVersion": obj["apiVersion"], "kind": obj["kind"]} if found else None
+
+
+def _check_served(plans: t.Sequence[ReleasePlan], planning: _Planning) -> None:
+    """Whether the server serves what releases have beside their charts: helm would tell it only when it installs.
+
+    :raises ReleaseError: it does not, and no chart defines it
+    """
+    added = [obj for one in plans if one.release.state == "present" for obj in one.release.objects]
+    brought = defined_kinds(obj for one in plans for obj in one.objects)
+    missing = [obj for obj in added if planning.kind(obj) is None and key(obj)[:2] not in brought]
+    if missing:
+        raise ReleaseError("\n".join(unserved(title(obj), obj["apiVersion"], obj["kind"]) for obj in missing))
 
 
 def _plan_removal(one: ReleasePlan, live: dict[Key, dict], planning: _Planning) -> None:
@@ -400,6 +415,22 @@ def _confirm(cluster: Cluster, one: ReleasePlan) -> None:
         if _content(dry) == _content(change.before):
             one.repairs.remove(change)
             change.action = "unchanged"
+
+
+def _check_added(cluster: Cluster, one: ReleasePlan) -> None:
+    """Whether the server takes what a release has beside its chart. What is in no namespace yet can't be asked.
+
+    :raises ReleaseError: it refuses an object
+    """
+    added = {(obj["kind"], obj["metadata"]["name"]) for obj in one.release.objects}
+    for change in one.changes:
+        if change.action not in ("create", "update") or (change.kind, change.name) not in added:
+            continue
+        try:
+            cluster.apply(change.after, force=True, dry_run=True, manager=HELM_MANAGER)
+        except ApiError as error:
+            if error.status != 404:
+                raise ReleaseError(f"release {one.release.name}: {change.title} is refused: {error}") from error
 
 
 def _content(obj: dict) -> dict:

@@ -12,6 +12,7 @@ from ..helm.helm import Helm
 from ..helm.patches import apply_patches
 from ..helm.releases import Release
 from ..reconcile.documents import DocumentError, parse
+from ..reconcile.identity import declared
 
 
 class ReleaseError(ClusterError):
@@ -35,7 +36,7 @@ def render(helm: Helm, release: Release, warnings: list[str] | None = None, **op
 
 
 def chosen_objects(release: Release, text: str, warnings: list[str] | None = None) -> list[dict]:
-    """The objects of what a release's chart has rendered, chosen and patched."""
+    """The objects of what a release's chart has rendered, chosen, patched and added to."""
     objects = parse_manifest(text, f"chart {release.chart} of release {release.name}")
     if release.labels:
         chosen = release.labels.items()
@@ -43,7 +44,9 @@ def chosen_objects(release: Release, text: str, warnings: list[str] | None = Non
         if not objects:
             wanted = ", ".join(f"{k}={v}" for k, v in chosen)
             raise ReleaseError(f"chart {release.chart} of release {release.name} renders nothing labelled {wanted}")
-    return apply_patches(objects, release.patches, warnings) if release.patches else objects
+    if release.patches:
+        objects = apply_patches(objects, release.patches, warnings)
+    return objects + [declared(obj) for obj in release.objects]
 
 
 def parse_manifest(text: str, source: str) -> list[dict]:

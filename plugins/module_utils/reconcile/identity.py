@@ -47,6 +47,12 @@ def title(obj: t.Mapping[str, t.Any]) -> str:
     return f"{obj['kind']} {namespace}/{name}" if namespace else f"{obj['kind']} {name}"
 
 
+def defined_kinds(objects: t.Iterable[t.Mapping[str, t.Any]]) -> set[tuple[str, str]]:
+    """Group and kind of what the CustomResourceDefinitions among objects define."""
+    definitions = [obj for obj in objects if obj["kind"] == "CustomResourceDefinition"]
+    return {(obj["spec"]["group"], obj["spec"]["names"]["kind"]) for obj in definitions}
+
+
 def owner(obj: t.Mapping[str, t.Any]) -> str | None:
     """The owner that an object's label names, or None."""
     return (obj["metadata"].get("labels") or {}).get(OWNER_LABEL)

@@ -64,6 +64,26 @@ def sentences(
     return [_broken_rule(cause, obj) for cause in causes if _UNCHECKED not in cause.get("message", "")]
 
 
+def unserved(what: str, api_version: str, kind: str, serving: str | None = None) -> str:
+    """Says that a server doesn't serve a kind, and what to do.
+
+    :param what: the object, or the objects, in words
+    :param serving: the apiVersion in which it serves the kind, where it does
+    """
+    group = api_version.rpartition("/")[0]
+    if serving:
+        remedy = f"use apiVersion {serving}, which it serves"
+    elif group.endswith("istio.io"):
+        remedy = "install Istio's CustomResourceDefinitions first (the role control_plane, or the chart base)"
+    elif group == "gateway.networking.k8s.io":
+        remedy = "install the Gateway API's CustomResourceDefinitions first"
+    elif group == "route.openshift.io":
+        remedy = "only OpenShift has Routes; for a gateway of another cluster leave out openshift_route"
+    else:
+        remedy = "check apiVersion and kind, or declare the CustomResourceDefinition among the objects"
+    return f"{what}: the API server does not serve {kind} in {api_version}: {remedy}"
+
+
 def _misfit(path: str, problem: str, obj: t.Mapping[str, t.Any], schema: t.Callable[[], Schema | None]) -> str:
     if problem == "field not declared in schema":
         return _unknown(path, schema())

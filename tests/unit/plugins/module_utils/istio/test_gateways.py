@@ -7,7 +7,6 @@ from ansible_collections.meshops.istio.plugins.module_utils.istio.gateways impor
     READINESS_PROBE,
     BadGateway,
     gateway_releases,
-    gateway_routes,
 )
 
 
@@ -42,8 +41,10 @@ def test_a_readiness_probe_of_one_s_own_is_taken_as_it_is():
 
 def test_a_route_needs_no_load_balancer():
     given = {"name": "g", "openshift_route": {"host": "shop.example.com", "tls": {"termination": "passthrough"}}}
-    assert gateway_releases([given])[0].values["service"] == {"type": "ClusterIP"}
-    (route,) = gateway_routes([given, {"name": "other"}], "edge")
+    release, other = gateway_releases([given, {"name": "other"}], "edge")
+    assert release.values["service"] == {"type": "ClusterIP"}
+    assert other.objects == []
+    (route,) = release.objects
     assert route["metadata"] == {"name": "g", "namespace": "edge"}
     assert route["spec"] == {
         "to": {"kind": "Service", "name": "g", "weight": 100},
@@ -51,7 +52,8 @@ def test_a_route_needs_no_load_balancer():
         "host": "shop.example.com",
         "tls": {"termination": "passthrough"},
     }
-    assert gateway_routes([{"name": "g", "openshift_route": True}])[0]["spec"]["port"] == {"targetPort": "http2"}
+    (plain,) = gateway_releases([{"name": "g", "openshift_route": True}])
+    assert plain.objects[0]["spec"]["port"] == {"targetPort": "http2"}
 
 
 @pytest.mark.parametrize(

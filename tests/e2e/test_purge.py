@@ -38,8 +38,10 @@ def test_a_mesh_that_helm_installed_with_cni(story, before, tmp_path):
     assert story.node_files() != files
 
     story.apply(STRICT)
+    story.wait_for_answers({}, set())
     plan = story.purge("--check")
     story.apply(MESH_OBJECTS)
+    story.wait_for_answers({"200": 20}, {"v1", "v2"})
     assert plan["changed"]
     assert any("PeerAuthentication shop/default" in text and "PERMISSIVE" in text for text in plan["warnings"])
     assert story.kubectl("get", "deployment", "-n", "istio-system", "istiod")

@@ -13,13 +13,16 @@ help: ## list the targets
 setup: ## make .venv with all that the collection and its tests need
 	@tests/setup
 
+prepared: setup ## build or fetch once what the clusters of the tests are made of: programs, images, charts
+	@$(LAB) prepare --all
+
 demo: setup ## a cluster with a mesh on this machine, and what to try with it
 	@tests/lab/demo $(DEMO)
 
 demo-down: ## remove the demo's cluster
 	@$(LAB) down --name $(DEMO)
 
-test: setup ## everything below but the benchmarks and the soak: lint, unit, integration, e2e, molecule
+test: prepared ## everything below but the benchmarks and the soak: lint, unit, integration, e2e, molecule
 	$(PYTEST) $(AT_ONCE) tests/unit tests/lint tests/integration tests/e2e
 
 lint: setup ## ruff, yamllint, ansible-lint, import directions, ansible-test sanity, changelog, documentation
@@ -28,23 +31,23 @@ lint: setup ## ruff, yamllint, ansible-lint, import directions, ansible-test san
 unit: setup ## tests without a cluster
 	$(PYTEST) tests/unit
 
-integration: setup ## modules and roles on a plain API server
+integration: prepared ## modules and roles on a plain API server
 	$(PYTEST) $(AT_ONCE) tests/integration
 
-e2e: setup ## whole stories with traffic, on kind
+e2e: prepared ## whole stories with traffic, on kind
 	$(PYTEST) $(AT_ONCE) tests/e2e
 
-molecule: setup ## the Molecule scenarios, on kind
+molecule: prepared ## the Molecule scenarios, on kind
 	PATH="$(CURDIR)/.venv/bin:$$PATH" .venv/bin/molecule test --all
 
-matrix: setup ## unit and integration tests with other versions of Python, ansible-core and the kubernetes client
+matrix: prepared ## unit and integration tests with other versions of Python, ansible-core and the kubernetes client
 	tests/matrix
 
-soak: setup ## stories of an hour and more, and the purge of every kind of installation
+soak: prepared ## stories of an hour and more, and the purge of every kind of installation
 	$(PYTEST) tests/soak --timeout 7200
 	MESHOPS_KILLS=10 $(PYTEST) tests/e2e/test_releases.py -k killed
 
-bench: setup ## measure against other ways to do the same
+bench: prepared ## measure against other ways to do the same
 	@for each in tests/bench/*/run; do echo "== $$each"; "$$each" || exit 1; done
 
 lab-down: ## remove all of the lab's clusters and API servers; what was built stays
@@ -54,5 +57,5 @@ clean: lab-down ## remove also .venv, caches and what the lab has built
 	rm -rf .venv .cache build .hypothesis .mypy_cache .ruff_cache .ansible
 	@$(LAB) clean
 
-.PHONY: help setup demo demo-down test lint unit integration e2e molecule matrix soak bench lab-down clean
+.PHONY: help setup prepared demo demo-down test lint unit integration e2e molecule matrix soak bench lab-down clean
 .DEFAULT_GOAL := help

@@ -175,7 +175,8 @@ def main_module(name: str, packages: list[str], edits: list[str], log: Path, get
         run("go", "mod", "edit", *edits, **go)
     if get:
         run("go", "get", get, **go)
-    run("go", "mod", "tidy", "-e", **go)
+    run("go", "mod", "tidy", "-e", **go)  # -e: what only tests of dependencies import may be missing
+    run("go", "list", "-deps", "-f", "{{if .Incomplete}}{{.ImportPath}}{{end}}", *packages, **go)  # nothing else may
     if not place.exists():
         fresh.rename(place)
     return place

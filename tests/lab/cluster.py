@@ -168,9 +168,13 @@ def load(name: str, names: list[str]) -> None:
     listed = run("docker", "exec", node, "ctr", "-n", "k8s.io", "images", "list", "-q").split()
     missing = [image for image in names if image not in listed]
     if missing:
-        log = folder("logs") / f"kind-cluster-{name}.log"
-        node_image.take_in(node, missing, log)
-        say(f"lab: loaded {', '.join(missing)} into {name}")
+        take_in(name, missing)
+
+
+def take_in(name: str, names: list[str]) -> None:
+    """Bring images from Docker into the cluster's node, also those that it has by that name."""
+    node_image.take_in(node_name(name), names, folder("logs") / f"kind-cluster-{name}.log")
+    say(f"lab: loaded {', '.join(names)} into {name}")
 
 
 def env(name: str) -> dict[str, str]:
@@ -212,7 +216,9 @@ def status() -> None:
     print(f"prepared  {built} of {len(all_steps)} steps")
     for kubeconfig in sorted(HOME.glob("clusters/*/kubeconfig")):
         name = kubeconfig.parent.name
-        print(f"cluster   {name}: {'running' if running(name) else 'stopped'}")
+        asked = ["docker", "inspect", "-f", "{{.State.Status}}", node_name(name)]
+        found = subprocess.run(asked, capture_output=True, text=True, check=False) if dockerd.answers() else None
+        print(f"cluster   {name}: {(found and found.stdout.strip()) or 'stopped'}")
     for kubeconfig in sorted(HOME.glob("apiserver/*/kubeconfig")):
         print(f"apiserver {kubeconfig.parent.name}")
     for config in sorted(HOME.glob("registry/*/config.yml")):
@@ -229,7 +235,7 @@ def tools() -> Path:
         "istioctl": build.program("istioctl", versions.ISTIO),
     }
     for name, program in programs.items():
-        if program.exists() and not (place / name).exists():
+        if program.exists() and (place / name).resolve() != program.resolve():
             link(program, place / name)
     return place
 

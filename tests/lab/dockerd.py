@@ -56,9 +56,11 @@ os.execvp("runc", ["runc", *words])
 def ensure() -> None:
     """Docker answers, the lab's network exists, and nothing of it gets past this machine."""
     with lock("docker"):
+        wanted = {"iptables": "iptables", "ip": "iproute2", "openssl": "openssl", "curl": "curl"}
         if not answers():
-            install_missing({"dockerd": "docker.io", "docker": "docker.io", "iptables": "iptables"})
+            install_missing({"dockerd": "docker.io", "docker": "docker.io", **wanted})
             start()
+        install_missing(wanted)
         raise_inotify_limits()
         confine(network())
 
@@ -162,12 +164,10 @@ def network() -> str:
 
 
 def confine(bridge: str) -> None:
-    """Drop what would leave the machine from the lab's network, and what would newly come into it from outside."""
-    routes = json.loads(run("ip", "-json", "route", "show", "default") or "[]")
-    for uplink in sorted({route["dev"] for route in routes}):
-        for rule in (
-            ["-i", bridge, "-o", uplink, "-j", "DROP"],
-            ["-i", uplink, "-o", bridge, "-m", "conntrack", "--ctstate", "NEW", "-j", "DROP"],
-        ):
-            if subprocess.run(["iptables", "-C", "DOCKER-USER", *rule], check=False, capture_output=True).returncode:
-                run("iptables", "-I", "DOCKER-USER", *rule)
+    """Drop what would leave the lab's network, and what would newly come into it but from this machine itself."""
+    for rule in (
+        ["-i", bridge, "!", "-o", bridge, "-j", "DROP"],
+        ["!", "-i", bridge, "-o", bridge, "-m", "conntrack", "--ctstate", "NEW", "-j", "DROP"],
+    ):
+        if subprocess.run(["iptables", "-C", "DOCKER-USER", *rule], check=False, capture_output=True).returncode:
+            run("iptables", "-I", "DOCKER-USER", *rule)

@@ -35,15 +35,18 @@ def run(*command: object, log: Path | None = None, **options) -> str:
     A failure raises LabError with the last lines of what the command said.
     """
     words = [str(word) for word in command]
-    if log is not None:
-        with log.open("ab") as stream:
-            stream.write(f"$ {' '.join(words)}\n".encode())
-            stream.flush()
-            done = subprocess.run(words, stdout=stream, stderr=subprocess.STDOUT, check=False, **options)
-        said = tail(log) if done.returncode else ""
-    else:
-        done = subprocess.run(words, capture_output=True, text=True, check=False, **options)
-        said = done.stderr.strip() or done.stdout.strip()
+    try:
+        if log is not None:
+            with log.open("ab") as stream:
+                stream.write(f"$ {' '.join(words)}\n".encode())
+                stream.flush()
+                done = subprocess.run(words, stdout=stream, stderr=subprocess.STDOUT, check=False, **options)
+            said = tail(log) if done.returncode else ""
+        else:
+            done = subprocess.run(words, capture_output=True, text=True, check=False, **options)
+            said = done.stderr.strip() or done.stdout.strip()
+    except OSError as error:
+        raise LabError(f"{words[0]} can't be run: {error.strerror}. Install it, then run this again") from error
     if done.returncode:
         raise LabError(f"{' '.join(words[:6])} failed ({done.returncode}):\n{said}")
     return done.stdout or ""

@@ -16,6 +16,7 @@ func runTCP(args []string) error {
 	count := flags.Int("n", 1, "number of connections, one after the other")
 	timeout := flags.Duration("timeout", 10*time.Second, "time that one connection may take")
 	every := flags.Bool("latencies", false, "print each connection's latency, too")
+	hold := flags.Duration("hold", 0, "keep each connection open for so long after it has said its line")
 	flags.Parse(args)
 	address, err := oneTarget(flags, "HOST:PORT")
 	if err != nil {
@@ -24,7 +25,7 @@ func runTCP(args []string) error {
 	total := newSummary()
 	for i := range *count {
 		began := time.Now()
-		version, err := sayOverTCP(address, fmt.Sprintf("line %d", i), *timeout)
+		version, err := sayOverTCP(address, fmt.Sprintf("line %d", i), *timeout, *hold)
 		result := outcome{status: 200, version: version, took: time.Since(began)}
 		if err != nil {
 			result = outcome{err: plainError(err), took: time.Since(began)}
@@ -35,8 +36,8 @@ func runTCP(args []string) error {
 	return nil
 }
 
-// sayOverTCP sends a line and gives the version that sent it back.
-func sayOverTCP(address, line string, timeout time.Duration) (string, error) {
+// sayOverTCP sends a line and gives the version that sent it back; the connection is closed some time after that.
+func sayOverTCP(address, line string, timeout, hold time.Duration) (string, error) {
 	connection, err := net.DialTimeout("tcp", address, timeout)
 	if err != nil {
 		return "", err
@@ -54,5 +55,6 @@ func sayOverTCP(address, line string, timeout time.Duration) (string, error) {
 	if said != line {
 		return "", fmt.Errorf("sent %q, got %q", line, back)
 	}
+	time.Sleep(hold)
 	return version, nil
 }

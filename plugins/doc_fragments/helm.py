@@ -127,8 +127,10 @@ options:
     type: bool
   istio_operator:
     description:
-      - An IstioOperator document, instead of O(profile), O(revision), O(tags), O(values), O(mesh_config) and O(cni).
+      - An IstioOperator document, instead of O(profile), O(values), O(mesh_config) and O(cni).
       - A dict, the path of a file, or a list of both, which are merged in their order.
+      - Where O(revision) and O(namespace) are given beside it, they must be the document's own; O(namespace) is taken
+        where it names none. Its C(spec.values.revisionTags) become O(tags).
     type: raw
   charts:
     description:
@@ -137,7 +139,9 @@ options:
     type: str
     default: https://istio-release.storage.googleapis.com/charts
   digests:
-    description: Digests that the charts' packages must have, as V(sha256:...), by the chart's name.
+    description:
+      - Digests that the charts' packages must have, as V(sha256:...), by the chart's name.
+      - That is one of C(base), C(cni), C(istiod), C(ztunnel) and C(gateway).
     type: dict
   hub:
     description: Where the images come from. Without it the charts' own.

@@ -30,6 +30,18 @@ options:
     description: V(openshift) where the cluster gives the pods their user.
     type: str
     default: ""
+  digests:
+    description: Digests of charts by their names, of which that of C(gateway) is taken.
+    type: dict
+    default: {}
+  charts:
+    description: Where the chart comes from. Empty leaves it to M(meshops.istio.releases).
+    type: str
+    default: ""
+  version:
+    description: Version of the chart. Empty leaves it to M(meshops.istio.releases).
+    type: str
+    default: ""
 """
 
 EXAMPLES = r"""
@@ -41,7 +53,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: Releases with name, namespace, chart, values and, as objects, their Routes.
+  description: Releases with name, namespace, chart, values, what was said of the chart and, as objects, their Routes.
   type: list
   elements: dict
 """
@@ -51,13 +63,15 @@ from ansible_collections.meshops.istio.plugins.module_utils.cluster.errors impor
 from ansible_collections.meshops.istio.plugins.module_utils.istio.gateways import gateway_releases
 
 
-def releases(gateways, namespace="istio-system", revision="", platform=""):
+def releases(gateways, namespace="istio-system", revision="", platform="", digests=None, charts="", version=""):
     try:
         found = gateway_releases(gateways, namespace, revision, platform)
     except ClusterError as error:
         raise AnsibleFilterError(str(error)) from error
     fields = ("name", "namespace", "chart", "values", "objects")
-    return [{field: getattr(release, field) for field in fields} for release in found]
+    source = {"digest": (digests or {}).get("gateway"), "charts": charts, "version": version}
+    source = {field: value for field, value in source.items() if value}
+    return [{field: getattr(release, field) for field in fields} | source for release in found]
 
 
 class FilterModule:

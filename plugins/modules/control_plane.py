@@ -24,6 +24,12 @@ extends_documentation_fragment:
   - meshops.istio.helm.ownership
   - meshops.istio.helm.control_plane
 options:
+  hold_tags:
+    description:
+      - Leave the tags where they are for now, and with them what validates objects that name no revision.
+      - So an upgrade installs a revision beside another before anything depends on it.
+    type: bool
+    default: false
   prove:
     description: Prove that the control plane works.
     type: bool
@@ -59,6 +65,25 @@ releases:
   returned: success
   type: list
   elements: dict
+revision:
+  description: The control plane's revision, from O(revision) or the document. Empty where it has none.
+  returned: success
+  type: str
+  sample: 1-31-0
+namespace:
+  description: The namespace of its istiod.
+  returned: success
+  type: str
+  sample: istio-system
+tags:
+  description: The revision tags that point to it; none with O(hold_tags).
+  returned: success
+  type: list
+  elements: str
+platform:
+  description: The platform that the charts are told of, such as V(openshift). Empty where they are told of none.
+  returned: success
+  type: str
 proof:
   description: What the control plane has shown of itself.
   returned: success, where istiod runs in this cluster and O(prove), not in check mode
@@ -69,7 +94,7 @@ proof:
       type: str
       returned: always
     proxy_image:
-      description: Image of the proxy that the injector adds.
+      description: Image of the proxy that the injector adds; empty, with a warning, where a policy refuses every pod.
       type: str
       returned: always
   sample:
@@ -88,6 +113,7 @@ from ansible_collections.meshops.istio.plugins.module_utils.istio.installation i
 
 ARGUMENT_SPEC = {
     **CONTROL_PLANE_OPTIONS,
+    "hold_tags": {"type": "bool", "default": False},
     "prove": {"type": "bool", "default": True},
     **HELM_OPTIONS,
     **OWNERSHIP_OPTION,

@@ -34,6 +34,9 @@ options:
     description: The revision to upgrade to. Empty where it has no name.
     type: str
     default: ""
+  istio_operator:
+    description: The IstioOperator document to upgrade to, which then names the revision.
+    type: raw
   rollback:
     description:
       - Whether an older version is meant. What it doesn't know of Istio's objects is a warning then.
@@ -60,6 +63,11 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+revision:
+  description: The revision to upgrade to, from O(revision) or the document. Empty where it has no name.
+  returned: success, without O(ask_istiod)
+  type: str
+  sample: 1-31-0
 version:
   description: The version of Istio that the charts install.
   returned: success, without O(ask_istiod)
@@ -80,6 +88,7 @@ problems:
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.module import run_module
 from ansible_collections.meshops.istio.plugins.module_utils.helm.helm import Helm
 from ansible_collections.meshops.istio.plugins.module_utils.helm.releases import Release
+from ansible_collections.meshops.istio.plugins.module_utils.istio.control_plane import desired_control_plane
 from ansible_collections.meshops.istio.plugins.module_utils.istio.release_render import parse_manifest
 from ansible_collections.meshops.istio.plugins.module_utils.istio.upgrade import check, check_validation
 
@@ -87,6 +96,7 @@ ARGUMENT_SPEC = {
     "charts": {"type": "str", "default": "https://istio-release.storage.googleapis.com/charts"},
     "version": {"type": "str"},
     "revision": {"type": "str", "default": ""},
+    "istio_operator": {"type": "raw"},
     "rollback": {"type": "bool", "default": False},
     "ask_istiod": {"type": "bool", "default": False},
     "binary_path": {"type": "path"},
@@ -97,16 +107,17 @@ def run(module, cluster):
     params = module.params
     if params["ask_istiod"]:
         return check_validation(cluster, params["revision"])
+    wanted = desired_control_plane({name: params[name] for name in ("istio_operator", "revision", "charts", "version")})
     source = {"charts": params["charts"], "version": params["version"]}
     with Helm(binary=params["binary_path"]) as helm:
         version = helm.app_version(Release("istiod", "istiod", "istio-system", **source))
         rendered = helm.template(Release("istio-base", "base", "istio-system", **source), include_crds=True)
     objects = parse_manifest(rendered, "chart base")
     definitions = [obj for obj in objects if obj["kind"] == "CustomResourceDefinition"]
-    result = check(cluster, params["revision"], version, params["rollback"], definitions)
+    result = check(cluster, wanted.revision, version, params["rollback"], definitions)
     for line in result.pop("warnings"):
         module.warn(line)
-    return result
+    return {**result, "revision": wanted.revision}
 
 
 def main():

@@ -17,7 +17,7 @@ from ..helm.releases import Release
 from ..reconcile.diff import diff, to_yaml
 from ..reconcile.identity import Key, key, title
 from ..reconcile.plan import Change
-from .control_plane import add_proof, check_kubernetes, desired_control_plane
+from .control_plane import add_proof, check_kubernetes, check_platform, desired_control_plane
 from .installation import apply_plans, declared_releases, planned_result
 from .istio_operator import read_document
 from .release_plan import ReleasePlan, plan_releases
@@ -140,6 +140,7 @@ def reconcile_adoption(module: t.Any, cluster: Cluster, helm: Helm) -> dict[str,
         module.warn(line)
     for release in wanted.releases[:1]:
         check_kubernetes(cluster.server_version(), helm.app_version(release))
+    check_platform(cluster.versions, wanted.releases)
     istiods = [r.name for r in wanted.releases if r.chart == "istiod" and not r.labels]
     further = declared_releases(params)
     for release in further:

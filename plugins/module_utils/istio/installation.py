@@ -72,7 +72,7 @@ def declared_releases(params: t.Mapping[str, t.Any]) -> list[Release]:
     for given in params["releases"]:
         if given["state"] == "present" and not given["chart"]:
             raise ReleaseError(f"release {given['name']} has no chart: say which with the option chart")
-        chosen = {name: value for name, value in given.items() if value is not None}
+        chosen = {name: value for name, value in given.items() if value not in (None, "")}
         chosen.setdefault("charts", params.get("charts"))
         chosen.setdefault("version", params.get("version"))
         releases.append(Release(**{"chart": "", **chosen}))

@@ -116,6 +116,7 @@ def translate(
     version: str | None = None,
     hub: str | None = None,
     tag: str | None = None,
+    namespace: str | None = None,
 ) -> Translation:
     """The releases that a document asks for.
 
@@ -124,6 +125,7 @@ def translate(
     :param version: the charts' version
     :param hub: place of the images, where the document says none
     :param tag: tag of the images, where the document says none
+    :param namespace: the control plane's namespace, where the document says none
     :raises ClusterError: the document can't be read, is not valid, or asks for what does not exist
     """
     document = read_document(given)
@@ -132,7 +134,7 @@ def translate(
         raise BadDocument(
             ["spec.installPackagePath: is not supported; say where the charts are with charts (control_plane_charts)"]
         )
-    components, values, warnings = _desired(spec, {"hub": hub, "tag": tag})
+    components, values, warnings = _desired(spec, {"hub": hub, "tag": tag}, namespace)
     namespace = (values.get("global") or {}).get("istioNamespace") or "istio-system"
     revision = str(values.get("revision") or "")
     if spec.get("namespace") and spec["namespace"] != namespace:
@@ -174,9 +176,13 @@ def translate(
     return Translation(releases, warnings, namespace, revision)
 
 
-def _desired(spec: t.Mapping[str, t.Any], images: t.Mapping[str, str | None]) -> tuple[dict, dict, list[str]]:
+def _desired(
+    spec: t.Mapping[str, t.Any], images: t.Mapping[str, str | None], namespace: str | None
+) -> tuple[dict, dict, list[str]]:
     """Components and values of the profile, with the document's over them."""
     base = _profile(spec.get("profile") or "default")
+    if namespace:
+        base["values"]["global"]["istioNamespace"] = namespace
     own_values = spec.get("values")
     components = merged(base["components"], spec.get("components") or {})
     if "values" in spec and own_values is None:

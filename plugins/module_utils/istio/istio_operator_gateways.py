@@ -111,6 +111,7 @@ def gateway_release(field: str, gateway: t.Mapping[str, t.Any], values: dict, wa
         "imagePullSecrets": [{"name": secret} for secret in shared.get("imagePullSecrets") or []],
         "priorityClassName": shared.get("priorityClassName"),
         "revision": values.get("revision"),
+        "platform": values.get("platform") or shared.get("platform"),
         "global": {"networkPolicy": shared["networkPolicy"]} if shared.get("networkPolicy") else None,
         **_volumes(own),
     }

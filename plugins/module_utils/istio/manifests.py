@@ -19,6 +19,8 @@ from .release_render import render
 
 #: First line of every file written here; other files in the directory are left alone.
 MARK = "# Written by meshops.istio"
+#: Namespaces that every cluster has.
+_ALWAYS_THERE = ("default", "kube-system", "kube-public")
 
 
 def manifests(
@@ -44,6 +46,7 @@ def manifests(
     with concurrent.futures.ThreadPoolExecutor() as pool:
         rendered = list(pool.map(lambda one: _rendered(helm, one, kube_version), wanted))
     files = {}
+    made = {obj["metadata"]["name"] for found, _lines in rendered for obj in found if obj["kind"] == "Namespace"}
     for release, (found, lines) in zip(wanted, rendered, strict=True):
         name = f"{release.namespace}.{release.name}.yaml"
         if name in files:
@@ -52,6 +55,7 @@ def manifests(
                 " leave one of the two out"
             )
         warnings += lines
+        found = _with_namespace(release.namespace, found, made)
         files[name] = _text(f"{MARK}: release {release.name} in namespace {release.namespace}", found)
     return files
 
@@ -59,6 +63,17 @@ def manifests(
 def _rendered(helm: Helm, release: Release, kube_version: str | None) -> tuple[list[dict], list[str]]:
     warnings: list[str] = []
     return render(helm, release, warnings, kube_version=kube_version), warnings
+
+
+def _with_namespace(name: str, objects: list[dict], made: set[str]) -> list[dict]:
+    """A release's objects with its namespace, which helm would make, in front of them; the first one has it.
+
+    :param made: the namespaces that there are files for
+    """
+    if name in made or name in _ALWAYS_THERE:
+        return objects
+    made.add(name)
+    return [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}, *objects]
 
 
 def _text(head: str, objects: t.Iterable[dict]) -> str:

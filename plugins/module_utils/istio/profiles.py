@@ -129,6 +129,12 @@ def desired_releases(variables: t.Mapping[str, t.Any]) -> list[Release]:
             f"values has {unused[0]}, which profile {given.get('profile', 'default')} doesn't install:"
             f" {'set cni to true, or ' if unused[0] == 'cni' else ''}choose another profile, or leave it out"
         )
+    useless = [name for name in ("tags", "mesh_config") if given.get(name) and "istiod" not in components]
+    if useless:
+        raise ClusterError(
+            f"{' and '.join(useless)} can have no effect, because profile {given.get('profile')} installs no istiod:"
+            " choose another profile, or leave it out"
+        )
     mesh_config = {"istiod": {"meshConfig": given["mesh_config"]}} if given.get("mesh_config") else {}
     names = {component: RELEASE_NAMES[component] for component in components}
     if "istiod" in names:
@@ -150,16 +156,17 @@ def desired_releases(variables: t.Mapping[str, t.Any]) -> list[Release]:
         node_namespace = chosen.node_namespace or namespace
         releases.append(Release(RELEASE_NAMES["cni"], "cni", node_namespace, state="absent"))
     if "istiod" in names:
-        releases += [_tag_release(tag, releases[components.index("istiod")]) for tag in tags]
+        releases += [tag_release(tag, releases[components.index("istiod")]) for tag in tags]
     return releases
 
 
-def _tag_release(tag: str, istiod: Release) -> Release:
+def tag_release(tag: str, istiod: Release) -> Release:
     """A revision tag: the istiod chart again, of which only the tag's own objects are kept."""
     return dataclasses.replace(
         istiod,
         name=tag_release_name(tag),
         values=merged(istiod.values, {"revisionTags": [tag]}),
+        patches=[{**patch, "optional": True} for patch in istiod.patches],  # most of them are for other objects
         labels={"istio.io/tag": tag},
         after=[istiod.name],
     )

@@ -16,6 +16,7 @@ from ..cluster.workloads import restart
 from ..reconcile.identity import title
 from ..reconcile.plan import Change
 from ..reconcile.readiness import unready
+from ..reconcile.selectors import matches
 from . import mesh_config
 from .injection import stale_reason, workloads
 from .mesh_info import read_mesh
@@ -211,21 +212,6 @@ def overlap_problems(namespaces: t.Sequence[dict], webhooks: t.Sequence[dict]) -
                 " leave it one of the labels istio-injection and istio.io/rev, or remove the revision that is not meant"
             )
     return found
-
-
-def matches(selector: t.Mapping[str, t.Any] | None, labels: t.Mapping[str, str]) -> bool:
-    """Whether a Kubernetes label selector selects these labels."""
-    selector = selector or {}
-    if any(labels.get(key) != value for key, value in (selector.get("matchLabels") or {}).items()):
-        return False
-    tests: dict[str, t.Callable[[str, list], bool]] = {
-        "In": lambda key, values: labels.get(key) in values,
-        "NotIn": lambda key, values: labels.get(key) not in values,
-        "Exists": lambda key, values: key in labels,
-        "DoesNotExist": lambda key, values: key not in labels,
-    }
-    expressions = selector.get("matchExpressions") or ()
-    return all(tests[one["operator"]](one["key"], one.get("values") or []) for one in expressions)
 
 
 def _numbers(version: str | None) -> tuple[int, ...]:

@@ -16,6 +16,8 @@ description:
   - Asks the injector itself what a workload's pods should be, with a pod that is only dry-run. So it sees workloads
     without a sidecar, with one of another revision, and with an old one after an upgrade, and leaves alone what wants
     no sidecar.
+  - Leaves alone, with a warning, what a restart does not help; the pods of a DaemonSet or StatefulSet with the
+    update strategy OnDelete, and those of a paused Deployment.
 extends_documentation_fragment:
   - meshops.istio.connection
   - meshops.istio.attributes

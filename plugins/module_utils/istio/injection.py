@@ -8,23 +8,20 @@ workload's template in a dry run, and its answer is compared to the pods that ru
 
 from __future__ import annotations
 
-import copy
-import dataclasses
 import typing as t
 
 from ..cluster.client import Cluster
-from ..cluster.errors import ApiError, ClusterError
+from ..cluster.errors import ClusterError
 from ..cluster.kinds import KNOWN
-from ..cluster.workloads import WORKLOADS, new_pods, restart
+from ..cluster.workloads import WORKLOADS, new_pods, restart, selector
 from ..reconcile.diff import diff
 from ..reconcile.plan import Change
 from ..reconcile.readiness import unready
+from .injector import ENABLED, INJECT, REVISION, Answer, CannotAsk, Sidecar, answer, answer_elsewhere, sidecar
 
 _NAMESPACE = KNOWN["", "Namespace"]
+_POD = KNOWN["", "Pod"]
 _WEBHOOKS = KNOWN["admissionregistration.k8s.io", "MutatingWebhookConfiguration"]
-_PROXY = "istio-proxy"
-_REVISION = "istio.io/rev"
-_ENABLED = "istio-injection"
 #: Namespaces that Istio's injector never injects into.
 _NEVER = ("kube-system", "kube-public", "kube-node-lease", "local-path-storage")
 
@@ -40,29 +37,9 @@ class InjectionError(ClusterError):
         self.result = result or {}
 
 
-@dataclasses.dataclass(frozen=True)
-class Sidecar:
-    """What injection has made of a pod.
-
-    :ivar image: the proxy's image; empty without a proxy
-    :ivar revision: the revision that has injected it
-    """
-
-    image: str = ""
-    revision: str = ""
-
-
-def sidecar(pod: t.Mapping[str, t.Any]) -> Sidecar:
-    """The sidecar of a pod, which may be an init container that goes on running."""
-    containers = [*(pod["spec"].get("initContainers") or ()), *pod["spec"]["containers"]]
-    images = [c["image"] for c in containers if c["name"] == _PROXY]
-    annotations = pod["metadata"].get("annotations") or {}
-    return Sidecar(images[0], annotations.get(_REVISION, "")) if images else Sidecar()
-
-
 def wanted_labels(revision: str) -> dict[str, str | None]:
     """The labels by which a namespace chooses a revision; None for one that it must not have."""
-    return {_REVISION: revision, _ENABLED: None} if revision else {_ENABLED: "enabled", _REVISION: None}
+    return {REVISION: revision, ENABLED: None} if revision else {ENABLED: "enabled", REVISION: None}
 
 
 def plan_namespaces(cluster: Cluster, names: t.Sequence[str], revision: str) -> list[Change]:
@@ -107,21 +84,63 @@ def stale_reason(
     """Why a workload's pods aren't as the injector would make them; None where they are.
 
     :param change: what is about to be done to its namespace; in check mode it isn't done
+    :raises InjectionError: the injector can't be asked, or the pods would have to be made anew and would be refused
     """
-    template = copy.deepcopy(workload["spec"]["template"])
-    meta = template.setdefault("metadata", {})
-    if check_mode and change.action != "unchanged" and _undecided(change, meta):
-        meta["labels"] = {**(meta.get("labels") or {}), **_pod_label(revision)}
+    template = workload["spec"]["template"]
+    asked = _asked(cluster, workload["metadata"]["namespace"], template, change, revision, check_mode)
+    reason = _difference(_judged(cluster, workload), asked and asked.sidecar, template)
+    if reason and asked and asked.refusal:
+        raise InjectionError(
+            f"{_title(workload)} has to be restarted, because {reason}, and its new pods would be refused:"
+            f" {asked.refusal}. Nothing was restarted"
+        )
+    return reason
+
+
+def _asked(
+    cluster: Cluster, namespace: str, template: dict, change: Change, revision: str, check_mode: bool
+) -> Answer | None:
+    """What the injector makes of a workload's pods; None where there is none to ask yet, in check mode.
+
+    :raises InjectionError: it can't be asked
+    """
     try:
-        if check_mode and not cluster.list(_WEBHOOKS, labels="app=sidecar-injector"):
-            wanted = None
-        else:
-            wanted = _injected(cluster, workload["metadata"]["namespace"], template)
-    except InjectionError:
         if not check_mode:
-            raise
-        wanted = None  # a control plane that isn't there yet, or isn't mended yet
-    for pod in new_pods(cluster, workload, workload["kind"]):
+            return answer(cluster, namespace, template)
+        if not cluster.list(_WEBHOOKS, labels="app=sidecar-injector"):
+            return None
+        if change.action == "unchanged":
+            return answer(cluster, namespace, template)
+        return Answer(answer_elsewhere(cluster, namespace, template, wanted_labels(revision)))
+    except CannotAsk as error:
+        if not check_mode:
+            raise InjectionError(f"{error}. Nothing was restarted") from error
+        return None  # a control plane that isn't mended yet
+
+
+def _judged(cluster: Cluster, workload: dict) -> list[dict]:
+    """The pods that have to be as the injector makes them: the newest, or all where a restart replaces none."""
+    if not _keeps_pods(workload):
+        return new_pods(cluster, workload, workload["kind"])
+    found = cluster.list(_POD, workload["metadata"]["namespace"], labels=selector(workload))
+    return [pod for pod in found if not pod["metadata"].get("deletionTimestamp")]
+
+
+def _keeps_pods(workload: t.Mapping[str, t.Any]) -> str:
+    """Why a restart replaces none of a workload's pods, and what does; empty where it replaces them."""
+    if workload["spec"].get("paused"):
+        return "its rollout is paused: resume it, and run this again"
+    if (workload["spec"].get("updateStrategy") or {}).get("type") == "OnDelete":
+        return "its update strategy is OnDelete: delete its pods"
+    return ""
+
+
+def _difference(pods: t.Iterable[dict], wanted: Sidecar | None, template: t.Mapping[str, t.Any]) -> str | None:
+    """In what the first pod that isn't as it should be differs.
+
+    :param wanted: what the injector would add; None where it can't be asked yet
+    """
+    for pod in pods:
         has, name = sidecar(pod), pod["metadata"]["name"]
         if has == wanted or (wanted is None and (has.image or _opted_out(template))):
             continue
@@ -138,36 +157,8 @@ def stale_reason(
 def _opted_out(template: t.Mapping[str, t.Any]) -> bool:
     """Whether no injector would give a template's pods a sidecar."""
     meta = template.get("metadata") or {}
-    said = {**(meta.get("annotations") or {}), **(meta.get("labels") or {})}.get("sidecar.istio.io/inject", "")
+    said = {**(meta.get("annotations") or {}), **(meta.get("labels") or {})}.get(INJECT, "")
     return template["spec"].get("hostNetwork", False) or str(said).lower() == "false"
-
-
-def _undecided(change: Change, meta: t.Mapping[str, t.Any]) -> bool:
-    """Whether the namespace as it is now (check mode hasn't labelled it) leaves the choice to the pod."""
-    labels = (change.before or {}).get("metadata", {}).get("labels") or {}
-    own = meta.get("labels") or {}
-    return not {_REVISION, _ENABLED} & set(labels) and not {_REVISION, "sidecar.istio.io/inject"} & set(own)
-
-
-def _pod_label(revision: str) -> dict[str, str]:
-    return {_REVISION: revision} if revision else {"sidecar.istio.io/inject": "true"}
-
-
-def _injected(cluster: Cluster, namespace: str, template: dict) -> Sidecar:
-    """What the injector makes of a pod from a template; the pod is never kept."""
-    meta = {k: v for k, v in (template.get("metadata") or {}).items() if k in ("labels", "annotations")}
-    pod = {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {**meta, "generateName": "injection-", "namespace": namespace},
-        "spec": template["spec"],
-    }
-    try:
-        return sidecar(cluster.create(pod, dry_run=True))
-    except ApiError as error:
-        raise InjectionError(
-            f"the injector can't be asked about pods in namespace {namespace}: {error}. Nothing was restarted"
-        ) from error
 
 
 def reconcile_injection(
@@ -189,6 +180,7 @@ def reconcile_injection(
         "changed": any(c.action != "unchanged" for c in changes),
         "namespaces": [{"name": c.name, "action": c.action} for c in changes],
         "restarted": [],
+        "warnings": [],
     }
     if not check_mode:
         for change in changes:
@@ -200,7 +192,10 @@ def reconcile_injection(
         for workload in workloads(cluster, change.name):
             stale = how == "all" or stale_reason(cluster, workload, change, revision, check_mode)
             reason = "all were to be" if stale is True else stale
-            if reason:
+            keeps = _keeps_pods(workload)
+            if reason and keeps:
+                result["warnings"].append(f"{_title(workload)} was not restarted, though {reason}: {keeps}")
+            elif reason:
                 due.append((workload, reason))
     restarts = [_restart_change(workload, reason) for workload, reason in due]
     result["changed"] = result["changed"] or bool(due)
@@ -223,5 +218,9 @@ def _restart(cluster: Cluster, workload: dict, timeout: float, result: dict) -> 
 
 
 def _restart_change(workload: dict, reason: str) -> dict[str, str]:
-    header = f"{workload['kind']} {workload['metadata']['namespace']}/{workload['metadata']['name']}"
+    header = _title(workload)
     return {"before_header": header, "after_header": header, "before": f"{reason}\n", "after": "restarted\n"}
+
+
+def _title(workload: t.Mapping[str, t.Any]) -> str:
+    return f"{workload['kind']} {workload['metadata']['namespace']}/{workload['metadata']['name']}"

@@ -90,9 +90,11 @@ def _field(value: t.Any, kind: str, path: str, found: list[str], strict: bool) -
     elif kind in _FIELDS:
         _message(value, kind, path, found, strict)
     elif kind in _VALUES:
-        if strict and not isinstance(value, int) and value not in _VALUES[kind]:
-            hint = _hint(str(value), _VALUES[kind])
-            found.append(f"{path} can't be {value!r}{hint or ': it is one of ' + ', '.join(_VALUES[kind])}")
+        known = f": it is one of {', '.join(_VALUES[kind])}"
+        if isinstance(value, bool):  # what YAML makes of a bare OFF
+            found.append(f"{path} can't be {value!r}{known}; put it in quotes")
+        elif not isinstance(value, (str, int)) or (strict and isinstance(value, str) and value not in _VALUES[kind]):
+            found.append(f"{path} can't be {value!r}{_hint(str(value), _VALUES[kind]) or known}")
     elif not _fits(value, kind):
         found.append(f"{path} must be {_SAID[kind]}, not {value!r}{_quote(value, kind)}")
 

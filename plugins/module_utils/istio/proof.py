@@ -14,9 +14,19 @@ from ..cluster.client import Cluster
 from ..cluster.errors import ApiError, ClusterError
 from ..cluster.kinds import KNOWN
 from . import mesh_config
+from .injector import asking_label, is_refusal, neutral_namespaces, sidecar
 
-#: Labels by which a namespace chooses injection; a namespace with one decides for its pods.
-INJECTION_LABELS = ("istio-injection", "istio.io/rev")
+#: A pod that the strictest of Kubernetes' own policies, Pod Security "restricted", lets pass.
+_POD_SPEC = {
+    "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
+    "containers": [
+        {
+            "name": "proof",
+            "image": "proof",
+            "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+        }
+    ],
+}
 
 _SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 
@@ -28,7 +38,10 @@ class NotProven(ClusterError):
 def prove(
     cluster: Cluster, namespace: str, revision: str = "", tags: t.Sequence[str] = (), timeout: float = 60
 ) -> dict:
-    """Proves a revision: gives C(version), C(proxy_image) and C(injects), or says what is wrong.
+    """Proves a revision: gives C(version), C(proxy_image) and C(warnings), or says what is wrong.
+
+    A policy of the cluster that refuses the pod which the injector is asked about leaves C(proxy_image) empty, and is a
+    warning.
 
     :param namespace: where istiod runs
     :param tags: revision tags that must inject, too
@@ -36,23 +49,17 @@ def prove(
     :raises NotProven: it isn't so in time
     """
     deadline = time.monotonic() + timeout
-    labels = [injection_label(revision), *({"istio.io/rev": tag} for tag in tags)]
+    labels = [asking_label(revision), *({"istio.io/rev": tag} for tag in tags)]
     with concurrent.futures.ThreadPoolExecutor(max_workers=4) as pool:
         version = pool.submit(_until, deadline, lambda: _version(cluster, namespace, revision))
         config = pool.submit(_until, deadline, lambda: _runs_config(cluster, namespace, revision))
         images = [
             pool.submit(_until, deadline, lambda chosen=one: _injects(cluster, namespace, chosen)) for one in labels
         ]
-        result = {"version": version.result(), "proxy_image": images[0].result()}
-        for image in images:
-            image.result()
+        injected = [image.result() for image in images]
         config.result()
-    return result
-
-
-def injection_label(revision: str) -> dict[str, str]:
-    """The label that a pod asks for a sidecar of a revision with."""
-    return {"istio.io/rev": revision} if revision else {"sidecar.istio.io/inject": "true"}
+    warnings = list(dict.fromkeys(warning for _image, warning in injected if warning))
+    return {"version": version.result(), "proxy_image": injected[0][0], "warnings": warnings}
 
 
 def _until(deadline: float, look: t.Callable[[], t.Any]) -> t.Any:
@@ -93,37 +100,32 @@ def _serving_pod(cluster: Cluster, namespace: str, revision: str) -> dict:
 # -- the injector injects -----------------------------------------------------
 
 
-def _injects(cluster: Cluster, namespace: str, labels: dict[str, str]) -> str:
-    """The image of the proxy that the injector adds to a pod that asks for one; the pod is never kept."""
-    where = _neutral_namespace(cluster, namespace)
-    pod = {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"generateName": "injection-proof-", "namespace": where, "labels": labels},
-        "spec": {"containers": [{"name": "proof", "image": "proof"}]},
-    }
-    try:
-        made = cluster.create(pod, dry_run=True)
-    except ApiError as error:
-        raise NotProven(f"the injector can't be reached: {error}") from error
-    containers = [*made["spec"].get("initContainers", ()), *made["spec"]["containers"]]
-    proxies = [c["image"] for c in containers if c["name"] == "istio-proxy"]
-    if not proxies:
-        label = ", ".join(f"{k}={v}" for k, v in labels.items())
-        raise NotProven(
-            f"no injector adds a sidecar to a pod with the label {label} in namespace {where}:"
-            " see `kubectl get mutatingwebhookconfigurations` for the webhook, and istiod's log"
-        )
-    return proxies[0]
+def _injects(cluster: Cluster, namespace: str, labels: dict[str, str]) -> tuple[str, str]:
+    """The image of the proxy that the injector adds to a pod that asks for one, or a warning that it can't be asked.
 
-
-def _neutral_namespace(cluster: Cluster, namespace: str) -> str:
-    """A namespace that doesn't decide about injection itself, so that the pod's own label counts."""
-    for name in (namespace, "default"):
-        found = cluster.get(KNOWN["", "Namespace"], name)
-        if found is not None and not set(INJECTION_LABELS) & set(found["metadata"].get("labels") or {}):
-            return name
-    return namespace
+    The pod is never kept. It is tried where the namespace leaves the choice to the pod.
+    """
+    refused = ""
+    for where in neutral_namespaces(cluster, (namespace, "default")) or [namespace]:
+        meta = {"generateName": "injection-proof-", "namespace": where, "labels": labels}
+        try:
+            made = cluster.create(
+                {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": _POD_SPEC}, dry_run=True
+            )
+        except ApiError as error:
+            if not is_refusal(error):
+                raise NotProven(f"the injector can't be reached: {error}") from error
+            refused = refused or f"it is not proven that the injector injects: namespace {where} refuses a pod: {error}"
+            continue
+        image = sidecar(made).image
+        if not image:
+            label = ", ".join(f"{k}={v}" for k, v in labels.items())
+            raise NotProven(
+                f"no injector adds a sidecar to a pod with the label {label} in namespace {where}:"
+                " see `kubectl get mutatingwebhookconfigurations` for the webhook, and istiod's log"
+            )
+        return image, ""
+    return "", refused
 
 
 # -- the running mesh config is the wanted one --------------------------------

@@ -128,10 +128,18 @@ def test_a_kubernetes_that_is_new_enough(kubernetes, istio):
     check_kubernetes(kubernetes, istio)
 
 
-@pytest.mark.parametrize("istio", ["1.30.2", "1.99.0"])
-def test_a_kubernetes_that_is_too_old(istio):
-    with pytest.raises(TooOld, match=f"runs Kubernetes v1.31.9, and Istio {istio} needs 1.32 or newer"):
-        check_kubernetes("v1.31.9", istio)
+@pytest.mark.parametrize(
+    ("kubernetes", "istio", "needed"),
+    [
+        ("v1.31.9", "1.30.2", "1.32"),
+        ("v1.31.9", "1.99.0", "1.32"),
+        ("v1.24.0", "1.29.1", "1.31"),
+        ("v1.24.9", "1.20.0", "1.25"),
+    ],
+)
+def test_a_kubernetes_that_is_too_old(kubernetes, istio, needed):
+    with pytest.raises(TooOld, match=f"runs Kubernetes {kubernetes}, and Istio {istio} needs {needed} or newer"):
+        check_kubernetes(kubernetes, istio)
 
 
 # -- what the label istio-injection=enabled means ------------------------------

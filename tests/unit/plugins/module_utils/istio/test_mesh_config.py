@@ -20,6 +20,7 @@ from ansible_collections.meshops.istio.plugins.module_utils.istio.mesh_config_fi
         {"defaultConfig": {"tracing": {"customTags": {"a": {"literal": {"value": "b"}}}, "sampling": 12.5}}},
         {"discoverySelectors": [{"matchLabels": {"istio-discovery": "enabled"}}]},
         {"accessLogFile": None},
+        {"ingressControllerMode": "OFF", "outboundTrafficPolicy": {"mode": 1}},
     ],
 )
 def test_what_istio_takes_passes(config):
@@ -38,6 +39,15 @@ def test_what_istio_takes_passes(config):
         ({"extensionProviders": {"name": "x"}}, "mesh_config.extensionProviders must be a list"),
         ({"extensionProviders": [{"name": "x", "zipkn": {}}]}, "extensionProviders[0] has no field 'zipkn'"),
         ({"defaultConfig": "x"}, "mesh_config.defaultConfig must be a dict"),
+        (
+            {"ingressControllerMode": False},  # OFF without quotes
+            "ingressControllerMode can't be False: it is one of UNSPECIFIED, OFF, DEFAULT, STRICT; put it in quotes",
+        ),
+        ({"outboundTrafficPolicy": {"mode": True}}, "mode can't be True: it is one of REGISTRY_ONLY, ALLOW_ANY, "),
+        (
+            {"outboundTrafficPolicy": {"mode": ["ALLOW_ANY"]}},
+            "mesh_config.outboundTrafficPolicy.mode can't be ['ALLOW_",
+        ),
         ({"proxyListenPort": 1.5}, "mesh_config.proxyListenPort must be a whole number, not 1.5"),
     ],
 )
@@ -56,6 +66,9 @@ def test_fields_of_a_newer_istio_pass_but_known_ones_are_still_checked():
     check({"somethingNew": 1}, istio="1.99.0")
     with pytest.raises(BadMeshConfig):
         check({"accessLogFile": 1}, istio="1.99.0")
+    check({"ingressControllerMode": "NEW"}, istio="1.99.0")
+    with pytest.raises(BadMeshConfig):
+        check({"ingressControllerMode": False}, istio="1.99.0")
     with pytest.raises(BadMeshConfig):
         check({"somethingNew": 1}, istio="1.31.4")
 

@@ -79,7 +79,7 @@ options:
     description:
       - A directory for the root, on the host that the module runs on. Where it holds C(root-cert.pem) and
         C(root-key.pem) they are used; otherwise a new root and its key are written there, once, with mode 0600 in a
-        directory of mode 0700.
+        directory of mode 0700. A rotation wants another root, hence another directory, each time.
       - The root's key never goes into the cluster. Without this option it is forgotten as soon as it has signed the
         intermediate, which can then be replaced by O(action=rotate) only.
     type: path
@@ -87,9 +87,16 @@ options:
     description: For O(action=renew), the key of the root in use as PEM text, such as from Ansible Vault.
     type: str
   trust_domains:
-    description: For which trust domains a new intermediate may sign. Left out, those of the mesh config.
+    description:
+      - For which trust domains a new intermediate may sign. Left out, those of the mesh config of every revision.
+      - They must hold every C(trustDomain) of the mesh.
     type: list
     elements: str
+  mesh_config:
+    description:
+      - The mesh config that the control plane will have. Its C(trustDomain) and C(trustDomainAliases) count where there
+        is no control plane yet; of one that runs, its own mesh config counts.
+    type: dict
   min_days:
     description: A CA that expires within so many days is refused.
     type: int
@@ -104,12 +111,20 @@ options:
         its readiness, before anything else. Otherwise such proxies are named and nothing is changed.
     type: bool
     default: false
+  unproven_proxies:
+    description:
+      - Whether the root may be rotated although istiod serves proxies that are no pods of this cluster, such as those
+        of virtual machines and remote clusters. No gate can look at them; see yourself that they follow.
+    type: bool
+    default: false
   timeout:
     description: How many seconds one gate, or one restart, may take before the run fails, naming who holds it up.
     type: int
     default: 300
   report:
-    description: Write an HTML page with the state afterwards to this file, with a picture of the validity spans.
+    description:
+      - Write an HTML page with the state afterwards to this file, with a picture of the validity spans. Its directory
+        must be there. Check mode doesn't write it.
     type: path
 extends_documentation_fragment:
   - meshops.istio.connection
@@ -193,6 +208,12 @@ restarted:
   returned: when there was something to check for that
   type: list
   elements: str
+not_ready:
+  description: Pods that aren't ready, with what made them. Their proxies were proven where they run.
+  returned: when a mesh was changed
+  type: list
+  elements: str
+  sample: [app/broken-6f7c9d-x2b4k (Deployment/broken)]
 held_up_by:
   description: Who keeps a gate from being met, and why.
   returned: when a gate is not met in time
@@ -213,8 +234,8 @@ problems:
   contains:
     name:
       description:
-        - One of V(unreadable), V(key_mismatch), V(chain_broken), V(not_a_ca), V(expires_soon), V(wrong_order),
-          V(root_missing), V(weak_key).
+        - One of V(unreadable), V(key_mismatch), V(chain_broken), V(not_a_ca), V(expires_soon), V(not_yet_valid),
+          V(wrong_order), V(root_missing), V(weak_key), V(path_too_long), V(wrong_trust_domain).
       type: str
     message:
       description: Which certificate, and why.
@@ -253,6 +274,10 @@ status:
       description: Proxies that could not be read, and why.
       type: list
       elements: dict
+    unseen_proxies:
+      description: Proxies that istiod serves and that are no pods of this cluster.
+      type: list
+      elements: str
     proxies_not_running:
       description: Proxies that do not run and so hold nothing.
       type: list
@@ -291,13 +316,16 @@ def main() -> None:
             "root_dir": {"type": "path"},
             "root_key": {"type": "str", "no_log": True},
             "trust_domains": {"type": "list", "elements": "str"},
+            "mesh_config": {"type": "dict"},
             "min_days": {"type": "int", "default": 30},
             "warn_days": {"type": "int", "default": 60},
             "restart_proxies": {"type": "bool", "default": False},
+            "unproven_proxies": {"type": "bool", "default": False},
             "timeout": {"type": "int", "default": 300},
             "report": {"type": "path"},
         },
         lambda module, cluster: run(module.params, cluster, module.check_mode),
+        unlogged=["files", "root_key"],
         required_if=[("source", "files", ["files"])],
     )
 

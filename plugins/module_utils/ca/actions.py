@@ -4,18 +4,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import typing as t
 
 from ..cluster.client import Cluster
 from ..cluster.errors import ClusterError
 from . import rotation
-from .authority import Wishes, from_files, generated, renewed
+from .authority import Wishes, from_files, generated, prepared_root, renewed
 from .certificates import fingerprints, require_cryptography
 from .observe import now
 from .present import CannotRotate, Present
 from .procedure import Mesh, in_words
-from .report import write_report
+from .report import refuse_unwritable, write_report
 from .status import status
 from .trust_bundle import Bundle
 
@@ -26,24 +27,39 @@ def run(params: t.Mapping[str, t.Any], cluster: Cluster, check_mode: bool) -> di
     :raises ClusterError: with the remedy; before anything is written wherever the cause could be seen then
     """
     require_cryptography()
+    if params["report"]:
+        refuse_unwritable(params["report"])
     mesh = Mesh(cluster, params["namespace"], params["timeout"])
     if params["action"] == "status":
-        return _with_report({"changed": False}, mesh, params)
+        return _with_status({"changed": False}, mesh, params, write=not check_mode)
     if not check_mode:
         mesh.resume()
     present = mesh.present()
     result = (_abort if params["action"] == "abort" else _forward)(mesh, present, params, check_mode)
-    return _with_report(result, mesh, params) if params["report"] and not check_mode else result
+    return _with_status(result, mesh, params) if params["report"] and not check_mode else result
 
 
-def _with_report(result: dict, mesh: Mesh, params: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+def _with_status(result: dict, mesh: Mesh, params: t.Mapping[str, t.Any], write: bool = True) -> dict[str, t.Any]:
     found = status(mesh, now(), params["warn_days"])
     result = {**result, "status": found}
-    if found["warnings"]:
-        result["warnings"] = found["warnings"]
-    if params["report"]:
-        write_report(params["report"], found)
+    result["warnings"] = [*result.get("warnings", []), *found["warnings"]]
+    if params["report"] and write:
+        try:
+            write_report(params["report"], found)
+        except ClusterError as error:  # what was done is worth more than the page
+            result["warnings"].append(str(error))
     return result
+
+
+@dataclasses.dataclass(frozen=True)
+class ToBeMade:
+    """A CA that check mode doesn't make, in words: what the intermediate stands under, and the whole."""
+
+    root: str
+
+    @property
+    def signer(self) -> str:
+        return f"a new intermediate under {self.root}"
 
 
 # -- forward --------------------------------------------------------------
@@ -51,24 +67,45 @@ def _with_report(result: dict, mesh: Mesh, params: t.Mapping[str, t.Any]) -> dic
 
 def _forward(mesh: Mesh, present: Present, params: t.Mapping[str, t.Any], check_mode: bool) -> dict[str, t.Any]:
     moment = now()
-    target, to_be_made = _target(mesh, present, params, moment, check_mode)
-    if to_be_made:  # check mode makes no key
-        return _would_make(mesh, present, params, to_be_made)
+    if present.bundle is None and not present.control_planes:
+        mesh.refuse_foreign_hands()  # before a root is made
+    target = _target(mesh, present, params, moment, check_mode)
+    if isinstance(target, ToBeMade):
+        return _would_make(mesh, present, params, target)
     if target is None or _same(present, target):
         return {"changed": False, "phases": [], "diff": _diff(present.bundle, present.bundle)}
-    target.refuse_if_broken("the new CA", moment, params["min_days"])
+    signed, _aliases = mesh.trust_domains(params["mesh_config"])
+    target.refuse_if_broken("the new CA", moment, params["min_days"], signed)
     if not present.control_planes:
         return _first(mesh, target, params, check_mode)
-    restarted = mesh.prepare(params["restart_proxies"], change=not check_mode)
-    steps = rotation.all_steps(present.bundle, target, present.watched)
+    restarted = _prepare(mesh, present, target, params, change=not check_mode)
+    steps = _steps(present, target)
     if not check_mode:
         mesh.walk(present, target)
-    return {
+    result = {
         "changed": True,
         "phases": mesh.phases if not check_mode else [{"phase": s.phase, "words": s.words} for s in steps],
         "restarted": restarted,
         "diff": _diff(present.bundle, target),
     }
+    return result if check_mode else {**result, "not_ready": mesh.not_ready()}
+
+
+def _steps(present: Present, target: Bundle) -> list[rotation.Step]:
+    return rotation.all_steps(present.bundle, target, present.watched, present.lost, present.multi_root)
+
+
+def _prepare(
+    mesh: Mesh, present: Present, target: Bundle | None, params: t.Mapping[str, t.Any], change: bool
+) -> list[str]:
+    """What is restarted so that the mesh can follow; nothing where no root changes, since nobody is cut off then.
+
+    :param target: None where it is a root that isn't made yet
+    """
+    if target is not None and rotation.same_roots(present.bundle, target):
+        mesh.refuse_foreign_hands()
+        return []
+    return mesh.prepare(params["restart_proxies"], change, params["unproven_proxies"])
 
 
 def _same(present: Present, target: Bundle) -> bool:
@@ -80,12 +117,12 @@ def _same(present: Present, target: Bundle) -> bool:
 
 def _target(
     mesh: Mesh, present: Present, params: t.Mapping[str, t.Any], moment: datetime.datetime, check_mode: bool
-) -> tuple[Bundle | None, str]:
-    """Where to go; None where the mesh may stay as it is. In check mode, words for what would be made."""
+) -> Bundle | ToBeMade | None:
+    """Where to go; None where the mesh may stay as it is."""
     action = params["action"]
     brought = from_files(params["files"]) if params["source"] == "files" else None
     if brought:
-        brought.refuse_if_broken("files", moment, params["min_days"])
+        brought.refuse_if_broken("files", moment, params["min_days"], mesh.trust_domains(params["mesh_config"])[0])
     under_way = present.following or present.pending
     if under_way:
         if brought and brought.signer != under_way.signer:
@@ -99,7 +136,7 @@ def _target(
                 f"a rotation to the root {rotation.name(under_way.root)} is under way: finish it with the entry point"
                 " rotate, or take it back with ca_rotation_abort: true, and renew then"
             )
-        return under_way, ""
+        return under_way
     if action == "install" and present.plugged and present.bundle:
         if brought and brought.signer != present.bundle.signer:
             how = "renew" if brought.root in present.bundle.trusted else "rotate"
@@ -107,8 +144,9 @@ def _target(
                 f"the mesh works with the CA {rotation.name(present.bundle.signer)} already; use the entry point"
                 f" {how} to go on to {rotation.name(brought.signer)}"
             )
-        present.bundle.refuse_if_broken("the CA in the secret cacerts", moment)
-        return None, ""
+        signed, _aliases = mesh.trust_domains(params["mesh_config"])
+        present.bundle.refuse_if_broken("the CA in the secret cacerts", moment, 0, signed)
+        return None
     if present.bundle is None and present.control_planes:
         raise CannotRotate(
             f"istiod runs in the namespace {mesh.namespace}, but neither cacerts nor istio-ca-secret holds its CA:"
@@ -124,15 +162,19 @@ def _target(
     if brought:
         if action == "rotate" and fingerprints(brought.roots) == fingerprints(present.bundle.roots):
             if brought.signer == present.bundle.signer:
-                return None, ""
+                return None
             raise CannotRotate("files lead to the root in use: use the entry point renew for a new intermediate")
-        return brought, ""
-    if check_mode:
-        return None, f"a new root ({params['key_type']}, {params['root_days']} days) with a new intermediate"
+        return brought
     wishes = _wishes(mesh, params)
     if present.control_planes:  # refuse before a root is made
-        mesh.prepare(params["restart_proxies"], change=False)
-    return generated(wishes, moment, present.bundle.root if present.bundle else None), ""
+        _prepare(mesh, present, None, params, change=False)
+    not_this = present.bundle.root if present.bundle else None
+    made = generated(wishes, moment, not_this, keep=not check_mode)
+    if not check_mode:
+        return made
+    if prepared_root(wishes):
+        return ToBeMade(f"the root {rotation.name(made.root)} that {params['root_dir']} holds")
+    return ToBeMade(f"a new root ({params['key_type']}, {params['root_days']} days)")
 
 
 def _renewal(
@@ -142,29 +184,28 @@ def _renewal(
     moment: datetime.datetime,
     check_mode: bool,
     brought: Bundle | None,
-) -> tuple[Bundle | None, str]:
+) -> Bundle | ToBeMade | None:
     if not present.plugged:
         raise CannotRotate("istiod signs with a root that it has made for itself: use the entry point rotate")
     if brought:
         if brought.root not in present.bundle.trusted:
             raise CannotRotate(f"files lead to another root, {rotation.name(brought.root)}: use the entry point rotate")
-        if brought.signer == present.bundle.signer:
-            return None, ""
-        return brought, ""
+        return None if brought.signer == present.bundle.signer else brought
     target = renewed(present.bundle, _wishes(mesh, params), moment)
-    if check_mode:
-        return None, f"a new intermediate under {rotation.name(present.bundle.root)}"
-    return target, ""
+    return ToBeMade(f"the root {rotation.name(target.root)}") if check_mode else target
 
 
 def _wishes(mesh: Mesh, params: t.Mapping[str, t.Any]) -> Wishes:
+    signed, aliases = mesh.trust_domains(params["mesh_config"])
     return Wishes(
-        trust_domains=tuple(params["trust_domains"] or mesh.trust_domains()),
+        trust_domains=tuple(params["trust_domains"] or [*signed, *aliases] or ["cluster.local"]),
         root_days=params["root_days"],
         intermediate_days=params["intermediate_days"],
         key_type=params["key_type"],
         root_dir=params["root_dir"] or "",
         root_key=params["root_key"] or "",
+        min_days=params["min_days"],
+        signed_domains=tuple(signed),
     )
 
 
@@ -173,25 +214,40 @@ def _first(mesh: Mesh, target: Bundle, params: t.Mapping[str, t.Any], check_mode
     if not check_mode:
         mesh.write_first(target)
     words = f"sign with {rotation.name(target.signer)}, trust {rotation.names(target.trusted)}"
-    return {"changed": True, "phases": [{"phase": "install", "words": words}], "diff": _diff(None, target)}
+    phases = [{"phase": "install", "words": words}]
+    return {"changed": True, "phases": phases, "diff": _diff(None, target), **_guessed(mesh, params)}
 
 
-def _would_make(mesh: Mesh, present: Present, params: t.Mapping[str, t.Any], made: str) -> dict[str, t.Any]:
+def _guessed(mesh: Mesh, params: t.Mapping[str, t.Any]) -> dict[str, list[str]]:
+    """A warning where an intermediate is bound to a trust domain that nothing has told."""
+    signed, _aliases = mesh.trust_domains(params["mesh_config"])
+    if signed or params["trust_domains"] or params["source"] == "files":
+        return {}
+    return {
+        "warnings": [
+            "the new intermediate may sign for the trust domain cluster.local alone: where meshConfig.trustDomain will"
+            " be another, delete the secret cacerts and run this again with ca_trust_domains"
+        ]
+    }
+
+
+def _would_make(mesh: Mesh, present: Present, params: t.Mapping[str, t.Any], made: ToBeMade) -> dict[str, t.Any]:
     """What check mode tells of a CA that isn't made yet."""
-    running = present.bundle and present.control_planes
-    restarted = mesh.prepare(params["restart_proxies"], change=False) if running else []
-    phases = [{"phase": "install", "words": f"sign with {made}"}]
-    if running:
+    diff = {**_diff(present.bundle, None), "after": f"signer: {made.signer}\ntrusted root: {made.root}\n"}
+    if not (present.bundle and present.control_planes):
+        phases = [{"phase": "install", "words": f"sign with {made.signer}"}]
+        return {"changed": True, "phases": phases, "restarted": [], "diff": diff, **_guessed(mesh, params)}
+    renewal = params["action"] == "renew"
+    restarted = _prepare(mesh, present, present.bundle if renewal else None, params, change=False)
+    words = f"sign with {made.signer} instead of {rotation.name(present.bundle.signer)}"
+    phases = [{"phase": "sign", "words": words}]
+    if not renewal:
         old = rotation.names(present.bundle.trusted)
-        phases = [{"phase": "sign", "words": f"sign with {made} instead of {rotation.name(present.bundle.signer)}"}]
-        if params["action"] != "renew":
-            phases.insert(0, {"phase": "trust", "words": f"trust {made} beside {old}"})
-            phases.append({"phase": "drop", "words": f"trust the new root alone; {old} is gone"})
-        if not present.watched:
-            adopt = rotation.all_steps(present.bundle, present.bundle, False)
-            words = adopt[0].words if adopt else f"plug {rotation.name(present.bundle.signer)} in; restart istiod"
-            phases.insert(0, {"phase": "adopt", "words": words})
-    diff = {**_diff(present.bundle, None), "after": f"signer: {made}\n"}
+        phases.insert(0, {"phase": "trust", "words": f"trust {made.root} beside {old}"})
+        phases.append({"phase": "drop", "words": f"trust {made.root} alone; {old} is gone"})
+    if not present.watched:
+        adopt = rotation.all_steps(present.bundle, present.bundle, False, lost=True)
+        phases.insert(0, {"phase": "adopt", "words": adopt[0].words})
     return {"changed": True, "phases": phases, "restarted": restarted, "diff": diff}
 
 
@@ -199,6 +255,12 @@ def _would_make(mesh: Mesh, present: Present, params: t.Mapping[str, t.Any], mad
 
 
 def _abort(mesh: Mesh, present: Present, params: t.Mapping[str, t.Any], check_mode: bool) -> dict[str, t.Any]:
+    if present.following is not None and present.bundle is None:
+        raise CannotRotate(
+            "the secret cacerts was deleted in the middle of a rotation, and no istiod runs: put back what it held"
+            " (cacerts-previous has what it held before the rotation), or go on to the new CA with the entry point"
+            " install"
+        )
     if present.following is None or present.previous is None or present.bundle is None:
         return {"changed": False, "phases": [], "diff": _diff(present.bundle, present.bundle)}
     if present.pending:
@@ -206,7 +268,7 @@ def _abort(mesh: Mesh, present: Present, params: t.Mapping[str, t.Any], check_mo
             "istiod hasn't taken the CA in cacerts, so there is nothing to take back from the mesh: run without"
             " ca_rotation_abort to go on"
         )
-    steps = rotation.all_steps(present.bundle, present.previous, present.watched)
+    steps = _steps(present, present.previous)
     if not check_mode:
         mesh.walk(present, present.previous, back=True)
     return {

@@ -7,6 +7,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import os
+import re
 import shutil
 import stat
 import tempfile
@@ -14,9 +15,11 @@ import typing as t
 
 from .certificates import Certificate, CertificateError, certificates, key_matches, make_intermediate, make_root
 from .rotation import name
-from .trust_bundle import Bundle, plugged
+from .trust_bundle import BrokenBundle, Bundle, Problem, plugged
 
 _KEY_FILE, _CERTIFICATE_FILE = "root-key.pem", "root-cert.pem"
+#: What the specification of SPIFFE allows, and what a certificate's URI can hold.
+_TRUST_DOMAIN = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,253}[A-Za-z0-9])?")
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -27,6 +30,8 @@ class Wishes:
     :ivar root_dir: a directory for the root and its key: used where it holds them, made where it doesn't;
         empty: the key of a new root is forgotten once it has signed
     :ivar root_key: the root's key in PEM, for a renewal, such as from Ansible Vault
+    :ivar min_days: what is made must be valid for longer
+    :ivar signed_domains: those of the trust domains for which istiod signs
     """
 
     trust_domains: tuple[str, ...] = ("cluster.local",)
@@ -35,6 +40,35 @@ class Wishes:
     key_type: str = "EC-P256"
     root_dir: str = ""
     root_key: str = ""
+    min_days: int = 0
+    signed_domains: tuple[str, ...] = ()
+
+    def refuse_if_senseless(self, now: datetime.datetime, with_root: bool) -> None:
+        """Fails where no certificate can be made so.
+
+        :param with_root: a root is made, too
+        :raises CertificateError: names the option
+        """
+        longest = (datetime.datetime.max.replace(tzinfo=datetime.timezone.utc) - now).days - 1
+        for option in ("root_days", "intermediate_days") if with_root else ("intermediate_days",):
+            days = getattr(self, option)
+            if days <= self.min_days:
+                raise CertificateError(f"{option} is {days}: it must be more than min_days, which is {self.min_days}")
+            if days > longest:
+                raise CertificateError(f"{option} is {days}: no certificate can be valid beyond the year 9999")
+        for domain in self.trust_domains:
+            if not _TRUST_DOMAIN.fullmatch(domain):
+                raise CertificateError(
+                    f"{domain!r} can't be a trust domain: letters, digits, dots, dashes and underscores make one;"
+                    " correct trust_domains, or trustDomain and trustDomainAliases in the mesh config"
+                )
+
+    def refuse_if_broken(self, made: Bundle, now: datetime.datetime) -> None:
+        """Fails where what was made can't be used, such as since the root that was prepared expires soon.
+
+        :raises BrokenBundle: names every problem
+        """
+        made.refuse_if_broken("the new CA", now, self.min_days, self.signed_domains)
 
 
 def from_files(files: t.Mapping[str, str | None]) -> Bundle:
@@ -43,13 +77,24 @@ def from_files(files: t.Mapping[str, str | None]) -> Bundle:
     :param files: ca_cert, ca_key, root_cert, cert_chain: each a path, or the PEM text itself; without
         cert_chain the signer and its root make the chain
     :raises CertificateError: a file is missing or can't be read
+    :raises BrokenBundle: one holds what can't be read as a certificate
     """
     texts = {option: _text(option, files.get(option)) for option in ("ca_cert", "ca_key", "root_cert")}
     chain = _text("cert_chain", files["cert_chain"]) if files.get("cert_chain") else ""
+    signer, roots, _links = (
+        _certificates(option, text)
+        for option, text in (("ca_cert", texts["ca_cert"]), ("root_cert", texts["root_cert"]), ("cert_chain", chain))
+    )
     if not chain:
-        signer, roots = certificates(texts["ca_cert"]), certificates(texts["root_cert"])
         chain = texts["ca_cert"] if signer and signer[0] in roots else "\n".join((texts["ca_cert"], texts["root_cert"]))
     return Bundle(_ended(texts["ca_cert"]), _ended(texts["ca_key"]), _ended(chain), _ended(texts["root_cert"]))
+
+
+def _certificates(option: str, text: str) -> tuple[Certificate, ...]:
+    try:
+        return certificates(text)
+    except CertificateError as error:
+        raise BrokenBundle("files", [Problem("unreadable", f"files.{option}: {error}")]) from None
 
 
 def _text(option: str, value: str | None) -> str:
@@ -68,10 +113,8 @@ def _ended(text: str) -> str:
     return text if text.endswith("\n") else text + "\n"
 
 
-def generated(wishes: Wishes, now: datetime.datetime, not_this: Certificate | None = None) -> Bundle:
-    """A new intermediate under a new root, or under the root in root_dir.
-
-    The root's key is on disk, where it was asked for, before anything else happens: no later failure loses it.
+def prepared_root(wishes: Wishes, not_this: Certificate | None = None) -> tuple[Certificate, str] | None:
+    """The root in root_dir and its key; None where one is to be made.
 
     :param not_this: the root in use, where another one is wanted
     :raises CertificateError: root_dir can't be used
@@ -82,18 +125,40 @@ def generated(wishes: Wishes, now: datetime.datetime, not_this: Certificate | No
             f"root_dir {wishes.root_dir} holds the root in use, {name(found[0])}: a rotation wants another root;"
             " give an empty directory for it"
         )
-    if found is None:
-        found = make_root(wishes.trust_domains[0], wishes.root_days, wishes.key_type, now)
-        if wishes.root_dir:
-            keep_root(wishes.root_dir, *found)
-    return _under(*found, wishes, now)
+    return found
+
+
+def generated(wishes: Wishes, now: datetime.datetime, not_this: Certificate | None = None, keep: bool = True) -> Bundle:
+    """A new intermediate under a new root, or under the root in root_dir.
+
+    The root's key is on disk, where it was asked for, before anything is written to the cluster: no later failure
+    loses it.
+
+    :param not_this: the root in use, where another one is wanted
+    :param keep: whether to write a new root to root_dir; otherwise only that this can be done is seen to
+    :raises CertificateError: an option makes no sense, or root_dir can't be used
+    :raises BrokenBundle: what is made can't be used
+    """
+    found = prepared_root(wishes, not_this)
+    wishes.refuse_if_senseless(now, with_root=found is None)
+    root, key = found or make_root(wishes.trust_domains[0], wishes.root_days, wishes.key_type, now)
+    made = _under(root, key, wishes, now)
+    wishes.refuse_if_broken(made, now)
+    if found is None and wishes.root_dir:
+        if keep:
+            keep_root(wishes.root_dir, root, key)
+        else:
+            refuse_unwritable(wishes.root_dir)
+    return made
 
 
 def renewed(present: Bundle, wishes: Wishes, now: datetime.datetime) -> Bundle:
     """A new intermediate under the root in use.
 
-    :raises CertificateError: the root's key isn't given, or belongs to another root
+    :raises CertificateError: the root's key isn't given, or belongs to another root; or an option makes no sense
+    :raises BrokenBundle: what is made can't be used
     """
+    wishes.refuse_if_senseless(now, with_root=False)
     root = present.root
     if wishes.root_key:
         key = wishes.root_key
@@ -108,9 +173,15 @@ def renewed(present: Bundle, wishes: Wishes, now: datetime.datetime) -> Bundle:
             f" {_CERTIFICATE_FILE}), or root_key, or a finished intermediate with source: files."
             " Where the key is lost, rotate instead"
         )
-    if not key_matches(key, root):
+    try:
+        matches = key_matches(key, root)
+    except CertificateError as error:
+        raise CertificateError(f"root_key: {error}") from None
+    if not matches:
         raise CertificateError(f"the key given isn't that of the root in use, {name(root)}")
-    return dataclasses.replace(_under(root, key, wishes, now), roots=present.roots)
+    made = dataclasses.replace(_under(root, key, wishes, now), roots=present.roots)
+    wishes.refuse_if_broken(made, now)
+    return made
 
 
 def _under(root: Certificate, key: str, wishes: Wishes, now: datetime.datetime) -> Bundle:
@@ -125,11 +196,17 @@ def root_in(directory: str) -> tuple[Certificate, str] | None:
 
     :raises CertificateError: only one of the two is there, others may read the key, or they don't belong together
     """
-    directory = os.path.expanduser(directory)
+    try:
+        return _root_in(os.path.expanduser(directory))
+    except (OSError, UnicodeDecodeError) as error:
+        raise CertificateError(f"root_dir {directory} can't be read: {error}") from None
+
+
+def _root_in(directory: str) -> tuple[Certificate, str] | None:
     paths = [os.path.join(directory, file) for file in (_CERTIFICATE_FILE, _KEY_FILE)]
     there = [path for path in paths if os.path.exists(path)]
     if not there:
-        if os.path.isdir(directory) and os.listdir(directory):
+        if os.path.exists(directory) and os.listdir(directory):
             raise CertificateError(f"root_dir {directory} holds other files: give an empty or a new directory")
         return None
     if len(there) == 1:
@@ -138,16 +215,29 @@ def root_in(directory: str) -> tuple[Certificate, str] | None:
         )
     if stat.S_IMODE(os.stat(paths[1]).st_mode) & 0o077:
         raise CertificateError(f"others may read {paths[1]}: chmod 600 it")
+    with open(paths[0], encoding="utf-8") as file:
+        text = file.read()
+    with open(paths[1], encoding="utf-8") as file:
+        key = file.read()
     try:
-        with open(paths[0], encoding="utf-8") as file:
-            root = Certificate(file.read())
-        with open(paths[1], encoding="utf-8") as file:
-            key = file.read()
-    except (OSError, UnicodeDecodeError) as error:
-        raise CertificateError(f"root_dir {directory} can't be read: {error}") from None
-    if not key_matches(key, root):
+        root, matches = Certificate(text), key_matches(key, Certificate(text))
+    except CertificateError as error:
+        raise CertificateError(f"root_dir {directory}: {error}") from None
+    if not matches:
         raise CertificateError(f"{paths[1]} isn't the key of {paths[0]}")
     return root, key
+
+
+def refuse_unwritable(directory: str) -> None:
+    """Fails where C(keep_root) would.
+
+    :raises CertificateError: the directory can't be made
+    """
+    parent = os.path.dirname(os.path.abspath(os.path.expanduser(directory)))
+    while not os.path.exists(parent):
+        parent = os.path.dirname(parent)
+    if not os.path.isdir(parent) or not os.access(parent, os.W_OK | os.X_OK):
+        raise CertificateError(f"root_dir {directory} can't be written: {parent} isn't a directory that you may write")
 
 
 def keep_root(directory: str, root: Certificate, key: str) -> None:

@@ -107,6 +107,25 @@ class Certificate:
             return True
 
     @property
+    def path_length(self) -> int | None:
+        """How many further CAs may stand between it and a leaf; None where it doesn't say."""
+        try:
+            return self.x509.extensions.get_extension_for_class(x509.BasicConstraints).value.path_length
+        except x509.ExtensionNotFound:
+            return None
+
+    def may_sign_for(self, trust_domain: str) -> bool:
+        """Whether its name constraints let it sign for the SPIFFE identities of a trust domain."""
+        try:
+            constraints = self.x509.extensions.get_extension_for_class(x509.NameConstraints).value
+        except x509.ExtensionNotFound:
+            return True
+        permitted, excluded = _uris(constraints.permitted_subtrees), _uris(constraints.excluded_subtrees)
+        if any(_covers(domain, trust_domain) for domain in excluded):
+            return False
+        return not permitted or any(_covers(domain, trust_domain) for domain in permitted)
+
+    @property
     def self_signed(self) -> bool:
         return self.issued_by(self)
 
@@ -162,6 +181,16 @@ class Certificate:
             "days_left": round(self.days_left(now), 2),
             "key_type": self.key_type,
         }
+
+
+def _uris(subtrees: t.Iterable[t.Any] | None) -> list[str]:
+    return [name.value for name in subtrees or () if isinstance(name, x509.UniformResourceIdentifier)]
+
+
+def _covers(constraint: str, host: str) -> bool:
+    """RFC 5280, 4.2.1.10: a leading dot means every host below, else exactly this host."""
+    constraint, host = constraint.lower(), host.lower()
+    return host.endswith(constraint) if constraint.startswith(".") else host == constraint
 
 
 def key_type(public_key: t.Any) -> str:
@@ -315,7 +344,7 @@ def _name(organization: str, common_name: str, key: t.Any) -> t.Any:
     own = hashlib.sha256(_public_bytes(key.public_key())).hexdigest()[:8]
     return x509.Name(
         [
-            x509.NameAttribute(NameOID.ORGANIZATION_NAME, organization),
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, organization[:64]),  # X.520 allows no more
             x509.NameAttribute(NameOID.COMMON_NAME, f"{common_name} {own}"),
         ]
     )

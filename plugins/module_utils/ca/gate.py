@@ -24,12 +24,14 @@ class Proxy:
     :ivar roots: fingerprints it trusts (ROOTCA), None where unread
     :ivar chain: its leaf and what follows
     :ivar mounted: fingerprints in its mounted root-cert.pem, by which it reaches istiod; None where unread
+    :ivar control_plane: the namespace of the istiod from which it has its certificate; empty where that isn't told
     :ivar error: why it could not be read
     """
 
     namespace: str
     pod: str
     kind: str = "sidecar"
+    control_plane: str = ""
     owner: str = ""
     revision: str = ""
     version: str = ""
@@ -162,6 +164,8 @@ def proxy_holdup(expected: Expectation, proxy: Proxy) -> Holdup | None:
 
 
 def _proxy_reason(expected: Expectation, proxy: Proxy) -> str:
+    if proxy.kind == "ztunnel" and expected.same_root:
+        return ""  # it isn't read, and nothing that it holds becomes wrong
     if proxy.error:
         return f"can't be read: {proxy.error}"
     if proxy.roots is None or not proxy.chain:
@@ -199,11 +203,11 @@ def _several(fingerprints: t.Iterable[str]) -> str:
 
 
 def unprepared(
-    istiods: t.Sequence[Istiod], proxies: t.Sequence[Proxy], mesh_wide_push: bool
+    istiods: t.Sequence[Istiod], proxies: t.Sequence[Proxy], push: t.Mapping[str, bool]
 ) -> tuple[list[str], list[Proxy]]:
     """What stands against a rotation of the root, in advance.
 
-    :param mesh_wide_push: proxyMetadata.PROXY_CONFIG_XDS_AGENT is set in the mesh config
+    :param push: revision -> proxyMetadata.PROXY_CONFIG_XDS_AGENT is set in its mesh config
     :returns: reasons to refuse, each with its remedy; proxies to restart so that they take new roots
     """
     reasons = [
@@ -213,12 +217,16 @@ def unprepared(
         if not istiod.multi_root
     ]
     deaf = [proxy for proxy in proxies if not proxy.push and proxy.running]
-    if deaf and not mesh_wide_push:
-        reasons.append(
-            f"{len(deaf)} proxies do not take new roots while they run ({listed(deaf)}), and new ones would not either:"
-            ' set control_plane_mesh_config.defaultConfig.proxyMetadata.PROXY_CONFIG_XDS_AGENT to "true",'
-            " install the control plane again, then run this with ca_restart_proxies: true"
-        )
+    for revision in sorted(push):
+        # a pod that names a tag may be of any revision
+        mine = [proxy for proxy in deaf if proxy.revision == revision or proxy.revision not in push]
+        if mine and not push[revision]:
+            reasons.append(
+                f"{len(mine)} proxies do not take new roots while they run ({listed(mine)}), and new ones of the"
+                f" revision {revision} would not either:"
+                ' set control_plane_mesh_config.defaultConfig.proxyMetadata.PROXY_CONFIG_XDS_AGENT to "true",'
+                " install the control plane again, then run this with ca_restart_proxies: true"
+            )
     return reasons, deaf
 
 

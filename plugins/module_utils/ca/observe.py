@@ -59,20 +59,31 @@ def secret_text(secret: dict | None) -> dict[str, str]:
 
 
 def mesh_config(cluster: Cluster, namespace: str, revision: str = "default") -> dict:
-    """The mesh config of a revision as its ConfigMap holds it; empty where there is none."""
+    """The mesh config of a revision as its ConfigMap holds it; empty where there is none.
+
+    :raises ClusterError: it isn't a map in YAML
+    """
     name = "istio" if revision == "default" else f"istio-{revision}"
     found = cluster.get(CONFIG_MAP, name, namespace)
-    loaded = yaml.safe_load(((found or {}).get("data") or {}).get("mesh", "")) or {}
-    return loaded if isinstance(loaded, dict) else {}
+    wrong = f"the ConfigMap {namespace}/{name} holds no mesh config in its key mesh"
+    remedy = "correct it, or install the control plane again"
+    try:
+        loaded = yaml.safe_load(((found or {}).get("data") or {}).get("mesh", "")) or {}
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        raise ClusterError(f"{wrong}: not YAML{f', line {mark.line + 1}' if mark else ''}; {remedy}") from None
+    if not isinstance(loaded, dict):
+        raise ClusterError(f"{wrong}: not a map; {remedy}")
+    return loaded
+
+
+def mesh_configs(cluster: Cluster, namespace: str, istiods: t.Iterable[Istiod]) -> dict[str, dict]:
+    """revision -> its mesh config, of every revision that runs in a namespace."""
+    revisions = sorted({istiod.revision for istiod in istiods})
+    return {revision: mesh_config(cluster, namespace, revision) for revision in revisions}
 
 
 # -- istiod ---------------------------------------------------------------
-
-
-def leading_revision(istiods: t.Iterable[Istiod]) -> str:
-    """The revision whose mesh config counts for what the revisions of a namespace share: the default one, if any."""
-    found = sorted({istiod.revision for istiod in istiods})
-    return "default" if "default" in found or not found else found[0]
 
 
 def istiod_pods(cluster: Cluster, namespace: str) -> list[dict]:
@@ -144,17 +155,28 @@ def bundle_config_map_name(pods: t.Iterable[dict]) -> str:
     return "istio-ca-root-cert"
 
 
-def served_namespaces(cluster: Cluster, selectors: t.Sequence[dict]) -> list[str]:
+def served_namespaces(
+    cluster: Cluster, selectors: t.Sequence[t.Sequence[dict]], written: t.Container[str] = ()
+) -> list[str]:
     """Every namespace into which istiod writes its roots.
 
-    :param selectors: the mesh config's discoverySelectors; none means every namespace
+    One revision, which they elect, writes for all: what all of them select, and what some do and is written.
+
+    :param selectors: each revision's discoverySelectors; none means every namespace
+    :param written: the namespaces that hold roots
     """
+
+    def selected(namespace: dict) -> bool:
+        labels = namespace["metadata"].get("labels") or {}
+        by = [not its or any(selects(each, labels) for each in its) for its in selectors]
+        return all(by) or (any(by) and namespace["metadata"]["name"] in written)
+
     return [
         namespace["metadata"]["name"]
         for namespace in cluster.list(NAMESPACE)
         if namespace["metadata"]["name"] not in IGNORED_NAMESPACES
         and namespace["status"].get("phase") != "Terminating"
-        and (not selectors or any(selects(s, namespace["metadata"].get("labels") or {}) for s in selectors))
+        and selected(namespace)
     ]
 
 
@@ -180,6 +202,14 @@ def root_config_maps(cluster: Cluster, name: str) -> dict[str, frozenset[str]]:
     found = cluster.list(CONFIG_MAP, fields=f"metadata.name={name}")
     texts = {each["metadata"]["namespace"]: (each.get("data") or {}).get("root-cert.pem", "") for each in found}
     return {namespace: _fingerprints(text) for namespace, text in texts.items()}
+
+
+def served_roots(maps: t.Mapping[str, frozenset[str]], namespace: str) -> frozenset[str]:
+    """The roots that istiod gives out: those in its own namespace, or where it looks after others only, in most."""
+    if namespace in maps or not maps:
+        return maps.get(namespace, frozenset())
+    held = list(maps.values())
+    return max(held, key=held.count)
 
 
 def webhook_bundles(cluster: Cluster, namespace: str) -> dict[str, frozenset[str]]:
@@ -215,6 +245,11 @@ def proxy_pods(cluster: Cluster, namespace: str | None = None) -> list[dict]:
     ]  # fmt: skip
 
 
+def proxy_pods_of(cluster: Cluster, namespace: str) -> list[dict]:
+    """Every pod with a proxy that has its certificate from an istiod in a namespace, or doesn't tell from which."""
+    return [pod for pod in proxy_pods(cluster) if _control_plane(_container(pod, "istio-proxy")) in ("", namespace)]
+
+
 def read_proxies(cluster: Cluster, pods: t.Sequence[dict]) -> list[Proxy]:
     """What each of these pods' proxies holds, several read at once; one that can't be read says why."""
     with concurrent.futures.ThreadPoolExecutor(cluster.concurrency) as pool:
@@ -246,6 +281,7 @@ def describe_proxy(pod: dict) -> dict[str, t.Any]:
         "namespace": meta["namespace"],
         "pod": meta["name"],
         "kind": _proxy_kind(container, labels),
+        "control_plane": _control_plane(container),
         "owner": owner_of(pod),
         "revision": labels.get("istio.io/rev")
         or (meta.get("annotations") or {}).get("istio.io/rev")
@@ -258,6 +294,13 @@ def describe_proxy(pod: dict) -> dict[str, t.Any]:
         "generation": f"{meta['uid']}/{state.get('restartCount', 0)}",
         "started": time_of(state.get("state", {}).get("running", {}).get("startedAt")),
     }
+
+
+def _control_plane(container: dict | None) -> str:
+    """The namespace in the address by which a proxy gets its certificate, C(istiod.NAMESPACE.svc); else empty."""
+    env = _environment(container)
+    service = re.match(r"(?:https://)?[^.:/]+\.([^.:/]+)\.svc\b", env.get("CA_ADDR") or env.get("CA_ADDRESS") or "")
+    return service.group(1) if service else ""
 
 
 def _proxy_kind(container: dict, labels: t.Mapping[str, str]) -> str:

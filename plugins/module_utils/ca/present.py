@@ -9,10 +9,10 @@ import json
 import typing as t
 
 from ..cluster.errors import ClusterError
-from .certificates import fingerprints, short
+from .certificates import CertificateError, fingerprints, short
 from .gate import Istiod
 from .rotation import names
-from .trust_bundle import Bundle, bundle_of
+from .trust_bundle import Bundle, bundle_of, join, missing_keys
 
 #: istiod signs with this secret where it is there, complete, when istiod starts.
 CACERTS = "cacerts"
@@ -23,10 +23,10 @@ NEXT = "cacerts-next"
 PREVIOUS = "cacerts-previous"
 #: Annotation on cacerts: the phase, with fingerprints, as JSON.
 RECORD = "meshops.istio/ca-rotation"
-#: Annotation on cacerts-previous: self-signed or plugged-in.
+#: Annotation on cacerts-previous: self-signed (in istio-ca-secret), istio-generated (in cacerts) or plugged-in.
 ORIGIN = "meshops.istio/ca-origin"
 #: A key in cacerts by which istiod marks a CA that it has made for itself (USE_CACERTS_FOR_SELF_SIGNED_CA).
-_GENERATED = "istio-generated"
+GENERATED = "istio-generated"
 
 
 class CannotRotate(ClusterError):
@@ -43,8 +43,10 @@ class Present:
     :ivar pending: a CA in cacerts that istiod doesn't use yet, since it was started without it
     :ivar following: where a rotation that is under way goes
     :ivar previous: where it came from
-    :ivar was_self_signed: it came from a CA that istiod had made for itself
+    :ivar origin: what it came from: self-signed, istio-generated or plugged-in; empty where no rotation is under way
+    :ivar lost: cacerts was deleted in the middle of the rotation; bundle is what it must have held
     :ivar control_planes: how many istiod pods run
+    :ivar multi_root: each of them takes a change of the roots while it runs (ISTIO_MULTIROOT_MESH)
     """
 
     bundle: Bundle | None
@@ -53,8 +55,10 @@ class Present:
     pending: Bundle | None = None
     following: Bundle | None = None
     previous: Bundle | None = None
-    was_self_signed: bool = False
+    origin: str = ""
+    lost: bool = False
     control_planes: int = 0
+    multi_root: bool = True
 
     def __repr__(self) -> str:
         return f"<Present {self.bundle!r} plugged={self.plugged} watched={self.watched}>"
@@ -65,6 +69,12 @@ def foreign_hands(cacerts: t.Mapping[str, t.Any] | None) -> list[str]:
     if not cacerts:
         return []
     found = []
+    missing = [] if GENERATED in cacerts["data"] else missing_keys(cacerts["data"])
+    if missing:
+        found.append(
+            f"the secret {CACERTS} is there but lacks {', '.join(missing)}: complete it, or delete it if nobody needs"
+            " what it holds"
+        )
     if any(key.startswith("cert-manager.io/") for key in cacerts.get("annotations") or {}):
         found.append(
             f"the secret {CACERTS} is written by cert-manager, which would put its own contents back:"
@@ -99,22 +109,26 @@ def present_ca(
     :raises CannotRotate: nobody has the key of the CA that istiod serves
     """
     cacerts = secrets.get(CACERTS, {})
-    generated = _GENERATED in cacerts.get("data", {})
-    plugged = None if generated else bundle_of(cacerts.get("data", {}))
-    own = bundle_of(cacerts["data"]) if generated else bundle_of(secrets.get(SELF_SIGNED, {}).get("data", {}))
-    following = bundle_of(secrets.get(NEXT, {}).get("data", {}))
-    previous = bundle_of(secrets.get(PREVIOUS, {}).get("data", {}))
+    generated = GENERATED in cacerts.get("data", {})
+    plugged = None if generated else _bundle_in(secrets, CACERTS)
+    own = _bundle_in(secrets, CACERTS if generated else SELF_SIGNED)
+    following, previous = _bundle_in(secrets, NEXT), _bundle_in(secrets, PREVIOUS)
     others = {
         "following": following,
         "previous": previous,
         "control_planes": len(istiods),
-        "was_self_signed": (secrets.get(PREVIOUS, {}).get("annotations") or {}).get(ORIGIN) == "self-signed",
+        "multi_root": all(istiod.multi_root for istiod in istiods),
+        "origin": (secrets.get(PREVIOUS, {}).get("annotations") or {}).get(ORIGIN, ""),
     }
     if plugged is None:
+        in_use = own is not None and (not served or fingerprints(own.roots) == served)
+        if following and previous and istiods and not in_use:
+            return Present(_lost(previous, following, served), plugged=True, lost=True, **others)
         return Present(own, **others)
     if not istiods:
         return Present(plugged, plugged=True, watched=True, **others)
-    staying = [istiod for istiod in istiods if not istiod.terminating]
+    # one that is about to go counts no more, one that is about to start reads what is there then
+    staying = [istiod for istiod in istiods if not istiod.terminating and istiod.started is not None]
     watched = all(_watches(istiod, cacerts) for istiod in staying)
     trusted = fingerprints(plugged.roots)
     takes_it = not served or served <= trusted or trusted <= served  # istiod's own rule for a change of roots
@@ -130,6 +144,41 @@ def present_ca(
         f" {', '.join(sorted(short(root) for root in served))} and does not take the change; at its next restart it"
         " would cut the mesh in two. No secret here holds the key of the CA that it serves: put the former"
         f" contents of {CACERTS} back, then start the rotation again"
+    )
+
+
+def _bundle_in(secrets: t.Mapping[str, t.Mapping[str, t.Any]], name: str) -> Bundle | None:
+    """What one of the secrets holds; None where it isn't there, or is incomplete.
+
+    :raises CannotRotate: it can't be read
+    """
+    try:
+        bundle = bundle_of(secrets.get(name, {}).get("data", {}))
+        if bundle is not None and not bundle.read()[2]:
+            raise CertificateError("root-cert.pem holds no certificate")
+    except CertificateError as error:
+        raise CannotRotate(
+            f"the secret {name} can't be used: {error}. Put its former contents back, or delete it if nobody needs it"
+        ) from None
+    return bundle
+
+
+def _lost(previous: Bundle, following: Bundle, served: frozenset[str]) -> Bundle:
+    """What cacerts held before it was deleted in the middle of a rotation, told by the roots that istiod serves.
+
+    Where it serves both, either CA may have signed last; leaves of either are trusted then, so the former goes on.
+
+    :raises CannotRotate: istiod serves neither
+    """
+    both = dataclasses.replace(previous, roots=join([*following.trusted, *previous.trusted], "trust, restored"))
+    for bundle in (previous, both, following):
+        if fingerprints(bundle.roots) == served:
+            return bundle
+    raise CannotRotate(
+        f"the secret {CACERTS} was deleted in the middle of a rotation, and istiod serves"
+        f" {', '.join(sorted(short(root) for root in served)) or 'no root'}, which is neither where the rotation came"
+        f" from nor where it goes: put the former contents of {CACERTS} back, or to begin anew from what istiod serves"
+        f" delete {NEXT} and {PREVIOUS}"
     )
 
 

@@ -23,6 +23,7 @@ from .certificates import fingerprints, short
 from .istiod_restart import finish_restart, restart_istiods
 from .present import (
     CACERTS,
+    GENERATED,
     NEXT,
     ORIGIN,
     PREVIOUS,
@@ -73,15 +74,57 @@ class Mesh:
         maps = observe.root_config_maps(self.cluster, observe.bundle_config_map_name(pods)) if pods else {}
         return present_ca(
             self.secrets(),
-            maps.get(self.namespace, frozenset()),
+            observe.served_roots(maps, self.namespace),
             observe.istiods(self.cluster, self.namespace, expiries=False),
         )
 
-    def trust_domains(self) -> list[str]:
-        """The mesh's trust domain, then its aliases, as the mesh config says."""
+    def trust_domains(self, planned: t.Mapping[str, t.Any] | None = None) -> tuple[list[str], list[str]]:
+        """The trust domains for which istiod signs, one a revision, and the aliases of them all.
+
+        :param planned: the mesh config that the control plane will have, which counts where there is none yet
+        :returns: both are empty where nothing tells them
+        """
         istiods = observe.istiods(self.cluster, self.namespace, expiries=False)
-        config = observe.mesh_config(self.cluster, self.namespace, observe.leading_revision(istiods))
-        return [config.get("trustDomain") or "cluster.local", *(config.get("trustDomainAliases") or [])]
+        configs: list[t.Mapping[str, t.Any]] = list(
+            observe.mesh_configs(self.cluster, self.namespace, istiods).values()
+        )
+        if not configs and planned is not None:
+            configs = [planned]
+        signed = dict.fromkeys(config.get("trustDomain") or "cluster.local" for config in configs)
+        aliases = dict.fromkeys(alias for config in configs for alias in config.get("trustDomainAliases") or [])
+        return list(signed), [alias for alias in aliases if alias not in signed]
+
+    def refuse_foreign_hands(self) -> None:
+        """Fails where the secret cacerts is to be left alone.
+
+        :raises CannotRotate: each reason with its remedy
+        """
+        reasons = foreign_hands(self.secrets().get(CACERTS))
+        if reasons:
+            raise CannotRotate(f"nothing was written in the namespace {self.namespace}: " + "; ".join(reasons))
+
+    def unseen_proxies(self, patience: float = 5) -> list[str]:
+        """The proxies that istiod serves and that are no pods of this cluster: virtual machines, remote clusters.
+
+        :param patience: seconds after which what still isn't a pod isn't one that has just gone
+        """
+        deadline = time.monotonic() + patience
+        while True:
+            states = observe.sync_states(self.cluster, observe.istiod_pods(self.cluster, self.namespace))
+            metas = [pod["metadata"] for pod in self.cluster.list(observe.POD)] if states else []
+            unseen = sorted(set(states) - {f"{meta['name']}.{meta['namespace']}" for meta in metas})
+            if not unseen or time.monotonic() > deadline:
+                return unseen
+            time.sleep(0.5)
+
+    def not_ready(self) -> list[str]:
+        """The pods whose proxy belongs to this mesh and that aren't ready, each with what made it."""
+        described = [observe.describe_proxy(pod) for pod in observe.proxy_pods_of(self.cluster, self.namespace)]
+        return sorted(
+            f"{each['namespace']}/{each['pod']}" + (f" ({each['owner']})" if each["owner"] else "")
+            for each in described
+            if not each["ready"]
+        )
 
     def resume(self) -> None:
         """Goes on with a restart of istiod that was killed half-way, and clears what a run left that was killed
@@ -94,36 +137,47 @@ class Mesh:
 
     # -- before anything is written -------------------------------------------
 
-    def prepare(self, restart_proxies: bool, change: bool) -> list[str]:
-        """Sees to it that istiod and every proxy can follow a rotation.
+    def prepare(self, restart_proxies: bool, change: bool, unproven_proxies: bool = False) -> list[str]:
+        """Sees to it that istiod and every proxy can follow a rotation of the root.
 
         :param restart_proxies: whether workloads may be restarted, one at a time, where that is the only way
         :param change: whether to do so now; otherwise only what would be done is told
+        :param unproven_proxies: whether proxies that no gate can look at don't matter
         :returns: what was, or would be, restarted
         :raises CannotRotate: they can't follow; each reason with its remedy
         """
         istiods = observe.istiods(self.cluster, self.namespace, expiries=False)
         if not istiods:
             return []
-        config = observe.mesh_config(self.cluster, self.namespace, observe.leading_revision(istiods))
-        metadata = (config.get("defaultConfig") or {}).get("proxyMetadata") or {}
-        push = str(metadata.get("PROXY_CONFIG_XDS_AGENT", "")).lower() == "true"
-        described = [gate.Proxy(**observe.describe_proxy(pod)) for pod in observe.proxy_pods(self.cluster)]
-        reasons, deaf = gate.unprepared(istiods, described, push)
+        push = {}
+        for revision, config in observe.mesh_configs(self.cluster, self.namespace, istiods).items():
+            metadata = (config.get("defaultConfig") or {}).get("proxyMetadata") or {}
+            push[revision] = str(metadata.get("PROXY_CONFIG_XDS_AGENT", "")).lower() == "true"
+        described = self._described()
+        ztunnels = [proxy for proxy in described if proxy.kind == "ztunnel"]
+        reasons, deaf = gate.unprepared(istiods, [proxy for proxy in described if proxy.kind != "ztunnel"], push)
         reasons += foreign_hands(self.secrets().get(CACERTS))
         stuck = [proxy for proxy in deaf if proxy.owner.partition("/")[0] not in WORKLOADS]
-        ztunnels = [proxy for proxy in deaf if proxy.kind == "ztunnel"]
+        unseen = [] if unproven_proxies else self.unseen_proxies()
         if ztunnels:
             reasons.append(
-                f"{len(ztunnels)} ztunnels run, which take new roots at a restart only and can't be asked what they"
-                " hold: a rotation of the root could not be proven; rotate such a mesh by hand"
+                f"{len(ztunnels)} ztunnels run ({gate.listed(ztunnels)}): they take new roots at a restart only, and no"
+                " gate here reads what they hold, so a rotation of the root could not be proven. Rotate such a mesh by"
+                " hand: restart the DaemonSet of ztunnel while both roots are trusted, and see with `istioctl"
+                " ztunnel-config certificates` that each has both before the old one goes; renew works without that"
             )
-        elif stuck and push:
+        if unseen:
+            shown = ", ".join(unseen[:10]) + (f" and {len(unseen) - 10} more" if len(unseen) > 10 else "")
+            reasons.append(
+                f"istiod serves {len(unseen)} proxies that are no pods of this cluster ({shown}), so no gate can look"
+                " at them: with ca_unproven_proxies: true it goes on without them; see yourself that they follow"
+            )
+        if stuck and all(push.values()):
             reasons.append(
                 f"{gate.listed(stuck)} take no new roots while they run, and no workload that could be restarted"
                 " made them: delete these pods, or make them again"
             )
-        elif deaf and push and not restart_proxies:
+        elif deaf and all(push.values()) and not restart_proxies:
             reasons.append(
                 f"{len(deaf)} proxies were started without PROXY_CONFIG_XDS_AGENT and take no new roots while they"
                 f" run ({gate.listed(deaf)}): restart these workloads, or let this do it, one at a time, with"
@@ -136,12 +190,16 @@ class Mesh:
             self._restart_proxies(workloads)
         return [f"{kind} {namespace}/{name}" for namespace, kind, name in workloads]
 
+    def _described(self) -> list[gate.Proxy]:
+        """What the pods themselves say of the proxies in this mesh."""
+        pods = observe.proxy_pods_of(self.cluster, self.namespace)
+        return [gate.Proxy(**observe.describe_proxy(pod)) for pod in pods]
+
     def _restart_proxies(self, workloads: t.Sequence[tuple[str, str, str]]) -> None:
         for namespace, kind, name in workloads:
             meta = {"namespace": namespace, "name": name}
             restart(self.cluster, {"apiVersion": "apps/v1", "kind": kind, "metadata": meta}, unready, self.timeout)
-        described = [gate.Proxy(**observe.describe_proxy(pod)) for pod in observe.proxy_pods(self.cluster)]
-        deaf = [proxy for proxy in described if not proxy.push and proxy.running]
+        deaf = [proxy for proxy in self._described() if not proxy.push and proxy.running]
         if deaf:
             raise CannotRotate(
                 f"{gate.listed(deaf)} take no new roots even after a restart: look for an annotation"
@@ -156,15 +214,17 @@ class Mesh:
         :param back: the target is where a rotation came from
         :raises GateNotMet: the mesh doesn't follow; the next run goes on from here
         """
-        held, watched = present.bundle, present.watched
+        held, watched, lost = present.bundle, present.watched, present.lost
         other = present.following if back else (present.previous or present.bundle)
         phase = record_of(self.secrets().get(CACERTS, {}).get("annotations")).get("phase") if present.following else ""
         while True:
             expected = rotation.expectation(held, target, other)
             if not watched:  # such an istiod reports no chain, and serves its own bundle until it is restarted
                 expected = dataclasses.replace(expected, root_expiry=None, chain_expiry=None)
+            if lost or not present.multi_root:  # either CA has signed; or nothing makes proxies fetch a new leaf
+                expected = dataclasses.replace(expected, signer=None)
             self._proof.prove(expected, phase or "")
-            step = rotation.next_step(held, target, watched)
+            step = rotation.next_step(held, target, watched, lost, present.multi_root)
             if step is None:
                 break
             if not back:
@@ -173,7 +233,7 @@ class Mesh:
             self._write(step, target, back)
             if step.restart_istiod:
                 restart_istiods(self.cluster, self.namespace, self.timeout)
-            held, watched, phase = step.bundle, True, step.phase
+            held, watched, lost, phase = step.bundle, True, False, step.phase
             spent = round(time.monotonic() - begun, 1)
             self.phases.append({"phase": phase, "words": step.words, "write_seconds": spent})
         self._finish(present, target, back)
@@ -182,18 +242,21 @@ class Mesh:
         """Puts where the rotation goes and where it comes from into the cluster, before the first step."""
         secrets = self.secrets()
         if NEXT not in secrets:
-            origin = "plugged-in" if present.plugged else "self-signed"
-            self._create(PREVIOUS, present.bundle, {ORIGIN: origin})
-            self._create(NEXT, target, {})
+            origin, data = "plugged-in" if present.plugged else "self-signed", secret_data(present.bundle)
+            held = secrets.get(CACERTS, {}).get("data", {})
+            if GENERATED in held:  # istiod keeps its own CA there and nowhere else: it goes back as it is
+                origin, data = "istio-generated", held
+            self._create(PREVIOUS, data, {ORIGIN: origin})
+            self._create(NEXT, secret_data(target), {})
 
-    def _create(self, name: str, bundle: Bundle, annotations: dict[str, str]) -> None:
+    def _create(self, name: str, data: t.Mapping[str, str], annotations: dict[str, str]) -> None:
         self.cluster.create(
             {
                 "apiVersion": "v1",
                 "kind": "Secret",
                 "metadata": {"name": name, "namespace": self.namespace, "annotations": annotations},
                 "type": "Opaque",
-                "data": _encoded(secret_data(bundle)),
+                "data": _encoded(data),
             }
         )
 
@@ -220,11 +283,13 @@ class Mesh:
 
     def write_cacerts(self, bundle: Bundle, record: dict, held: dict | None) -> None:
         """Creates or replaces the secret that istiod signs with; refused where someone else wrote it meanwhile."""
-        annotations = {RECORD: json.dumps(record)}
+        data = secret_data(bundle, (held or {}).get("data"))
+        self._put_cacerts(data, {RECORD: json.dumps(record)}, held)
+
+    def _put_cacerts(self, data: t.Mapping[str, str], annotations: dict[str, t.Any], held: dict | None) -> None:
         if held is None:
-            self._create(CACERTS, bundle, annotations)
+            self._create(CACERTS, data, annotations)
             return
-        data = secret_data(bundle, held["data"])
         patch = {
             "metadata": {"annotations": annotations, "resourceVersion": held["version"]},
             "data": {**{key: None for key in held["data"] if key not in data}, **_encoded(data)},
@@ -258,7 +323,10 @@ class Mesh:
         record["phase"] = "aborted" if back else "done"
         record["history"] = [*record.get("history", []), {"phase": record["phase"], "at": moment}][-20:]
         record.pop("target", None)
-        if back and present.was_self_signed and present.bundle is not None:
+        if back and present.origin == "istio-generated":
+            if PREVIOUS in secrets:
+                self._put_cacerts(secrets[PREVIOUS]["data"], {RECORD: None}, secrets.get(CACERTS))
+        elif back and present.origin == "self-signed":
             if CACERTS in secrets and fingerprints(secrets[CACERTS]["data"].get("root-cert.pem", "")) == fingerprints(
                 target.roots
             ):

@@ -113,14 +113,15 @@ class Proof:
         holdups = gate.istiod_holdups(expected, istiods) if istiods else []
         if holdups:
             self._nudge([pod for pod in pods if "deletionTimestamp" not in pod["metadata"]])
-        config = observe.mesh_config(self.cluster, self.namespace, observe.leading_revision(istiods))
-        namespaces = observe.served_namespaces(self.cluster, config.get("discoverySelectors") or [])
         maps = observe.root_config_maps(self.cluster, observe.bundle_config_map_name(pods))
+        configs = observe.mesh_configs(self.cluster, self.namespace, istiods).values()
+        selectors = [config.get("discoverySelectors") or [] for config in configs]
+        namespaces = observe.served_namespaces(self.cluster, selectors, maps)
         holdups += gate.config_map_holdups(expected, namespaces, maps)
         holdups += gate.webhook_holdups(expected, observe.webhook_bundles(self.cluster, self.namespace))
         waiting = [
             pod
-            for pod in observe.proxy_pods(self.cluster)
+            for pod in observe.proxy_pods_of(self.cluster, self.namespace)
             if self._green.get(pod["metadata"]["uid"]) != observe.describe_proxy(pod)["generation"]
         ]
         there = {namespace for namespace, roots in maps.items() if roots == expected.roots}

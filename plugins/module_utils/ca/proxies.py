@@ -20,7 +20,7 @@ def read_all(cluster: Cluster, namespaces: t.Sequence[str], sync: bool, now: dat
     :param sync: also ask every istiod how far each proxy has taken its configuration
     """
     require_cryptography()
-    pods = [pod for pod in observe.proxy_pods(cluster) if not namespaces or pod["metadata"]["namespace"] in namespaces]
+    pods = [pod for namespace in dict.fromkeys(namespaces) or [None] for pod in observe.proxy_pods(cluster, namespace)]
     proxies = observe.read_proxies(cluster, pods)
     states = observe.sync_states(cluster, observe.control_plane_pods(cluster)) if sync else {}
     found = [entry(proxy, states.get(f"{proxy.pod}.{proxy.namespace}"), now) for proxy in proxies]

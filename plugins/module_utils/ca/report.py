@@ -29,6 +29,19 @@ _COLOURS = {"root": "#3566a8", "intermediate": "#3f9b72", "leaf": "#a3679b"}
 _LEFT, _WIDTH, _ROW = 330, 640, 26
 
 
+def refuse_unwritable(path: str) -> None:
+    """Fails where C(write_report) would.
+
+    :raises ClusterError: the file can't be written
+    """
+    file = os.path.abspath(os.path.expanduser(path))
+    folder = os.path.dirname(file)
+    if not os.path.isdir(folder):
+        raise ClusterError(f"report: {folder} isn't a directory: make it, or name another file than {path}")
+    if os.path.isdir(file) or not os.access(file if os.path.exists(file) else folder, os.W_OK):
+        raise ClusterError(f"report: {path} can't be written: name a file in a directory that you may write")
+
+
 def write_report(path: str, found: t.Mapping[str, t.Any]) -> None:
     """Writes the page to a file.
 
@@ -104,12 +117,13 @@ def _table(rows: t.Sequence[t.Mapping[str, t.Any]]) -> str:
         return "<p>None.</p>"
     body = "".join(
         f"<tr><td>{_text(row['subject'])}{' <b>(signs)</b>' if row['signs'] else ''}</td>"
+        f"<td>{_text(row['issuer'])}</td>"
         f"<td><code>{short(row['fingerprint'])}</code></td><td>{_text(row['key_type'])}</td>"
         f"<td>{row['not_before'][:10]}</td><td>{row['not_after'][:10]}</td><td>{row['days_left']:.0f}</td>"
         f'<td title="{_text(", ".join(row["proxies"]))}">{row["held_by"]}</td></tr>'
         for row in rows
     )
-    heads = ("Subject", "SHA-256", "Key", "From", "Until", "Days left", "Proxies")
+    heads = ("Subject", "Issuer", "SHA-256", "Key", "From", "Until", "Days left", "Proxies")
     return f"<table><tr>{''.join(f'<th>{head}</th>' for head in heads)}</tr>{body}</table>"
 
 
@@ -118,10 +132,11 @@ def _leaves(leaves: t.Sequence[t.Mapping[str, t.Any]]) -> str:
         return "<p>None.</p>"
     body = "".join(
         f"<tr><td>{_text(leaf['proxy'])}</td><td>{_text(leaf['identity'])}</td><td>{_text(leaf['issuer'])}</td>"
-        f"<td>{leaf['not_after'].replace('T', ' ')}</td></tr>"
+        f"<td><code>{short(leaf['fingerprint'])}</code></td><td>{leaf['not_before'].replace('T', ' ')}</td>"
+        f"<td>{leaf['not_after'].replace('T', ' ')}</td><td>{leaf['days_left']:.2f}</td></tr>"
         for leaf in leaves
     )
-    heads = ("Proxy", "Identity", "Issuer", "Until")
+    heads = ("Proxy", "Identity", "Issuer", "SHA-256", "From", "Until", "Days left")
     return f"<table><tr>{''.join(f'<th>{head}</th>' for head in heads)}</tr>{body}</table>"
 
 

@@ -39,14 +39,18 @@ class Step:
     words: str
 
 
-def next_step(present: Bundle, target: Bundle, watched: bool = True) -> Step | None:
+def next_step(
+    present: Bundle, target: Bundle, watched: bool = True, lost: bool = False, multi_root: bool = True
+) -> Step | None:
     """The next write on the way to the target, or None where the secret is there.
 
     :param present: what istiod works with now
     :param target: what it shall work with in the end
     :param watched: whether every istiod reads the cacerts secret and follows its changes
+    :param lost: the secret isn't there, though istiod works with what it held
+    :param multi_root: istiod takes a change of the bytes of root-cert.pem (ISTIO_MULTIROOT_MESH)
     """
-    if not watched and present.signer == target.signer and set(present.trusted) == set(target.trusted):
+    if not watched and not lost and present.signer == target.signer and set(present.trusted) == set(target.trusted):
         return None
     if not watched:
         return Step(
@@ -66,25 +70,34 @@ def next_step(present: Bundle, target: Bundle, watched: bool = True) -> Step | N
         )
     old = [root for root in present.trusted if root not in target.trusted]
     if present.signer != target.signer:
+        roots = _roots("sign", [*old, *target.trusted], target.signer) if multi_root else present.roots
+        later = "" if multi_root else "; leaves follow as each expires, since istiod runs without ISTIO_MULTIROOT_MESH"
         return Step(
             "sign",
-            dataclasses.replace(target, roots=_roots("sign", [*old, *target.trusted], target.signer)),
+            dataclasses.replace(target, roots=roots),
             False,
             f"sign with {name(target.signer)} instead of {name(present.signer)};"
-            f" trust {names([*old, *target.trusted])}",
+            f" trust {names([*old, *target.trusted])}{later}",
         )
     if old:
         return Step("drop", target, False, f"trust {names(target.trusted)} alone; {names(old)} is gone")
     return None
 
 
-def all_steps(present: Bundle, target: Bundle, watched: bool = True) -> list[Step]:
-    """Every write that is left, in order."""
+def all_steps(
+    present: Bundle, target: Bundle, watched: bool = True, lost: bool = False, multi_root: bool = True
+) -> list[Step]:
+    """Every write that is left, in order; its parameters are those of C(next_step)."""
     steps: list[Step] = []
-    while (step := next_step(present, target, watched)) is not None:
+    while (step := next_step(present, target, watched, lost, multi_root)) is not None:
         steps.append(step)
-        present, watched = step.bundle, True
+        present, watched, lost = step.bundle, True, False
     return steps
+
+
+def same_roots(one: Bundle | None, other: Bundle) -> bool:
+    """Whether two bundles trust the same: then going from one to the other can cut nobody off."""
+    return one is not None and set(one.trusted) == set(other.trusted)
 
 
 def _roots(phase: str, roots: t.Sequence[Certificate], signer: Certificate) -> str:

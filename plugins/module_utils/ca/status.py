@@ -7,10 +7,12 @@ from __future__ import annotations
 import datetime
 import typing as t
 
+from ..cluster.errors import ClusterError
 from . import observe
 from .certificates import Certificate, certificates, short
 from .gate import Istiod, Proxy
 from .present import CACERTS, CannotRotate, Present, record_of
+from .trust_bundle import path_to_root
 
 if t.TYPE_CHECKING:
     from .procedure import Mesh
@@ -18,16 +20,21 @@ if t.TYPE_CHECKING:
 
 def status(mesh: Mesh, now: datetime.datetime, warn_days: float) -> dict[str, t.Any]:
     """Reads the mesh, and gives what C(summary) makes of it."""
+    trouble = []
+    present, trust_domains = Present(None), []
     try:
-        present, trouble = mesh.present(), ""
+        present = mesh.present()
     except CannotRotate as error:
-        present, trouble = Present(None), str(error)
+        trouble.append(str(error))
+    try:
+        trust_domains, _aliases = mesh.trust_domains()
+    except ClusterError as error:
+        trouble.append(str(error))
     istiods = observe.istiods(mesh.cluster, mesh.namespace, expiries=False)
-    proxies = observe.read_proxies(mesh.cluster, observe.proxy_pods(mesh.cluster))
+    proxies = observe.read_proxies(mesh.cluster, observe.proxy_pods_of(mesh.cluster, mesh.namespace))
     record = record_of(mesh.secrets().get(CACERTS, {}).get("annotations"))
-    found = summary(present, istiods, proxies, record, now, warn_days)
-    if trouble:
-        found["warnings"].insert(0, trouble)
+    found = summary(present, istiods, proxies, record, now, warn_days, trust_domains, mesh.unseen_proxies(patience=0))
+    found["warnings"][:0] = trouble
     return found
 
 
@@ -38,11 +45,15 @@ def summary(
     record: t.Mapping[str, t.Any],
     now: datetime.datetime,
     warn_days: float,
+    trust_domains: t.Sequence[str] = (),
+    unseen: t.Sequence[str] = (),
 ) -> dict[str, t.Any]:
     """The picture of a mesh's certificates. Pure.
 
     :param record: what the secret's annotation says of a rotation
     :param warn_days: a root or intermediate that expires within so many days is warned of
+    :param trust_domains: those for which istiod signs
+    :param unseen: proxies that istiod serves and that are no pods of this cluster
     """
     holders: dict[Certificate, set[str]] = {}
     kinds: dict[Certificate, str] = {}
@@ -89,8 +100,14 @@ def summary(
         "intermediates": intermediates,
         "leaves": sorted(leaves, key=lambda leaf: leaf["proxy"]),
         "unread_proxies": unread,
+        "unseen_proxies": list(unseen),
         "proxies_not_running": idle,
-        "warnings": _warnings(present, roots, intermediates, leaves, unread, warn_days),
+        "warnings": [
+            *_warnings(present, roots, intermediates, unread, warn_days),
+            *_leaf_warnings(proxies, now),
+            *_trust_domain_warnings(present, trust_domains),
+            *(f"proxy {each} is no pod of this cluster, so what it holds can't be read" for each in unseen),
+        ],
     }
 
 
@@ -100,8 +117,40 @@ def _source(present: Present) -> str:
     return "plugged-in" if present.plugged else "self-signed"
 
 
+def _leaf_warnings(proxies: t.Sequence[Proxy], now: datetime.datetime) -> list[str]:
+    """Agents renew a leaf at half of its life: one that is left with less than a quarter isn't renewed any more."""
+    found = []
+    for proxy in proxies:
+        if not proxy.chain:
+            continue
+        leaf = proxy.chain[0]
+        end = f"{leaf.not_after:%Y-%m-%d %H:%M} UTC"
+        if leaf.not_after <= now:
+            found.append(f"the leaf of {proxy.name} has expired on {end}: see the log of its istio-proxy")
+        elif leaf.not_after - now < (leaf.not_after - leaf.not_before) / 4:
+            found.append(
+                f"the leaf of {proxy.name} expires on {end} and should have been renewed at half of its life:"
+                " see the log of its istio-proxy"
+            )
+    return found
+
+
+def _trust_domain_warnings(present: Present, trust_domains: t.Sequence[str]) -> list[str]:
+    if present.bundle is None:
+        return []
+    signer, chain, roots = present.bundle.read()
+    return [
+        f"the CA that istiod signs with may not sign for the mesh's trust domain {domain}: {link.subject}"
+        f" ({short(link.fingerprint)}) forbids it by name constraints, so proxies refuse each other's certificates;"
+        f" renew with ca_trust_domains: [{domain}]"
+        for domain in trust_domains
+        for link in path_to_root(signer, chain, roots)
+        if not link.may_sign_for(domain)
+    ]
+
+
 def _warnings(
-    present: Present, roots: list[dict], intermediates: list[dict], leaves: list[dict], unread: list[dict], days: float
+    present: Present, roots: list[dict], intermediates: list[dict], unread: list[dict], days: float
 ) -> list[str]:
     found = []
     for what, rows in (("root", roots), ("intermediate", intermediates)):
@@ -113,9 +162,11 @@ def _warnings(
                     f"{what} {row['subject']} ({short(row['fingerprint'])}) {how} {row['not_after']}"
                     f" ({row['days_left']:.0f} days left): {remedy}"
                 )
-    found += [
-        f"the leaf of {leaf['proxy']} has expired on {leaf['not_after']}" for leaf in leaves if leaf["days_left"] < 0
-    ]
+    if present.lost:
+        found.append(
+            "the secret cacerts was deleted in the middle of a rotation; the next restart of istiod would cut the mesh"
+            " in two: run rotate again, or take it back with ca_rotation_abort: true, which both put it back first"
+        )
     if present.following is not None:
         found.append("a rotation is under way: run rotate again to go on, or take it back with ca_rotation_abort: true")
     if present.pending is not None:

@@ -17,7 +17,8 @@ from .certificates import Certificate, CertificateError, certificates, key_match
 class Problem:
     """Something wrong with a bundle.
 
-    :ivar name: unreadable, key_mismatch, chain_broken, not_a_ca, expires_soon, wrong_order, root_missing, weak_key
+    :ivar name: unreadable, key_mismatch, chain_broken, not_a_ca, expires_soon, not_yet_valid, wrong_order,
+        root_missing, weak_key, path_too_long, wrong_trust_domain
     :ivar message: which certificate, why, and what to do
     """
 
@@ -54,7 +55,10 @@ class Bundle:
     @property
     def signer(self) -> Certificate:
         """The certificate that signs workloads."""
-        return certificates(self.certificate)[0]
+        found = certificates(self.certificate)
+        if not found:
+            raise CertificateError("ca-cert.pem holds no certificate: put the signing certificate there")
+        return found[0]
 
     @property
     def trusted(self) -> tuple[Certificate, ...]:
@@ -73,50 +77,52 @@ class Bundle:
                 return issuer
         raise CertificateError(f"none of the trusted roots leads to the signer {self.signer.subject}")
 
-    def problems(self, now: datetime.datetime, min_days: float = 0) -> list[Problem]:
+    def read(self) -> tuple[Certificate, tuple[Certificate, ...], tuple[Certificate, ...]]:
+        """The signer, the chain and the roots.
+
+        :raises CertificateError: one can't be read, or there is no signer; names the key of the secret
+        """
+        found = []
+        texts = {"ca-cert.pem": self.certificate, "cert-chain.pem": self.chain, "root-cert.pem": self.roots}
+        for key, text in texts.items():
+            try:
+                found.append(certificates(text))
+            except CertificateError as error:
+                raise CertificateError(f"{key}: {error}") from None
+        return self.signer, found[1], found[2]
+
+    def problems(
+        self, now: datetime.datetime, min_days: float = 0, trust_domains: t.Sequence[str] = ()
+    ) -> list[Problem]:
         """What is wrong with the bundle; empty where istiod and the mesh can live with it.
 
-        :param min_days: the signer and its root must be valid for at least so long
+        :param min_days: all that leads from the signer to its root must be valid for at least so long
+        :param trust_domains: those for which istiod signs, where they are known
         """
-        found: list[Problem] = []
         try:
-            signers, chain, roots = certificates(self.certificate), certificates(self.chain), self.trusted
+            signer, chain, roots = self.read()
         except CertificateError as error:
             return [Problem("unreadable", str(error))]
-        if not signers:
-            return [Problem("unreadable", "ca-cert.pem holds no certificate: put the signing certificate there")]
-        if not roots:
-            found.append(Problem("root_missing", "root-cert.pem holds no certificate: put the root there"))
-        signer = signers[0]
+        found = [] if roots else [Problem("root_missing", "root-cert.pem holds no certificate: put the root there")]
         found += _key_problems(self.key, signer)
         found += _chain_problems(signer, chain, roots)
-        for what, certificate in [("the signer", signer), *(("the root", r) for r in roots)]:
-            name = f"{what} {certificate.subject or short(certificate.fingerprint)}"
-            if not certificate.is_ca:
-                found.append(
-                    Problem("not_a_ca", f"{name} may not sign certificates (basicConstraints CA:TRUE, keyCertSign)")
-                )
-            if certificate.weakness:
-                found.append(Problem("weak_key", f"{name}: {certificate.weakness}"))
-            left = certificate.days_left(now)
-            if left <= min_days:
-                when = f"{certificate.not_after:%Y-%m-%d %H:%M} UTC"
-                found.append(
-                    Problem(
-                        "expires_soon",
-                        f"{name} expired on {when}"
-                        if left <= 0
-                        else f"{name} expires on {when}, within {min_days:g} days",
-                    )
-                )
+        path = path_to_root(signer, chain, roots)
+        for certificate in dict.fromkeys([*path, *roots]):
+            what = "signer" if certificate == signer else "root" if certificate in roots else "intermediate"
+            name = f"the {what} {certificate.subject or short(certificate.fingerprint)}"
+            found += _problems_of(certificate, name, now, min_days)
+            if certificate in path:
+                found += _constraint_problems(certificate, name, path[: path.index(certificate)], trust_domains)
         return found
 
-    def refuse_if_broken(self, where: str, now: datetime.datetime, min_days: float = 0) -> None:
+    def refuse_if_broken(
+        self, where: str, now: datetime.datetime, min_days: float = 0, trust_domains: t.Sequence[str] = ()
+    ) -> None:
         """Fails where there is a problem.
 
         :raises BrokenBundle: names every problem
         """
-        problems = self.problems(now, min_days)
+        problems = self.problems(now, min_days, trust_domains)
         if problems:
             raise BrokenBundle(where, problems)
 
@@ -130,6 +136,65 @@ def _key_problems(key: str, signer: Certificate) -> list[Problem]:
     return [Problem("key_mismatch", f"ca-key.pem isn't the key of the signer {signer.subject}")]
 
 
+def _problems_of(certificate: Certificate, name: str, now: datetime.datetime, min_days: float) -> list[Problem]:
+    """What is wrong with one CA by itself."""
+    found = []
+    if not certificate.is_ca:
+        found.append(Problem("not_a_ca", f"{name} may not sign certificates (basicConstraints CA:TRUE, keyCertSign)"))
+    if certificate.weakness:
+        found.append(Problem("weak_key", f"{name}: {certificate.weakness}"))
+    if certificate.not_before > now:
+        found.append(Problem("not_yet_valid", f"{name} is valid from {_time(certificate.not_before)} on only"))
+    left, end = certificate.days_left(now), _time(certificate.not_after)
+    if left <= 0:
+        found.append(Problem("expires_soon", f"{name} expired on {end}"))
+    elif left <= min_days:
+        found.append(Problem("expires_soon", f"{name} expires on {end}, within {min_days:g} days"))
+    return found
+
+
+def _constraint_problems(
+    certificate: Certificate, name: str, below: t.Sequence[Certificate], trust_domains: t.Sequence[str]
+) -> list[Problem]:
+    """What a CA forbids those below it, from the signer on."""
+    found = []
+    counted = sum(link.subject != link.issuer for link in below)
+    if certificate.path_length is not None and counted > certificate.path_length:
+        found.append(
+            Problem(
+                "path_too_long",
+                f"{name} allows {certificate.path_length} CAs below it (pathlen), and there are {counted}",
+            )
+        )
+    refused = [domain for domain in trust_domains if not certificate.may_sign_for(domain)]
+    if refused:
+        found.append(
+            Problem(
+                "wrong_trust_domain",
+                f"{name} may not sign for {', '.join(refused)} (name constraints), as the mesh's proxies are called",
+            )
+        )
+    return found
+
+
+def _time(moment: datetime.datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M} UTC"
+
+
+def path_to_root(
+    signer: Certificate, chain: t.Sequence[Certificate], roots: t.Sequence[Certificate]
+) -> list[Certificate]:
+    """The signer, its issuer and so on, up to a trusted root; it ends where no issuer is found."""
+    path = [signer]
+    while path[-1] not in roots:
+        issuers = (c for c in (*roots, *chain) if c not in path and path[-1].issued_by(c))
+        issuer = next(issuers, None)
+        if issuer is None:
+            break
+        path.append(issuer)
+    return path
+
+
 def _chain_problems(
     signer: Certificate, chain: tuple[Certificate, ...], roots: tuple[Certificate, ...]
 ) -> list[Problem]:
@@ -138,19 +203,15 @@ def _chain_problems(
         return []
     if not chain:
         return [Problem("chain_broken", "cert-chain.pem holds no certificate: put the signer and its issuers there")]
-    top, used = signer, {signer}
-    while top not in roots and not any(top.issued_by(root) for root in roots):
-        following = next((c for c in chain if c not in used and top.issued_by(c)), None)
-        if following is None:
-            return [
-                Problem(
-                    "chain_broken",
-                    f"the chain doesn't verify: nothing in cert-chain.pem and root-cert.pem issued {top.subject}"
-                    f" (it names {top.issuer} as its issuer)",
-                )
-            ]
-        top = following
-        used.add(top)
+    top = path_to_root(signer, chain, roots)[-1]
+    if top not in roots:
+        return [
+            Problem(
+                "chain_broken",
+                f"the chain doesn't verify: nothing in cert-chain.pem and root-cert.pem issued {top.subject}"
+                f" (it names {top.issuer} as its issuer)",
+            )
+        ]
     in_order = chain[0] == signer and all(a.issued_by(b) for a, b in itertools.pairwise(chain) if b not in roots)
     if not in_order:
         return [
@@ -184,6 +245,12 @@ def bundle_of(data: t.Mapping[str, str]) -> Bundle | None:
     if certificate and key and not data.get("cert-chain.pem"):
         return Bundle(certificate, key, certificate, data.get("root-cert.pem") or certificate)
     return None
+
+
+def missing_keys(data: t.Mapping[str, str]) -> list[str]:
+    """What cacerts lacks for istiod to sign with it, in the form that it has begun; none where it is empty."""
+    wanted = _TLS_KEYS if data.get("tls.crt") or data.get("tls.key") else _PEM_KEYS
+    return [key for key in wanted if not data.get(key)] if any(data.values()) else []
 
 
 def secret_data(bundle: Bundle, like: t.Mapping[str, str] | None = None) -> dict[str, str]:

@@ -9,6 +9,7 @@ import datetime
 import pytest
 from ansible_collections.meshops.istio.plugins.module_utils.ca import authority
 from ansible_collections.meshops.istio.plugins.module_utils.ca import certificates as c
+from ansible_collections.meshops.istio.plugins.module_utils.ca.trust_bundle import BrokenBundle
 
 NOW = datetime.datetime(2026, 11, 1, tzinfo=datetime.timezone.utc)
 
@@ -72,6 +73,8 @@ def test_renewal_keeps_the_root(tmp_path):
     assert authority.renewed(old, wishes(root_key=key), NOW).root == old.root
     with pytest.raises(c.CertificateError, match="needs the key of the root"):
         authority.renewed(old, wishes(), NOW)
+    with pytest.raises(c.CertificateError, match="root_key: the key isn't a PEM private key"):
+        authority.renewed(old, wishes(root_key="nothing"), NOW)
     with pytest.raises(c.CertificateError, match="isn't that of the root in use"):
         authority.renewed(old, wishes(root_key=old.key), NOW)
 
@@ -85,6 +88,22 @@ def test_files_as_paths_or_as_text(tmp_path):
     for files in (paths, {**paths, "ca_key": bundle.key}, {**paths, "cert_chain": bundle.chain}):
         read = authority.from_files(files)
         assert (read.signer, read.trusted, read.problems(NOW)) == (bundle.signer, bundle.trusted, [])
+
+
+def test_files_that_hold_no_certificate_are_named_by_their_option():
+    own = authority.generated(wishes(), NOW)
+    files = {"ca_cert": own.certificate, "ca_key": own.key, "root_cert": own.roots, "cert_chain": own.chain}
+    for option in ("ca_cert", "root_cert", "cert_chain"):
+        broken = {**files, option: "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"}
+        with pytest.raises(BrokenBundle, match=f"unreadable: files.{option}: not a PEM certificate"):
+            authority.from_files(broken)
+
+
+def test_a_root_that_expires_too_soon_signs_nothing(tmp_path):
+    place = str(tmp_path / "root")
+    authority.generated(wishes(root_dir=place, root_days=40), NOW)
+    with pytest.raises(BrokenBundle, match="expires_soon: the signer.*expires_soon: the root"):
+        authority.generated(wishes(root_dir=place, min_days=60), NOW)
 
 
 def test_files_that_are_missing_are_named_by_their_option(tmp_path):

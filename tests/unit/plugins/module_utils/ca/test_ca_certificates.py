@@ -20,7 +20,7 @@ from ansible_collections.meshops.istio.plugins.module_utils.ca.trust_bundle impo
 )
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
 NO_KEY = "-----BEGIN RSA PRIVATE KEY-----\nc2VjcmV0\n-----END RSA PRIVATE KEY-----\n"
@@ -36,6 +36,38 @@ def root(kind="EC-P256"):
 def good(days=365):
     certificate, key = root()
     return plugged(*c.make_intermediate(certificate, key, ["cluster.local"], days, "EC-P256", NOW), [certificate])
+
+
+def authority(name, issuer=None, issuer_key=None, ca=True, begins=0, days=900, key=None, path_length=None, uris=None):
+    """A CA as others make them, and its key: with less care."""
+    key = key or ec.generate_private_key(ec.SECP256R1())
+    if isinstance(name, str):
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(issuer.x509.subject if issuer else name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(NOW + datetime.timedelta(days=begins))
+        .not_valid_after(NOW + datetime.timedelta(days=days))
+        .add_extension(x509.BasicConstraints(ca, path_length if ca else None), critical=True)
+    )
+    if uris:
+        subtrees = [[x509.UniformResourceIdentifier(uri) for uri in each] or None for each in uris]
+        builder = builder.add_extension(x509.NameConstraints(*subtrees), critical=True)
+    signed = builder.sign(c.load_key(issuer_key) if issuer_key else key, hashes.SHA256())
+    pem = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    ).decode()
+    return c.Certificate(signed.public_bytes(serialization.Encoding.PEM).decode()), pem
+
+
+def three(root=None, middle=None, signer=None):
+    """The bundle of a signer below two others, each with what is special about it."""
+    top, top_key = authority("Root", **(root or {}))
+    between, between_key = authority("Middle", top, top_key, **(middle or {}))
+    return plugged(*authority("Signer", between, between_key, **(signer or {})), [between, top])
 
 
 def names(bundle, **how):
@@ -148,22 +180,55 @@ def test_expires_within_the_days_given():
 
 def test_wrong_order():
     certificate, key = root()
-    top, top_key = c.make_root("cluster.local", 3650, "EC-P256", NOW, "Top")
-    middle = (
-        x509.CertificateBuilder()
-        .subject_name(certificate.x509.subject)
-        .issuer_name(top.x509.subject)
-        .public_key(certificate.x509.public_key())
-        .serial_number(2)
-        .not_valid_before(NOW)
-        .not_valid_after(NOW + datetime.timedelta(days=900))
-        .add_extension(x509.BasicConstraints(ca=True, path_length=1), critical=True)
-        .sign(c.load_key(top_key), hashes.SHA256())
-    )
-    middle = c.Certificate(middle.public_bytes(serialization.Encoding.PEM).decode())
+    top, top_key = authority("Top")
+    middle, _key = authority(certificate.x509.subject, top, top_key, key=c.load_key(root()[1]))
     right = plugged(good().signer, good().key, [middle, top])
     assert names(right) == []
     assert names(dataclasses.replace(right, chain=middle.pem + good().signer.pem + top.pem)) == ["wrong_order"]
+
+
+@pytest.mark.parametrize(
+    ("special", "problem", "who"),
+    [
+        ({}, None, ""),
+        ({"middle": {"begins": -100, "days": -2}}, "expires_soon", "the intermediate CN=Middle expired on"),
+        ({"middle": {"days": 20}}, "expires_soon", "the intermediate CN=Middle expires on"),
+        ({"middle": {"ca": False}}, "not_a_ca", "the intermediate CN=Middle"),
+        ({"middle": {"key": rsa.generate_private_key(65537, 1024)}}, "weak_key", "the intermediate CN=Middle"),
+        ({"signer": {"begins": 20}}, "not_yet_valid", "the signer CN=Signer is valid from 2026-11-21 00:00 UTC on"),
+        (
+            {"root": {"path_length": 0}},
+            "path_too_long",
+            "the root CN=Root allows 0 CAs below it (pathlen), and there are 2",
+        ),
+        ({"middle": {"path_length": 0}}, "path_too_long", "the intermediate CN=Middle allows 0"),
+        ({"root": {"path_length": 2}, "middle": {"path_length": 1}}, None, ""),
+        (
+            {"signer": {"uris": (["other.example"], [])}},
+            "wrong_trust_domain",
+            "the signer CN=Signer may not sign for mesh.ex",
+        ),
+        ({"root": {"uris": ([], ["mesh.example"])}}, "wrong_trust_domain", "the root CN=Root"),
+        ({"root": {"uris": ([".example"], [])}, "signer": {"uris": (["mesh.example", "b"], [])}}, None, ""),
+    ],
+)
+def test_every_link_between_signer_and_root_is_looked_at(special, problem, who):
+    found = three(**special).problems(NOW, 30, ["mesh.example"])
+    assert [each.name for each in found] == ([problem] if problem else [])
+    assert all(who in each.message for each in found)
+
+
+def test_what_can_not_be_read_is_named_by_its_key():
+    broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+    for field, key in (("certificate", "ca-cert.pem"), ("chain", "cert-chain.pem"), ("roots", "root-cert.pem")):
+        (problem,) = dataclasses.replace(good(), **{field: broken}).problems(NOW)
+        assert (problem.name, problem.message.partition(":")[0]) == ("unreadable", key)
+    (problem,) = dataclasses.replace(good(), certificate="nothing").problems(NOW)
+    assert problem.message.startswith("ca-cert.pem holds no certificate")
+
+
+def test_a_name_of_any_length_makes_a_ca():
+    assert c.make_root("a" * 60 + ".example.test", 90, "EC-P256", NOW)[0].is_ca
 
 
 def test_root_missing():

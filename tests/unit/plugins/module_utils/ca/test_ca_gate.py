@@ -141,10 +141,10 @@ def test_istiod_that_is_not_there(held, why):
 
 def test_what_stands_against_a_rotation_comes_with_its_remedy():
     deaf, hearing = proxy(A, "A", push=False), proxy(A, "A")
-    assert gate.unprepared([istiod()], [hearing], True) == ([], [])
-    reasons, found = gate.unprepared([istiod(multi_root=False)], [deaf, hearing], False)
+    assert gate.unprepared([istiod()], [hearing], {"": True}) == ([], [])
+    reasons, found = gate.unprepared([istiod(multi_root=False)], [deaf, hearing], {"default": False})
     assert found == [deaf]
     assert "control_plane_values.istiod.env.ISTIO_MULTIROOT_MESH" in reasons[0]
     assert "proxyMetadata.PROXY_CONFIG_XDS_AGENT" in reasons[1]
     assert "app/web-1" in reasons[1]
-    assert gate.unprepared([istiod()], [deaf], True) == ([], [deaf])
+    assert gate.unprepared([istiod()], [deaf], {"": True, "canary": False}) == ([], [deaf])

@@ -105,6 +105,54 @@ def test_discovery_selectors(selector, met):
     assert observe.selects(selector, {"mesh": "yes"}) is met
 
 
+@pytest.mark.parametrize(
+    ("selectors", "written", "served"),
+    [
+        ([], (), ["app", "canary", "other"]),
+        ([[]], (), ["app", "canary", "other"]),
+        ([[{"matchLabels": {"a": "1"}}]], ("other",), ["app"]),
+        ([[{"matchLabels": {"a": "1"}}], [{"matchLabels": {"b": "1"}}]], (), []),
+        ([[{"matchLabels": {"a": "1"}}], [{"matchLabels": {"b": "1"}}]], ("app", "other"), ["app"]),
+        ([[{"matchLabels": {"a": "1"}}], []], ("canary",), ["app", "canary"]),
+    ],
+)
+def test_namespaces_that_istiod_looks_after(selectors, written, served):
+    class Namespaces:
+        def list(self, _kind):
+            labels = {"app": {"a": "1"}, "canary": {"b": "1"}, "other": {}, "kube-public": {"a": "1"}}
+            return [{"metadata": {"name": name, "labels": its}, "status": {}} for name, its in labels.items()]
+
+    assert observe.served_namespaces(Namespaces(), selectors, written) == served
+
+
+@pytest.mark.parametrize(
+    ("address", "namespace"),
+    [
+        ("istiod-canary.mesh.svc:15012", "mesh"),
+        ("https://istiod.mesh.svc.cluster.local:15012", "mesh"),
+        ("ca.example.test:443", ""),
+        ("", ""),
+    ],
+)
+def test_whose_certificate_a_proxy_has(address, namespace):
+    assert observe.describe_proxy(pod({"env": [{"name": "CA_ADDR", "value": address}]}))["control_plane"] == namespace
+
+
+def test_proxies_of_some_namespaces_are_listed_there_alone():
+    asked = []
+
+    class Pods:
+        concurrency = 1
+
+        def list(self, _kind, namespace=None):
+            asked.append(namespace)
+            return []
+
+    for namespaces in (["b", "a", "b"], []):
+        assert proxies.read_all(Pods(), namespaces, False, NOW) == []
+    assert asked == ["b", "a", None]
+
+
 def test_sync_states():
     state = {"cluster_sent": "1", "cluster_acked": "1", "listener_sent": "2", "listener_acked": "1"}
     assert proxies.sync_of(state) == {
@@ -134,6 +182,13 @@ def test_status_tells_who_holds_what():
 
 def test_status_warns_before_something_expires():
     assert "renew the intermediate" in mesh(59)["warnings"][0]
+    life = bundle().signer.not_after - bundle().signer.not_before
+    for left, words in ((0.26, []), (0.24, ["should have been renewed at half"]), (-0.1, ["has expired on"])):
+        proxy, moment = Proxy("app", "web", chain=(bundle().signer,)), bundle().signer.not_after - left * life
+        found = status.summary(Present(None), [], [proxy], {}, moment, 0)["warnings"]
+        leaves = [each for each in found if "the leaf of app/web" in each]
+        assert len(leaves) == len(words)
+        assert all(word in leaf for word, leaf in zip(words, leaves, strict=True))
 
 
 def test_the_report_is_one_well_formed_page_with_a_bar_for_each_span():
@@ -143,5 +198,7 @@ def test_the_report_is_one_well_formed_page_with_a_bar_for_each_span():
     assert len(bars) == 3
     root, intermediate, _leaves = (float(each.get("width")) for each in bars)
     assert root / intermediate == pytest.approx(3650 / 400, rel=0.01)
+    for head in ("Issuer", "SHA-256", "From", "Days left"):
+        assert page.count(f"<th>{head}</th>") == 3
     assert "&lt;refused&gt;" in page
     assert "http" not in page.replace("http-equiv", "")

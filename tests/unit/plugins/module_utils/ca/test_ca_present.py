@@ -77,7 +77,7 @@ def test_half_way_through_a_rotation():
         PREVIOUS: secret(bundle("A"), **{ORIGIN: "self-signed"}),
     }
     found = present_ca(secrets, roots(bundle("A")), [started(AFTER)])
-    assert (found.following, found.previous, found.was_self_signed) == (bundle("B"), bundle("A"), True)
+    assert (found.following, found.previous, found.origin) == (bundle("B"), bundle("A"), "self-signed")
 
 
 def test_before_there_is_a_control_plane():
@@ -114,6 +114,20 @@ def test_a_ca_that_istiod_made_for_itself_in_cacerts_is_not_plugged_in():
     made["data"]["istio-generated"] = ""
     found = present_ca({CACERTS: made}, roots(own()), [started(AFTER)])
     assert (found.bundle.signer, found.plugged) == (own().signer, False)
+
+
+def test_an_istiod_that_is_just_starting_reads_what_is_there_then():
+    secrets = {CACERTS: secret(bundle("A"))}
+    assert present_ca(secrets, roots(bundle("A")), [started(AFTER), started(None)]).watched
+    assert not present_ca(secrets, roots(bundle("A")), [started(BEFORE), started(None)]).watched
+
+
+def test_secrets_that_lack_something_are_left_alone():
+    lacking = secret(bundle("A"))
+    del lacking["data"]["root-cert.pem"]
+    (reason,) = foreign_hands(lacking)
+    assert "lacks root-cert.pem" in reason
+    assert foreign_hands({"data": {}}) == []
 
 
 def test_secrets_that_others_write_are_left_alone():

@@ -32,14 +32,14 @@ class Mesh:
         for name, value in {
             "istiod_pods": [],
             "istiods": [],
-            "mesh_config": {},
+            "mesh_configs": {"default": {}},
             "served_namespaces": ["app"],
             "bundle_config_map_name": "istio-ca-root-cert",
             "webhook_bundles": {},
         }.items():
             monkeypatch.setattr(observe, name, lambda *_a, _value=value, **_k: _value)
         monkeypatch.setattr(observe, "root_config_maps", lambda *_a: {"app": self.published})
-        monkeypatch.setattr(observe, "proxy_pods", lambda _cluster: self.pods)
+        monkeypatch.setattr(observe, "proxy_pods_of", lambda *_a: self.pods)
         monkeypatch.setattr(observe, "describe_proxy", lambda pod: {"generation": "1", "running": True})
         monkeypatch.setattr(observe, "read_proxies", self.read)
         monkeypatch.setattr(proof, "_POLL", 0)

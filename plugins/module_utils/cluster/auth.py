@@ -31,12 +31,28 @@ _ENVIRONMENT.update(
     client_key="K8S_AUTH_KEY_FILE",
 )
 
+#: What is secret in a kubeconfig, with all that is below it.
+_SECRET = ("token", "password", "client-key-data", "auth-provider", "env")
+
 
 def connection_spec() -> dict[str, dict]:
     """The argument spec of the connection options: as in kubernetes.core, and C(api_host) as another name of host."""
     spec = {name: dict(option) for name, option in AUTH_ARG_SPEC.items()}
     spec["host"]["aliases"] = ["api_host"]  # see module.run_module
+    spec["kubeconfig"]["no_log"] = False  # Ansible would cut the v1 of a dict's apiVersion from every result
     return spec
+
+
+def secrets(kubeconfig: t.Any, secret: bool = False) -> t.Iterator[str]:
+    """The secret texts in a kubeconfig that is given as a dict."""
+    if isinstance(kubeconfig, dict):
+        for name, value in kubeconfig.items():
+            yield from secrets(value, secret or name in _SECRET)
+    elif isinstance(kubeconfig, list):
+        for value in kubeconfig:
+            yield from secrets(value, secret)
+    elif secret and kubeconfig and isinstance(kubeconfig, str):
+        yield kubeconfig
 
 
 def options(params: t.Mapping[str, t.Any]) -> dict[str, t.Any]:

@@ -9,9 +9,36 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from .auth import connection_spec
+from .auth import connection_spec, secrets
 from .client import Cluster
 from .errors import ClusterError
+
+
+class Module(AnsibleModule):
+    """An AnsibleModule that shows and logs only options that hold no secret, also where checking them fails.
+
+    :param unlogged: options that are neither logged nor given back
+    """
+
+    def __init__(self, unlogged: t.Sequence[str], **options: t.Any) -> None:
+        self._unlogged = unlogged
+        super().__init__(**options)
+
+    def _shown(self) -> dict[str, t.Any]:
+        hidden = [*self._unlogged, *(["kubeconfig"] if isinstance(self.params.get("kubeconfig"), dict) else ())]
+        # What is no option may be one that was mistyped.
+        return {k: v for k, v in self.params.items() if k in self.argument_spec and k not in hidden}
+
+    def _log_invocation(self) -> None:
+        params, self.params = self.params, self._shown()
+        try:
+            super()._log_invocation()
+        finally:
+            self.params = params
+
+    def _return_formatted(self, kwargs: dict[str, t.Any]) -> None:
+        self.no_log_values.update(secrets(self.params.get("kubeconfig")))
+        super()._return_formatted({**kwargs, "invocation": {"module_args": self._shown()}})
 
 
 def run_module(
@@ -35,17 +62,13 @@ def run_module(
     spec = {**connection_spec(), **argument_spec}
     if "host" in argument_spec:
         spec["api_host"] = {"type": "str"}
-    module = AnsibleModule(argument_spec=spec, no_log=bool(unlogged), **module_options)
-    hidden = [*unlogged, "kubeconfig"] if isinstance(module.params["kubeconfig"], dict) else unlogged
-    shown: dict[str, t.Any] = {}
-    if hidden:
-        shown["invocation"] = {"module_args": {k: v for k, v in module.params.items() if k not in hidden}}
+    module = Module(unlogged, argument_spec=spec, **module_options)
     try:
         connection = _with_api_host(module.params) if "host" in argument_spec else module.params
         result = run(module, Cluster(connection, concurrency=concurrency(module.params)))
     except ClusterError as error:
-        module.fail_json(msg=str(error), **_warned(module, getattr(error, "result", {})), **shown)
-    module.exit_json(**_warned(module, result), **shown)
+        module.fail_json(msg=str(error), **_warned(module, getattr(error, "result", {})))
+    module.exit_json(**_warned(module, result))
 
 
 def _warned(module: AnsibleModule, result: dict) -> dict:

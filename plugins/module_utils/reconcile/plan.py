@@ -69,7 +69,7 @@ def plan(
     :param desired: the declared objects, with apiVersion, kind, metadata.name, and metadata.namespace where
         the kind has one. They are reduced with C(identity.declared); the arguments stay as they are.
     :param live: live objects, among them those that are declared and exist; others are looked at only to
-        prune. Read once, so a generator saves memory.
+        prune. Read once, so a generator saves memory. One may come several times.
     :param state: C(present): declared objects shall be as declared; C(absent): shall not exist
     :param manager: our field manager: an object is unchanged when server-side apply under this name would
         leave it as it is. None: it is unchanged when every declared value is live, whoever wrote it
@@ -84,13 +84,13 @@ def plan(
     """
     wanted, problems = _index(desired, owner_name if state == "present" else None)
     changes: dict[Key, Change] = {}
-    pruned: list[Change] = []
+    pruned: dict[Key, Change] = {}
     for found in live:
         identity = key(found)
         want = wanted.get(identity)
         if want is None:
             if prune and owner_name and owner(found) == owner_name:
-                pruned.append(_change("delete", found, before=found))
+                pruned[identity] = _change("delete", found, before=found)
             continue
         other = owner(found)
         if owner_name and other and other != owner_name:
@@ -114,12 +114,12 @@ def plan(
         else:
             changes[identity] = _change("unchanged", want, before=found if keep_unchanged else None, after=want)
     if problems:
-        raise PlanError(problems)
+        raise PlanError(list(dict.fromkeys(problems)))
     for identity, want in wanted.items():
         if identity not in changes:
             action = "create" if state == "present" else "unchanged"
             changes[identity] = _change(action, want, after=want if state == "present" else None)
-    return [changes[identity] for identity in wanted] + pruned
+    return [*(changes[identity] for identity in wanted), *pruned.values()]
 
 
 def _change(action: str, obj: dict, **more: t.Any) -> Change:

@@ -176,6 +176,14 @@ def test_prune_deletes_only_what_is_the_owners(reconcile, cluster, namespace):
     assert {o["metadata"]["name"] for o in cluster.list(VIRTUAL_SERVICE, namespace)} == {"theirs", "nobodys"}
 
 
+def test_what_goes_from_a_namespace_that_is_listed_is_pruned_once(reconcile, namespace):
+    wanted = [virtual_service(namespace, f"vs-{n}") for n in range(6)]
+    reconcile(wanted, owner=namespace)
+    pruned = reconcile(wanted[:5], owner=namespace, prune=True)
+    assert actions(pruned) == ["unchanged"] * 5 + ["deleted"]
+    assert pruned["summary"]["deleted"] == len(pruned["diff"]) == 1
+
+
 def test_two_owners_dont_touch_each_others_objects(reconcile, cluster, namespace):
     reconcile([virtual_service(namespace)], owner="one")
     with pytest.raises(ClusterError, match="belongs to owner 'one', not to 'two'"):

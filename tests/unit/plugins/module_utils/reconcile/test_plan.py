@@ -270,6 +270,15 @@ def test_prune_takes_only_what_is_the_owners():
     assert actions(plan([declared_one], found, owner_name="us")) == [("unchanged", "a")]
 
 
+def test_what_is_read_twice_is_planned_once():
+    wanted, dropped = live(virtual_service("a", OURS)), live(virtual_service("b", OURS))
+    changes = plan([virtual_service("a")], [wanted, dropped, dropped, wanted], owner_name="us", prune=True)
+    assert actions(changes) == [("unchanged", "a"), ("delete", "b")]
+    with pytest.raises(PlanError) as error:
+        plan([virtual_service("a")], [wanted, wanted], owner_name="them")
+    assert len(error.value.problems) == 1
+
+
 @pytest.mark.parametrize("state", ["present", "absent"])
 def test_an_object_of_another_owner_is_a_problem(state):
     with pytest.raises(PlanError, match="VirtualService shop/a belongs to owner 'them', not to 'us'"):

@@ -20,7 +20,8 @@ _STRICT = re.compile(r'unknown field "(?P<path>[^"]+)"')
 _STEP = re.compile(r'\.?([^.\[\]]+)|\[(\d+)\]|\[(\w+)="([^"]*)"\]')
 _KEYLESS = re.compile(r'element (\d+): associative list with keys has an element that omits .*?"(\w+)"')
 _TWICE = re.compile(r"duplicate entries for key \[(.*)\]")
-_EXPECTED = re.compile(r"expected (numeric|string|boolean|list|map)\b.*, got ")
+_EXPECTED = re.compile(r"expected (numeric|string|boolean|list|map)\b")
+_GOT = re.compile(r", got .*")
 _TYPES = {"numeric": "a number", "string": "a string", "boolean": "true or false", "list": "a list", "map": "a mapping"}
 _REMEDIES = {
     "numeric": "write it without quotes, or with `| int` where it comes from a template",
@@ -47,11 +48,15 @@ def sentences(
 ) -> list[str]:
     """One sentence for each field that the server complains of; none where the message is about something else.
 
+    Of a Secret no value is told.
+
     :param message: the server's message
     :param causes: the causes of its Status
     :param obj: the object that was sent
     :param schema: gives the schema of its kind; called only where a field is unknown
     """
+    if obj.get("kind") == "Secret":
+        obj, message = {}, _GOT.sub("", message)
     if _TYPED in message:
         found = [(m["path"], m["problem"]) for m in _LINE.finditer(message.partition("): ")[2])]
         return [_misfit(path, problem, obj, schema) for path, problem in found]
@@ -103,6 +108,8 @@ def _misfit(path: str, problem: str, obj: t.Mapping[str, t.Any], schema: t.Calla
 def _as_string(path: str, value: t.Any) -> str:
     if isinstance(value, bool):
         return f'write "{str(value).lower()}"'
+    if value is None:
+        return "write it in quotes"
     if not isinstance(value, (int, float)):
         return "write a single value"
     return f'write "{value}"' if "abels" in path else f'write "{value}", or "{value}s" where it is a duration'

@@ -272,6 +272,11 @@ def test_values_of_secrets_are_never_shown(reconcile, namespace):
     for word in ("very-secret", "more-secret", "dmVyeS1zZWNyZXQ", "bW9yZS1zZWNyZXQ"):
         assert word not in told + str(changed)
     assert not reconcile([secret])["changed"]
+    for value in (12345678, {"a": "very-secret\n .x: very-secret"}, ["very-secret"]):
+        for check_mode in (True, False):
+            with pytest.raises(ObjectsFailed) as failure:
+                reconcile([{**secret, "stringData": {}, "data": {"key": value}}], check_mode=check_mode)
+            assert str(failure.value).endswith("data.key must be a string: write it in quotes")
 
 
 def test_two_runs_at_once_end_in_one_state(reconcile, kubeconfig, cluster, namespace):

@@ -171,6 +171,15 @@ def test_istiods_own_validation_is_told_with_the_field_that_it_means(told_by_ist
     assert ("see" in said) == ("see" in answer)
 
 
+@pytest.mark.parametrize("value", [12345678, True, {"a": "tell\nnobody"}, ["tell", "nobody"]])
+def test_no_value_of_a_secret_is_told(value):
+    message = f"{TYPED}.data.password: expected string, got &value.valueUnstructured{{Value:{value!r}}}"
+    secret = {"kind": "Secret", "data": {"password": value}}
+    assert told(message, secret) == ["data.password must be a string: write it in quotes"]
+    causes = [{"field": "data.password", "message": "Too long: must have at most 1048576 bytes"}]
+    assert told("is invalid", secret, causes) == ["data.password: Too long: must have at most 1048576 bytes"]
+
+
 def test_other_refusals_are_left_to_others():
     def never():
         raise AssertionError("the schema is not needed")

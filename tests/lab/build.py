@@ -174,9 +174,11 @@ def main_module(name: str, packages: list[str], edits: list[str], log: Path, get
     if edits:
         run("go", "mod", "edit", *edits, **go)
     if get:
+        # The module's own go.sum knows what its dependencies must be, also those that no checksum database knows.
+        shutil.copyfile(module_folder(*get.split("@")) / "go.sum", fresh / "go.sum")
         run("go", "get", get, **go)
     run("go", "mod", "tidy", "-e", **go)  # -e: what only tests of dependencies import may be missing
-    run("go", "list", "-deps", "-f", "{{if .Incomplete}}{{.ImportPath}}{{end}}", *packages, **go)  # nothing else may
+    run("go", "list", "-deps", "-f", "{{with .Error}}{{.}}{{end}}", *packages, **go)  # nothing else may
     if not place.exists():
         fresh.rename(place)
     return place

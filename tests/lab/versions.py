@@ -23,13 +23,11 @@ CHARTS = "https://istio-release.storage.googleapis.com/charts"
 KIND_NODE = "1.34.11"  # of those that were released with this kind, the one with our minor version
 
 ISTIO = "1.31.0"
-ISTIO_PREVIOUS = "1.30.0"
-# Go's module proxy has no tags of istio.io/istio: a commit stands for a version. Where older commits aren't served,
-# the older version is the same source under an older number: its charts, images and proxies say 1.30.0, which is
-# what an upgrade acts on; that old and new code get on with each other is not shown by it.
+ISTIO_PREVIOUS = "1.30.1"
+# Go's module proxy has no tags of istio.io/istio: a commit stands for a version. What is made of it says that version.
 ISTIO_COMMITS = {
     "1.31.0": "v0.0.0-20260827124520-eed52ebb66ad",
-    "1.30.0": "v0.0.0-20260827124520-eed52ebb66ad",
+    "1.30.1": "v0.0.0-20260423205519-b01690e6db7d",  # nine days after the branch of 1.30 was cut
 }
 
 # The modules that k8s.io/kubernetes takes from its own staging folder.

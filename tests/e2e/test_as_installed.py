@@ -1,13 +1,16 @@
 # Copyright: (c) 2026, The meshops.istio authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The collection as a user gets it: built, and installed into an empty environment with what it declares alone."""
+"""The collection as a user gets it, on an empty cluster: what site.yml says, does, and leaves behind.
+
+It is built, and installed into an empty environment with what it declares alone; it works with Helm 3 there.
+"""
 
 from __future__ import annotations
 
-import copy
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import venv
@@ -15,8 +18,8 @@ import venv
 import ansible_collections.kubernetes.core
 import pytest
 import yaml
-
-ROOT = pathlib.Path(__file__).parents[2]
+from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN
+from conftest import ROOT, Run
 
 
 @pytest.fixture(scope="module")
@@ -53,56 +56,101 @@ def pins(place: pathlib.Path) -> pathlib.Path:
     return path
 
 
-@pytest.fixture
-def user(mesh, installed):
-    """The demo's mesh, as somebody sees it who has nothing but the installed collection."""
-    user = copy.copy(mesh)
-    tools = mesh.env["PATH"].split(os.pathsep)[1]  # the lab's
-    user.env = {
-        **mesh.env,
-        "PATH": f"{installed}/venv/bin:{tools}:/usr/bin:/bin",
-        "ANSIBLE_COLLECTIONS_PATH": str(installed / "collections"),
-    }
-    return user
+class User:
+    """Somebody who has nothing but the installed collection, the lab's tools, and a Helm.
+
+    :ivar env: the environment
+    """
+
+    def __init__(self, env: dict[str, str], installed: pathlib.Path) -> None:
+        self.installed = installed
+        (installed / "helm").mkdir()
+        (installed / "helm/helm").symlink_to(env["LAB_HELM3"])
+        tools = env["PATH"].split(os.pathsep)[1]  # the lab's
+        self.env = {
+            **env,
+            "PATH": f"{installed}/venv/bin:{installed}/helm:{tools}:/usr/bin:/bin",
+            "ANSIBLE_COLLECTIONS_PATH": str(installed / "collections"),
+        }
+        shutil.copytree(ROOT / "playbooks/inventory/demo", installed / "inventory")
+
+    def play(self, playbook: str, *options: str) -> Run:
+        run = Run(
+            subprocess.run(
+                [self.installed / "venv/bin/ansible-playbook", playbook, *options],
+                env=self.env, cwd=self.installed, capture_output=True, text=True, check=False,
+            )
+        )  # fmt: skip
+        assert run.code == 0, run.text
+        return run
 
 
-def play(user, installed, playbook: str, *options: str) -> subprocess.CompletedProcess:
-    shutil.copytree(ROOT / "playbooks/inventory/demo", installed / "inventory", dirs_exist_ok=True)
-    return subprocess.run(
-        [installed / "venv/bin/ansible-playbook", playbook, "-i", installed / "inventory", *options],
-        env=user.env, cwd=installed, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+@pytest.fixture(scope="module")
+def user(own_mesh, installed) -> User:
+    return User(own_mesh.env, installed)
 
 
-def test_site_by_its_full_name_finds_the_mesh_as_it_should_be(user, installed):
-    done = play(user, installed, "meshops.istio.site")
-    assert done.returncode == 0, done.stdout + done.stderr
-    recap = done.stdout.partition("PLAY RECAP")[2]
-    assert "changed=0" in recap
-    assert "failed=0" in recap
+def objects(run: Run) -> set[str]:
+    """The objects that a run with --diff has shown as new."""
+    shown = re.findall(r"^--- before: (.+)\n\+\+\+ after: (.+)\n@@ -0,0", run.text, re.MULTILINE)
+    assert all(before == after for before, after in shown)
+    return {after for _before, after in shown}
 
 
-def test_the_first_playbook_of_the_readme(user, installed):
-    """As it stands there, but for the lab's charts and images; the demo's mesh is another one, so it's only planned."""
+def names(cluster) -> dict[str, set[str]]:
+    """What there is of the kinds that a mesh consists of."""
+    found = {}
+    for group, kind in (
+        ("", "Namespace"),
+        ("apps", "Deployment"),
+        ("apiextensions.k8s.io", "CustomResourceDefinition"),
+        ("rbac.authorization.k8s.io", "ClusterRole"),
+        ("admissionregistration.k8s.io", "MutatingWebhookConfiguration"),
+    ):
+        listed = [o["metadata"] for o in cluster.list(KNOWN[group, kind])]
+        found[kind] = {
+            f"{kind} {m['namespace']}/{m['name']}" if "namespace" in m else f"{kind} {m['name']}" for m in listed
+        }
+    return found
+
+
+def test_the_first_playbook_of_the_readme_tells_what_would_come(user, own_mesh):
+    """As it stands there, but for the lab's charts and images."""
+    before = names(own_mesh.cluster)
     text = (
         (ROOT / "README.md").read_text().partition("A first playbook, `mesh.yml`:\n\n```yaml\n")[2].partition("```")[0]
     )
-    (installed / "mesh.yml").write_text(text)
+    (user.installed / "mesh.yml").write_text(text)
     lab = yaml.safe_load((ROOT / "playbooks/inventory/demo/group_vars/all/lab.yml").read_text())
-    (installed / "lab.json").write_text(json.dumps(lab))
-    done = subprocess.run(
-        [installed / "venv/bin/ansible-playbook", "mesh.yml", "--check", "--diff", "-e", "@lab.json"],
-        env=user.env, cwd=installed, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "failed=0" in done.stdout
-    assert "changed=0" not in done.stdout
+    (user.installed / "lab.json").write_text(json.dumps(lab))
+    looked = user.play("mesh.yml", "--check", "--diff", "-e", "@lab.json")
+    assert "Deployment istio-system/istiod" in objects(looked)
+    assert names(own_mesh.cluster) == before
 
 
-def test_what_runs_is_the_installed_collection(user, installed):
+def test_check_mode_tells_what_the_first_run_then_does(user, own_mesh):
+    site = ("meshops.istio.site", "-i", "inventory")
+    before = names(own_mesh.cluster)
+    looked = user.play(*site, "--check", "--diff")
+    assert names(own_mesh.cluster) == before
+
+    done = user.play(*site, "--diff")
+    assert objects(looked) == objects(done)
+    made = {kind: now - before[kind] for kind, now in names(own_mesh.cluster).items()}
+    for kind, created in made.items():
+        assert created, kind
+        assert created <= objects(looked), kind
+    assert user.play(*site).count("changed") == 0
+
+
+def test_it_is_the_installed_collection_that_ran(user):
     listed = subprocess.check_output(
-        [installed / "venv/bin/ansible-galaxy", "collection", "list", "--format", "json"], env=user.env, text=True
+        [user.installed / "venv/bin/ansible-galaxy", "collection", "list", "--format", "json"], env=user.env, text=True
     )
-    assert "meshops.istio" in json.loads(listed)[str(installed / "collections/ansible_collections")]
-    done = play(user, installed, "meshops.istio.site", "--list-tasks")
-    assert "meshops.istio.control_plane" in done.stdout
+    assert "meshops.istio" in json.loads(listed)[str(user.installed / "collections/ansible_collections")]
+    assert "meshops.istio.control_plane" in user.play("meshops.istio.site", "-i", "inventory", "--list-tasks").text
+
+
+def test_the_mesh_serves_and_another_helm_finds_nothing_to_do(own_mesh):
+    assert own_mesh.ingress("/")[0] == 200
+    assert own_mesh.play("site").count("changed") == 0

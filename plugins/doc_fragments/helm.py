@@ -20,7 +20,8 @@ options:
     default: 300
   atomic:
     description:
-      - Take a release that does not become ready back to its last good revision, or out where it has none.
+      - Take a release that helm can't install or that does not become ready back to its last good revision, or out where
+        it has none. So each is waited for, whatever O(wait) says.
       - The task fails all the same and says why.
     type: bool
     default: false

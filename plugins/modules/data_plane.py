@@ -84,7 +84,9 @@ revisions:
       type: str
       returned: always
     used_by:
-      description: Proxies, tags and namespaces that use it. Where there are none, it can be removed.
+      description:
+        - Proxies, tags, namespaces, and workloads that will ask for it when they get pods.
+        - Where there are none, it can be removed.
       type: list
       elements: str
       returned: always

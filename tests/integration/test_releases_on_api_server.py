@@ -120,6 +120,71 @@ def test_drift_is_repaired_by_the_plan_alone(cluster, helm, namespace):
     assert not run(cluster, helm, probe(namespace))[0].changed
 
 
+def edit(cluster, namespace):
+    """What somebody adds by kubectl: an environment variable, a node selector, a key in a Service's selector."""
+    container = {"name": "echo", "env": [{"name": "ADDED", "value": "1"}]}
+    pod = {"containers": [container], "nodeSelector": {"disk": "ssd"}}
+    template = {"metadata": {"annotations": {"kubectl.kubernetes.io/restartedAt": "now"}}, "spec": pod}
+    change = {"metadata": {"annotations": {"note": "mine"}}, "spec": {"template": template}}
+    cluster.patch(DEPLOYMENT, "echo-v1", change, namespace, how="strategic", manager="kubectl-edit")
+    cluster.patch(SERVICE, "echo", {"spec": {"selector": {"version": "none"}}}, namespace, manager="kubectl-patch")
+
+
+def assert_nothing_is_left_of_it(cluster, namespace):
+    live = cluster.get(DEPLOYMENT, "echo-v1", namespace)
+    template = live["spec"]["template"]
+    assert "nodeSelector" not in template["spec"]
+    assert "env" not in template["spec"]["containers"][0]
+    assert template["metadata"]["annotations"]["kubectl.kubernetes.io/restartedAt"] == "now"
+    assert live["metadata"]["annotations"]["note"] == "mine"
+    assert "version" not in cluster.get(SERVICE, "echo", namespace)["spec"]["selector"]
+
+
+def test_what_was_added_by_hand_is_taken_away(cluster, helm, namespace):
+    run(cluster, helm, probe(namespace))
+    edit(cluster, namespace)
+    (plan,) = run(cluster, helm, probe(namespace))
+    assert plan.action == "none"
+    told = {c.title: c.reasons for c in plan.repairs}
+    assert told[f"Service {namespace}/echo"] == [
+        "spec.selector.version was added",
+        "spec.selector.version was added by kubectl-patch",
+    ]
+    assert sorted(told[f"Deployment {namespace}/echo-v1"]) == [
+        "spec.template.spec.containers[name=echo].env was added by kubectl-edit",
+        "spec.template.spec.nodeSelector was added by kubectl-edit",
+    ]
+    assert_nothing_is_left_of_it(cluster, namespace)
+    assert not run(cluster, helm, probe(namespace))[0].changed
+
+    edit(cluster, namespace)  # and now helm has to run, too
+    values = {**probe(namespace).values, "image": "localhost/probe:2"}
+    assert run(cluster, helm, probe(namespace, values=values))[0].action == "upgrade"
+    assert_nothing_is_left_of_it(cluster, namespace)
+    assert not run(cluster, helm, probe(namespace, values=values))[0].changed
+
+
+def test_an_upgrade_leaves_the_replicas_to_their_autoscaler(cluster, helm, namespace):
+    run(cluster, helm, probe(namespace, ["v1"]))
+    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "echo-v1"}
+    meta = {"name": "echo", "namespace": namespace}
+    spec = {"scaleTargetRef": target, "minReplicas": 2, "maxReplicas": 5}
+    scaler = {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": meta, "spec": spec}
+    cluster.create(scaler)
+    cluster.patch(DEPLOYMENT, "echo-v1", {"spec": {"replicas": 3}}, namespace, manager="kube-controller-manager")
+    values = {**probe(namespace, ["v1"]).values, "image": "localhost/probe:2"}
+    (plan,) = run(cluster, helm, probe(namespace, values=values))
+    assert plan.kept == [f"Deployment {namespace}/echo-v1: replicas belong to its HorizontalPodAutoscaler"]
+    live = cluster.get(DEPLOYMENT, "echo-v1", namespace)["spec"]
+    assert (live["replicas"], live["template"]["spec"]["containers"][0]["image"]) == (3, "localhost/probe:2")
+    assert not run(cluster, helm, probe(namespace, values=values))[0].changed
+
+    cluster.delete(KNOWN["autoscaling", "HorizontalPodAutoscaler"], "echo", namespace)
+    run(cluster, helm, probe(namespace, values=values))
+    assert cluster.get(DEPLOYMENT, "echo-v1", namespace)["spec"]["replicas"] == 1
+    assert not run(cluster, helm, probe(namespace, values=values))[0].changed
+
+
 @pytest.fixture
 def rendered(helm, monkeypatch):
     """The names of the releases whose charts helm has rendered."""
@@ -196,6 +261,32 @@ def test_objects_of_someone_else_are_not_taken(cluster, helm, namespace):
     assert records(cluster, namespace) == {}
     run(cluster, helm, probe(namespace), take_ownership=True)
     assert cluster.get(SERVICE, "echo", namespace)["spec"]["selector"]["app"] == "echo"
+
+
+def test_objects_of_another_release_are_not_taken_over(cluster, helm, namespace):
+    run(cluster, helm, probe(namespace))
+    second = probe(namespace, name="second")
+    with pytest.raises(
+        ReleaseError, match=rf"echo: it belongs to release {namespace}/probe, which would go on writing"
+    ):
+        run(cluster, helm, second, take_ownership=True)
+    assert records(cluster, namespace) == {1: "deployed"}
+    for secret in cluster.list(SECRET, namespace, labels="owner=helm"):  # and now Helm knows of it no more
+        cluster.delete(SECRET, secret["metadata"]["name"], namespace)
+    run(cluster, helm, probe(namespace), take_ownership=True)
+    assert records(cluster, namespace) == {1: "deployed"}
+
+
+def test_what_helm_can_not_upgrade_is_taken_back(cluster, helm, namespace):
+    """The server refuses one object when helm has written others already."""
+    run(cluster, helm, probe(namespace, ["v1"]))
+    patch = {"kind": "Deployment", "name": "echo-v1", "merge": {"spec": {"selector": {"matchLabels": {"other": "1"}}}}}
+    values = {**probe(namespace).values, "image": "localhost/probe:2"}
+    plans = plan_releases(cluster, helm, [probe(namespace, values=values, patches=[patch])])
+    with pytest.raises(ReleaseError, match=r"release probe in namespace .*has been taken back to revision 1"):
+        apply_releases(cluster, helm, plans, atomic=True)
+    assert records(cluster, namespace) == {1: "superseded", 2: "failed", 3: "deployed"}
+    assert [one["metadata"]["name"] for one in cluster.list(DEPLOYMENT, namespace)] == ["echo-v1"]
 
 
 def foreign(namespace, manager="istio-operator"):

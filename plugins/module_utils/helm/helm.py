@@ -114,6 +114,7 @@ class Helm:
     ) -> subprocess.CompletedProcess[str]:
         env = {k: v for k, v in os.environ.items() if not k.startswith("HELM_KUBE")}
         env.pop("HELM_NAMESPACE", None)
+        env["HELM_DRIVER"] = "secret"  # where stored.py reads
         env.update(environment)
         if self._cluster is not None:
             env["KUBECONFIG"] = self._kubeconfig()

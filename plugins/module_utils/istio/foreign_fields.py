@@ -25,7 +25,7 @@ def without_foreign(
     """A wanted object without the fields that others rightly own, where those have another value by now.
 
     That are: a webhook's caBundle, and its failurePolicy once istiod has switched it; replicas under a
-    HorizontalPodAutoscaler.
+    HorizontalPodAutoscaler; selectors that a controller has written, as some clouds' and rollouts' do.
 
     :param kept: gets a line for each such field, with the manager that owns it
     :param is_autoscaled: whether a HorizontalPodAutoscaler has a workload in hand
@@ -39,11 +39,17 @@ def without_foreign(
             client, other_client = webhook.get("clientConfig") or {}, other.get("clientConfig") or {}
             if other_client.get("caBundle") and client.get("caBundle", "") != other_client["caBundle"]:
                 client.pop("caBundle", None)
-            policy = webhook.get("failurePolicy")
-            by = [m for m in owners(live, ("webhooks", {"name": webhook["name"]}, "failurePolicy")) if _is_program(m)]
-            if policy and by and other.get("failurePolicy", policy) != policy:
-                del webhook["failurePolicy"]
-                kept.append(f"{title(wanted)}: failurePolicy of {webhook['name']} belongs to {by[0]}")
+            for field in ("failurePolicy", "namespaceSelector", "objectSelector"):
+                value = webhook.get(field)
+                by = [m for m in owners(live, ("webhooks", {"name": webhook["name"]}, field)) if _is_program(m)]
+                if value and by and other.get(field, value) != value:
+                    del webhook[field]
+                    kept.append(f"{title(wanted)}: {field} of {webhook['name']} belongs to {by[0]}")
+    if wanted["kind"] == "Service":
+        selector, by = wanted["spec"].get("selector"), [m for m in owners(live, ("spec", "selector")) if _is_program(m)]
+        if selector and by and live["spec"].get("selector") != selector:
+            result = {**wanted, "spec": {k: v for k, v in wanted["spec"].items() if k != "selector"}}
+            kept.append(f"{title(wanted)}: selector belongs to {by[0]}")
     replicas = (wanted.get("spec") or {}).get("replicas")
     if replicas is not None and replicas != (live.get("spec") or {}).get("replicas") and is_autoscaled(wanted):
         result = copy.deepcopy(wanted)

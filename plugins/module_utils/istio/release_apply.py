@@ -14,6 +14,7 @@ from ..helm.helm import Helm
 from ..helm.stored import PENDING, forget
 from ..reconcile.identity import defined_kinds, key
 from ..reconcile.readiness import unready
+from .added_fields import take_away
 from .foreign_fields import HELM_MANAGER
 from .release_plan import ReleasePlan
 from .release_render import ReleaseError
@@ -41,38 +42,43 @@ def apply_releases(
     objects are made beside Istio's CustomResourceDefinitions, for which istiod itself waits (pkg/kube/crdwatcher).
 
     :param timeout: seconds that a release may take to become ready
-    :param atomic: take a release that doesn't come up back to its last good revision, or out
+    :param atomic: take a release that doesn't come up back to its last good revision, or out; it is waited for, then
     :raises ReleaseError: one failed; those that depend on it were not begun
     """
-    by_name = {one.release.name: one for one in plans}
-    done: dict[str, concurrent.futures.Future] = {}
+    done: dict[tuple[str, str], concurrent.futures.Future] = {}
+    by_name: dict[str, list[ReleasePlan]] = {}
 
     def run(one: ReleasePlan, before: list[concurrent.futures.Future]) -> None:
         concurrent.futures.wait(before)
         if any(f.exception() for f in before):
             raise _Skipped
-        _apply(cluster, helm, one, timeout, atomic, wait)
+        _apply(cluster, helm, one, timeout, atomic, wait or atomic)
 
     ordered = _in_order([one for one in plans if one.release.state == "present"])
     with concurrent.futures.ThreadPoolExecutor(max_workers=max(1, len(ordered))) as pool:
         for one in ordered:
-            earlier = [name for name in one.release.after if name in done]
-            before = [done[name] for name in earlier if atomic or _must_wait(one, by_name[name])]
-            done[one.release.name] = pool.submit(run, one, before)
-    errors = {name: f.exception() for name, f in done.items() if f.exception() is not None}
-    reasons = [str(e) for e in errors.values() if not isinstance(e, _Skipped)]
-    skipped = [name for name, e in errors.items() if isinstance(e, _Skipped)]
+            earlier = [other for name in one.release.after for other in by_name.get(name, ())]
+            before = [done[_place(other)] for other in earlier if atomic or _must_wait(one, other)]
+            done[_place(one)] = pool.submit(run, one, before)
+            by_name.setdefault(one.release.name, []).append(one)
+    errors = {place: f.exception() for place, f in done.items() if f.exception() is not None}
+    reasons = [_sentence(e) for e in errors.values() if not isinstance(e, _Skipped)]
+    skipped = [name for (_namespace, name), e in errors.items() if isinstance(e, _Skipped)]
     unexpected = [e for e in errors.values() if not isinstance(e, (ClusterError, _Skipped))]
     if unexpected:
         raise unexpected[0]
-    if any(word in reason for reason in reasons for word in _BUSY):
-        raise Busy(". ".join(reasons))
+    if any(map(_is_busy, reasons)):
+        raise Busy(" ".join(reasons))
     if reasons:
-        waits = f". Not begun, because they come after: {', '.join(skipped)}" if skipped else ""
-        raise ReleaseError(". ".join(reasons) + waits)
+        waits = f" Not begun, because they come after: {', '.join(skipped)}." if skipped else ""
+        raise ReleaseError(" ".join(reasons) + waits)
     for one in reversed(plans):  # what goes, goes last: the others may have used it until now
         if one.action == "uninstall":
             helm.uninstall(one.release.name, one.release.namespace, timeout)
+
+
+def _place(one: ReleasePlan) -> tuple[str, str]:
+    return one.release.namespace, one.release.name
 
 
 class Busy(ReleaseError):
@@ -88,12 +94,10 @@ def _in_order(plans: t.Sequence[ReleasePlan]) -> list[ReleasePlan]:
 
     :raises ReleaseError: they wait for each other
     """
-    names = {one.release.name for one in plans}
     ordered: list[ReleasePlan] = []
     left = list(plans)
     while left:
-        placed = {one.release.name for one in ordered}
-        free = [one for one in left if all(n in placed for n in one.release.after if n in names)]
+        free = [one for one in left if not any(o.release.name in one.release.after for o in left if o is not one)]
         if not free:
             raise ReleaseError(f"releases wait for each other: {', '.join(o.release.name for o in left)}")
         ordered += free
@@ -110,9 +114,20 @@ def _must_wait(one: ReleasePlan, other: ReleasePlan) -> bool:
 
 
 def _apply(cluster: Cluster, helm: Helm, one: ReleasePlan, timeout: float, atomic: bool, wait: bool) -> None:
-    release, newest = one.release, one.stored
     for takeover in one.takeovers:
         take_over(cluster, takeover)
+    try:
+        _write(cluster, helm, one, timeout)
+        if wait:
+            wait_ready(cluster, _awaited(one), unready, timeout)
+    except ClusterError as error:
+        if not atomic or one.action == "none" or _is_busy(str(error)) or (one.takeovers and one.good is None):
+            raise  # another helm has it in hand, or what was there before must not be taken out
+        raise ReleaseError(f"{_sentence(error)} {_take_back(helm, one)}") from error
+
+
+def _write(cluster: Cluster, helm: Helm, one: ReleasePlan, timeout: float) -> None:
+    release, newest = one.release, one.stored
     if one.action != "none":
         if newest is not None and newest.status in PENDING:
             forget(cluster, newest)
@@ -121,15 +136,16 @@ def _apply(cluster: Cluster, helm: Helm, one: ReleasePlan, timeout: float, atomi
         method = newest.apply_method if newest is not None and one.action == "upgrade" else None
         helm.upgrade(release, one.manifest, method, timeout, one.rendered)
     for change in one.repairs:
-        cluster.apply(change.after, force=True, manager=HELM_MANAGER)
-    if not wait:
-        return
-    try:
-        wait_ready(cluster, _awaited(one), unready, timeout)
-    except ClusterError as error:
-        if not atomic or one.action == "none" or (one.takeovers and one.good is None):
-            raise  # what was there before must not be taken out
-        raise ReleaseError(f"{error} {_take_back(cluster, helm, one)}") from error
+        take_away(cluster, change.after, cluster.apply(change.after, force=True, manager=HELM_MANAGER))
+
+
+def _sentence(error: object) -> str:
+    text = str(error)
+    return text if text.endswith(".") else f"{text}."
+
+
+def _is_busy(reason: str) -> bool:
+    return any(word in reason for word in _BUSY)
 
 
 def _awaited(one: ReleasePlan) -> list[dict]:
@@ -140,11 +156,14 @@ def _awaited(one: ReleasePlan) -> list[dict]:
     return [obj for obj in awaited if key(obj) not in one.live or unready(one.live[key(obj)])]
 
 
-def _take_back(cluster: Cluster, helm: Helm, one: ReleasePlan) -> str:
+def _take_back(helm: Helm, one: ReleasePlan) -> str:
     """Takes a release back to where it was, and says so."""
     release = one.release
-    if one.good is None:
-        helm.uninstall(release.name, release.namespace)
-        return f"Release {release.name} has been taken out again."
-    helm.rollback(release.name, release.namespace, one.good.revision, one.good.apply_method)
+    try:
+        if one.good is None:
+            helm.uninstall(release.name, release.namespace)
+            return f"Release {release.name} has been taken out again."
+        helm.rollback(release.name, release.namespace, one.good.revision, one.good.apply_method)
+    except ClusterError as error:
+        return f"Release {release.name} could not be taken back, either: {error}"
     return f"Release {release.name} has been taken back to revision {one.good.revision}."

@@ -26,6 +26,7 @@ from ..reconcile.compare import value_differences
 from ..reconcile.identity import Key, declared, defined_kinds, key, title
 from ..reconcile.plan import Change, PlanError, plan
 from ..reconcile.refusal import unserved
+from .added_fields import additions, with_additions_as_helms
 from .foreign_fields import HELM_MANAGER, autoscaled, without_foreign
 from .release_render import ReleaseError, chosen_objects, manifest, parse_manifest
 from .release_takeover import Takeover, foresee, in_release, is_due, release_of, with_fields_handed_over
@@ -115,7 +116,7 @@ def plan_releases(
                 continue
             _plan_changes(one, live, cluster, planning)
             if take_ownership:
-                _plan_takeovers(one, live)
+                _plan_takeovers(one, live, cluster)
             else:
                 _check_ownership(one, live)
         _add_namespaces(cluster, plans)
@@ -194,7 +195,7 @@ class _Planning:
             one.rendered, one.objects = one.base.manifest, self.stored(one.base)
         else:
             self._render(one, is_upgrade=not first)
-        one.reasons = _helm_reasons(one, _by_key(self.stored(one.base)), _by_key(one.objects))
+        one.reasons = _helm_reasons(one, _by_key(self.stored(one.base)), _by_key(one.objects), self.same)
         if one.reasons:
             one.action = "install" if one.base is None else "upgrade"
         if one.action == "upgrade" and first:
@@ -246,6 +247,17 @@ class _Planning:
             for obj in self._stored[place]:
                 self._default_namespace(obj, record.namespace)
         return self._stored[place]
+
+    def same(self, stored: dict | None, wanted: dict) -> bool:
+        """Whether a stored object is the wanted one; its number of replicas doesn't count where it is autoscaled."""
+        if stored is wanted or stored is None:
+            return stored is wanted
+        old, new = declared(stored), declared(wanted)
+        if old == new:
+            return True
+        return "replicas" in (new.get("spec") or {}) and (
+            _with_replicas(old, None) == _with_replicas(new, None) and autoscaled(self._cluster, wanted)
+        )
 
     def live(self, plans: t.Sequence[ReleasePlan]) -> dict[Key, dict]:
         """The live objects of all plans, wanted and stored."""
@@ -299,9 +311,9 @@ def _kept(obj: t.Mapping[str, t.Any]) -> bool:
     return (obj["metadata"].get("annotations") or {}).get(_KEEP[0]) == _KEEP[1]
 
 
-def _same(stored: dict | None, wanted: dict) -> bool:
-    """Whether a stored object is the wanted one."""
-    return stored is wanted or (stored is not None and declared(stored) == declared(wanted))
+def _with_replicas(obj: dict, number: int | None) -> dict:
+    spec = {name: value for name, value in (obj.get("spec") or {}).items() if name != "replicas"}
+    return {**obj, "spec": spec if number is None else {**spec, "replicas": number}}
 
 
 def _by_key(objects: t.Iterable[dict]) -> dict[Key, dict]:
@@ -311,31 +323,46 @@ def _by_key(objects: t.Iterable[dict]) -> dict[Key, dict]:
 def _plan_changes(one: ReleasePlan, live: dict[Key, dict], cluster: Cluster, planning: _Planning) -> None:
     """Adds what changes, object by object."""
     before, wanted = _by_key(planning.stored(one.base)), _by_key(one.objects)
-    mine = []
+    mine, installed = [], []
     for identity, obj in wanted.items():
         found = live.get(identity)
         kept: list[str] = []
         own = without_foreign(obj, found, kept, lambda o: autoscaled(cluster, o)) if found else obj
         mine.append(in_release(own, one.release))
         one.kept += kept
+        scaled = found and "replicas" in (obj.get("spec") or {}) and "replicas" not in own["spec"]
+        installed.append(_with_replicas(obj, found["spec"].get("replicas")) if scaled else obj)
+    if one.action == "upgrade" and installed != one.objects:
+        one.manifest = manifest(installed)  # what the autoscaler has set: without the field Helm 3 would set it to 1
     try:
         one.changes = plan(mine, [live[k] for k in wanted if k in live], manager=None)
     except PlanError as error:
         raise ReleaseError(f"release {one.release.name}: {error}") from error
     for change in one.changes:
         old = before.get(change.key)
-        same = _same(old, wanted[change.key])
+        same = planning.same(old, wanted[change.key])
         if same and change.action in ("create", "update"):
             one.repairs.append(change)
         elif old is not None and not same and change.action == "unchanged":
             dropped = value_differences(declared(old), declared(wanted[change.key]))
             if dropped:
                 change.action, change.before, change.reasons = "update", live[change.key], dropped
+        added = additions(change.after, live[change.key]) if change.action in ("unchanged", "update") else []
+        if added:
+            change.action, change.before = "update", with_additions_as_helms(live[change.key], added)
+            change.reasons = [*change.reasons, *(addition.text for addition in added)]
+            if not any(change is repair for repair in one.repairs):
+                one.repairs.append(change)
     gone = [k for k, o in before.items() if k not in wanted and k in live and not _kept(o)]
     one.changes += [_deletion(live[k]) for k in gone]
 
 
-def _helm_reasons(one: ReleasePlan, before: dict[Key, dict], wanted: dict[Key, dict]) -> list[str]:
+def _helm_reasons(
+    one: ReleasePlan,
+    before: dict[Key, dict],
+    wanted: dict[Key, dict],
+    same: t.Callable[[dict | None, dict], bool],
+) -> list[str]:
     """Why helm has to run for a release; empty: it hasn't."""
     newest, base = one.stored, one.base
     if newest is None:
@@ -347,7 +374,7 @@ def _helm_reasons(one: ReleasePlan, before: dict[Key, dict], wanted: dict[Key, d
         reasons.append(f"its last revision is {newest.status}: {newest.description}")
     if base is None:
         return reasons
-    different = [title(o) for k, o in wanted.items() if not _same(before.get(k), o)]
+    different = [title(o) for k, o in wanted.items() if not same(before.get(k), o)]
     different += [title(o) for k, o in before.items() if k not in wanted]
     if different:
         more = f" and {len(different) - 3} more" if len(different) > 3 else ""
@@ -393,12 +420,22 @@ def _check_ownership(one: ReleasePlan, live: dict[Key, dict]) -> None:
         )
 
 
-def _plan_takeovers(one: ReleasePlan, live: dict[Key, dict]) -> None:
-    """Adds the objects that exist already and aren't the release's."""
+def _plan_takeovers(one: ReleasePlan, live: dict[Key, dict], cluster: Cluster) -> None:
+    """Adds the objects that exist already and aren't the release's.
+
+    :raises ReleaseError: some belong to another release, which would fight for them
+    """
+    mine = (one.release.namespace, one.release.name)
     for change in one.changes:
         found = live.get(change.key)
         if change.action == "delete" or found is None or not is_due(found, one.release, one.base is not None):
             continue
+        owner = release_of(found)
+        if owner not in (None, mine) and stored_releases(cluster, [owner]):
+            raise ReleaseError(
+                f"release {'/'.join(mine)} can't have {change.title}: it belongs to release {'/'.join(owner)}, which"
+                " would go on writing it. Uninstall that one (state absent), or give this one its name and namespace"
+            )
         one.takeovers.append(Takeover(found, change.after))
         change.action, change.before = "update", with_fields_handed_over(found)
     taken = {id(t.wanted) for t in one.takeovers}
@@ -412,7 +449,7 @@ def _confirm(cluster: Cluster, one: ReleasePlan) -> None:
             dry = cluster.apply(change.after, force=True, dry_run=True, manager=HELM_MANAGER)
         except ApiError:
             continue
-        if _content(dry) == _content(change.before):
+        if _content(dry) == _content(change.before) and not additions(change.after, dry):
             one.repairs.remove(change)
             change.action = "unchanged"
 

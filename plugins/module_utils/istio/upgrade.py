@@ -12,7 +12,7 @@ import typing as t
 from ..cluster.client import Cluster
 from ..cluster.errors import ApiError, ClusterError
 from ..cluster.kinds import KNOWN
-from ..cluster.workloads import restart
+from ..cluster.workloads import WORKLOADS, restart
 from ..reconcile.identity import title
 from ..reconcile.plan import Change
 from ..reconcile.readiness import unready
@@ -110,8 +110,9 @@ def _configuration_findings(
 
 
 def istio_objects(cluster: Cluster) -> list[dict]:
-    """Every object of Istio's own kinds."""
-    return [obj for (group, _name), kind in KNOWN.items() if group.endswith("istio.io") for obj in cluster.list(kind)]
+    """Every object of Istio's own kinds, in a version that the server serves."""
+    kinds = [cluster.served(kind) for (group, _name), kind in KNOWN.items() if group.endswith("istio.io")]
+    return [obj for kind in kinds if kind is not None for obj in cluster.list(kind)]
 
 
 def _with_proxies(cluster: Cluster, proxies: t.Iterable[dict]) -> list[dict]:
@@ -195,6 +196,8 @@ def skew_problems(
 def overlap_problems(namespaces: t.Sequence[dict], webhooks: t.Sequence[dict]) -> list[str]:
     """Namespaces whose pods more than one revision would inject into."""
     found = []
+    tags = [config["metadata"]["labels"] for config in webhooks]
+    default_tag = next((one["istio.io/rev"] for one in tags if one.get("istio.io/tag") == "default"), "")
     for namespace in namespaces:
         name = namespace["metadata"]["name"]
         labels = {"kubernetes.io/metadata.name": name, **(namespace["metadata"].get("labels") or {})}
@@ -207,9 +210,16 @@ def overlap_problems(namespaces: t.Sequence[dict], webhooks: t.Sequence[dict]) -
             }
         )
         if len(revisions) > 1:
+            remedy = (
+                "leave it one of the labels istio-injection and istio.io/rev, or remove the revision that is not meant"
+            )
+            if default_tag and labels.get("istio-injection") == "enabled" and "istio.io/rev" not in labels:
+                remedy = (
+                    "the tag default and the control plane without a revision both mean istio-injection=enabled. Give"
+                    f" the namespace the label istio.io/rev={default_tag} instead, or let the tag point to revision default"
+                )
             found.append(
-                f"pods in namespace {name} would be injected by the revisions {' and '.join(revisions)}:"
-                " leave it one of the labels istio-injection and istio.io/rev, or remove the revision that is not meant"
+                f"pods in namespace {name} would be injected by the revisions {' and '.join(revisions)}: {remedy}"
             )
     return found
 
@@ -322,14 +332,17 @@ def _entry(one: t.Mapping[str, str]) -> dict[str, str]:
 def other_revisions(cluster: Cluster, keep: str) -> dict[str, list[dict[str, t.Any]]]:
     """The other revisions, with what still uses them, and the releases of those that nothing uses.
 
-    :param keep: the revision that was upgraded to
+    :param keep: the revision that was upgraded to; while it doesn't run, no other counts as unused
     """
-    mesh = read_mesh(cluster, ["control_planes", "proxies"], lambda pem: [])
+    mesh = read_mesh(cluster, ["control_planes", "proxies", "namespaces"], lambda pem: [])
     chosen: dict[str, list[str]] = {}
-    for namespace in cluster.list(_NAMESPACE):
-        labels = namespace["metadata"].get("labels") or {}
-        if labels.get("istio.io/rev"):
-            chosen.setdefault(labels["istio.io/rev"], []).append(namespace["metadata"]["name"])
+    for one in mesh["namespaces"]:
+        # In ambient mode ztunnel serves a namespace, whose label only says which revision its waypoints have.
+        if one["mode"] == "sidecar" or one["mode"] == "ambient" and one["revision"] != "default":
+            chosen.setdefault(one["revision"], []).append(f"namespace {one['name']}")
+    points_at = {tag["name"]: tag["revision"] for tag in mesh["tags"]}
+    for revision, workload in _choosing_workloads(cluster):
+        chosen.setdefault(points_at.get(revision, revision), []).append(workload)
     found = []
     for one in mesh["control_planes"]:
         revision = one["revision"]
@@ -337,8 +350,9 @@ def other_revisions(cluster: Cluster, keep: str) -> dict[str, list[dict[str, t.A
             continue
         used = [f"proxy {p['namespace']}/{p['pod']}" for p in mesh["proxies"] if p["revision"] == revision]
         used += [f"tag {tag}" for tag in one["tags"]]
-        used += [f"namespace {name}" for name in chosen.get(revision, [])]
+        used += chosen.get(revision, [])
         found.append({"revision": revision, "namespace": one["namespace"], "used_by": used})
+    kept_runs = any(one["revision"] == keep for one in mesh["control_planes"])
     unused = [
         {
             "name": istiod_release_name("" if one["revision"] == "default" else one["revision"]),
@@ -346,6 +360,26 @@ def other_revisions(cluster: Cluster, keep: str) -> dict[str, list[dict[str, t.A
             "state": "absent",
         }
         for one in found
-        if not one["used_by"]
+        if kept_runs and not one["used_by"]
     ]
     return {"revisions": found, "unused_releases": unused}
+
+
+def _choosing_workloads(cluster: Cluster) -> t.Iterator[tuple[str, str]]:
+    """Revision or tag, and workload, where its pods choose for themselves, because their namespace doesn't.
+
+    They need not run: a workload of no pods, or a CronJob, will ask for its revision later.
+    """
+    deciding = {
+        one["metadata"]["name"]
+        for one in cluster.list(_NAMESPACE)
+        if {"istio.io/rev", "istio-injection"} & set(one["metadata"].get("labels") or {})
+    }
+    for group, name in (*(("apps", kind) for kind in WORKLOADS), ("batch", "CronJob")):
+        for obj in cluster.list(KNOWN[group, name]):
+            template = obj["spec"]["jobTemplate"]["spec"] if name == "CronJob" else obj["spec"]
+            labels = (template["template"].get("metadata") or {}).get("labels") or {}
+            injects = labels.get("sidecar.istio.io/inject")
+            revision = labels.get("istio.io/rev") or ("default" if injects == "true" else "")
+            if revision and injects != "false" and obj["metadata"]["namespace"] not in deciding:
+                yield revision, f"{name} {obj['metadata']['namespace']}/{obj['metadata']['name']}"

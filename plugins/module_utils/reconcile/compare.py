@@ -9,7 +9,8 @@ Two questions with two answers:
   is no longer declared. Our entry in managedFields tells lists and maps with keys from atomic ones, so that
   no schema is needed, save for one doubt: an atomic value may hold more than was declared because the
   server filled in defaults. Then, and only then, the schema is asked for.
-- C(value_differences): does the live object have every declared value? Who wrote it doesn't matter.
+- C(value_differences): does the live object have every declared value, and no other key in what selects? Who wrote it
+  doesn't matter.
 
 Both give a list of sentences, one a field, and an empty list where nothing differs.
 Source: sigs.k8s.io/structured-merge-diff (merge/update.go, typed/tofieldset.go), and for quantities
@@ -63,6 +64,10 @@ _BUILT_IN_DEFAULTS: dict[str, tuple] = {
     "scope": ("*",),
     "volumeMode": ("Filesystem",),
 }
+#: Maps of built-in kinds in which another key changes what is chosen, so that it counts as a difference.
+EXACT_MAPS = {
+    "labelSelector", "matchLabels", "namespaceSelector", "nodeSelector", "objectSelector", "podSelector", "selector",
+}  # fmt: skip
 #: Objects of built-in kinds that server-side apply takes as a whole; of others the schema is asked.
 _BUILT_IN_ATOMIC = {
     "configMapKeyRef", "fieldRef", "labelSelector", "namespaceSelector", "nodeSelector", "objectSelector",
@@ -224,6 +229,9 @@ class _Comparison:
         if isinstance(want, dict) and isinstance(have, dict):
             for name, value in want.items():
                 self.covered(value, have.get(name), path + (name,))
+            if self._built_in and path[-1] in EXACT_MAPS:
+                for name in sorted(have.keys() - want.keys()):
+                    self._report(path + (name,), "was added")
         elif isinstance(want, list) and isinstance(have, list) and want and have:
             self._covered_list(want, have, path)
         elif not same(want, have) and not (_empty(want) and _empty(have)) and not self._equivalent(want, have, path):

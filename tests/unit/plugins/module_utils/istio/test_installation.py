@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 
 import pytest
+from ansible_collections.meshops.istio.plugins.module_utils.helm.helm import HelmError
 from ansible_collections.meshops.istio.plugins.module_utils.helm.releases import Release
+from ansible_collections.meshops.istio.plugins.module_utils.helm.stored import Stored
+from ansible_collections.meshops.istio.plugins.module_utils.istio import release_apply
 from ansible_collections.meshops.istio.plugins.module_utils.istio.foreign_fields import without_foreign
 from ansible_collections.meshops.istio.plugins.module_utils.istio.installation import declared_releases
-from ansible_collections.meshops.istio.plugins.module_utils.istio.release_apply import _in_order, _must_wait
+from ansible_collections.meshops.istio.plugins.module_utils.istio.release_apply import (
+    Busy,
+    _in_order,
+    _must_wait,
+    apply_releases,
+)
 from ansible_collections.meshops.istio.plugins.module_utils.istio.release_plan import ReleasePlan
 from ansible_collections.meshops.istio.plugins.module_utils.istio.release_render import ReleaseError
 
@@ -62,6 +71,32 @@ def test_replicas_belong_to_an_autoscaler_where_there_is_one():
     assert without_foreign(deployment(1), deployment(5), [], lambda obj: False)["spec"] == {"replicas": 1}
 
 
+@pytest.mark.parametrize(("manager", "selector"), [("admissionsenforcer", None), ("kubectl-edit", {"matchLabels": {}})])
+def test_a_selector_that_a_cloud_has_written_stays(manager, selector):
+    wanted, live, kept = wanted_webhooks(), webhooks("Ignore", manager), []
+    wanted["webhooks"][0]["namespaceSelector"] = {"matchLabels": {}}
+    live["webhooks"][0]["namespaceSelector"] = {
+        "matchExpressions": [{"key": "control-plane", "operator": "DoesNotExist"}]
+    }
+    live["metadata"]["managedFields"][0]["fieldsV1"]["f:webhooks"]['k:{"name":"a"}'] = {"f:namespaceSelector": {}}
+    assert without_foreign(wanted, live, kept)["webhooks"][0].get("namespaceSelector") == selector
+    told = ["ValidatingWebhookConfiguration v: namespaceSelector of a belongs to admissionsenforcer"]
+    assert kept == ([] if selector else told)
+
+
+@pytest.mark.parametrize(("manager", "kept"), [("rollouts-controller", True), ("kubectl-edit", False)])
+def test_a_service_s_selector_that_a_controller_has_written_stays(manager, kept):
+    def service(selector):
+        meta = {"name": "s", "namespace": "n"}
+        return {"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": {"selector": selector, "type": "x"}}
+
+    live, told = service({"app": "a", "hash": "1"}), []
+    live["metadata"]["managedFields"] = [{"manager": manager, "fieldsV1": {"f:spec": {"f:selector": {}}}}]
+    found = without_foreign(service({"app": "a"}), live, told)
+    assert found["spec"] == ({"type": "x"} if kept else {"selector": {"app": "a"}, "type": "x"})
+    assert told == (["Service n/s: selector belongs to rollouts-controller"] if kept else [])
+
+
 def plans(**after):
     return [ReleasePlan(Release(name, "c", "n", after=others)) for name, others in after.items()]
 
@@ -100,6 +135,71 @@ def test_only_a_first_installation_is_begun_beside_what_it_comes_after(objects, 
 def test_releases_that_wait_for_each_other_are_an_error():
     with pytest.raises(ReleaseError, match="releases wait for each other: a, b"):
         _in_order(plans(a=["b"], b=["a"]))
+
+
+def test_a_release_may_come_after_another_of_its_name():
+    one, other = plans(edge=["edge"])[0], plans(edge=[])[0]
+    other.release.namespace = "m"
+    assert _in_order([one, other]) == [other, one]
+
+
+class Helm:
+    """Fails for some releases, and tells what it was asked to do."""
+
+    def __init__(self, **fails):
+        self.fails, self.did = fails, []
+
+    def upgrade(self, release, *_more):
+        self.did.append(("upgrade", release.namespace))
+        if release.namespace in self.fails:
+            raise HelmError(f"release {release.namespace}/{release.name}: {self.fails[release.namespace]}")
+
+    def rollback(self, name, namespace, revision, _method):
+        self.did.append(("rollback", namespace, revision))
+
+    def uninstall(self, name, namespace, *_timeout):
+        self.did.append(("uninstall", namespace))
+
+
+def to_install(namespace, name="edge", **more):
+    return ReleasePlan(Release(name, "c", namespace, **more), "install")
+
+
+def test_a_failure_is_told_though_another_release_has_that_name():
+    helm = Helm(a="no")
+    later = to_install("c", "later", after=["edge"])
+    with pytest.raises(ReleaseError, match="taken out again. Not begun, because they come after: later."):
+        apply_releases(None, helm, [to_install("a"), to_install("b"), later], atomic=True)
+    assert sorted(helm.did) == [("uninstall", "a"), ("upgrade", "a"), ("upgrade", "b")]
+
+
+def test_atomic_takes_back_what_helm_itself_could_not_install():
+    good = decoded(7)
+    upgrade = dataclasses.replace(to_install("a"), action="upgrade", stored=good, good=good)
+    helm = Helm(a="no")
+    with pytest.raises(ReleaseError, match="release a/edge: no. Release edge has been taken back to revision 7"):
+        apply_releases(None, helm, [upgrade], atomic=True, wait=False)
+    assert helm.did == [("upgrade", "a"), ("rollback", "a", 7)]
+    helm = Helm(a="no")
+    with pytest.raises(ReleaseError, match="release a/edge: no.$"):
+        apply_releases(None, helm, [upgrade], wait=False)
+    helm = Helm(a="another operation is in progress")
+    with pytest.raises(Busy):
+        apply_releases(None, helm, [upgrade], atomic=True)
+    assert helm.did == [("upgrade", "a")]
+
+
+def test_atomic_waits(monkeypatch):
+    waited = []
+    monkeypatch.setattr(release_apply, "wait_ready", lambda *_arguments: waited.append(True))
+    apply_releases(None, Helm(), [to_install("a")], wait=False)
+    assert waited == []
+    apply_releases(None, Helm(), [to_install("a")], atomic=True, wait=False)
+    assert waited == [True]
+
+
+def decoded(revision):
+    return Stored("edge", "a", revision, "deployed", "", {}, "c", "1", "", {}, "csa", 0, {})
 
 
 def test_declared_releases_take_the_common_source_and_version():

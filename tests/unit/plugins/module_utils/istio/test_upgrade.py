@@ -115,6 +115,14 @@ def test_namespace_of_two_revisions() -> None:
     assert "pods in namespace shop would be injected by the revisions 1-31 and default" in found[0]
 
 
+def test_the_tag_default_beside_a_control_plane_without_a_revision() -> None:
+    tag = webhook("1-31", "istio-injection", "enabled")
+    tag["metadata"]["labels"]["istio.io/tag"] = "default"
+    other = {"metadata": {"name": "other", "labels": {"istio-injection": "enabled"}}}
+    (found,) = overlap_problems([other], [webhook("default", "istio-injection", "enabled"), tag])
+    assert "both mean istio-injection=enabled. Give the namespace the label istio.io/rev=1-31 instead" in found
+
+
 def test_tag_of_the_same_revision_is_no_second_one() -> None:
     webhooks = [webhook("1-31", "istio.io/rev", "1-31"), webhook("1-31", "istio.io/rev", "1-31")]
     shop = {"metadata": {"name": "shop", "labels": {"istio.io/rev": "1-31"}}}
@@ -133,6 +141,8 @@ class Mesh:
         self.synced = True
         self.control_planes = [control_plane("1.31.0", "1-31")]
         self.namespaces: list[dict] = []
+        self.tags: list[dict] = []
+        self.objects: list[dict] = []
         self.fails = ""
         monkeypatch.setattr(upgrade, "read_mesh", lambda *_args: {"proxies": self.proxies(), **self._planes()})
         monkeypatch.setattr(
@@ -143,7 +153,7 @@ class Mesh:
         monkeypatch.setattr(upgrade.time, "sleep", lambda _seconds: None)
 
     def _planes(self) -> dict:
-        return {"control_planes": self.control_planes}
+        return {"control_planes": self.control_planes, "namespaces": self.namespaces, "tags": self.tags}
 
     @staticmethod
     def _workload(name: str) -> dict:
@@ -162,8 +172,8 @@ class Mesh:
         self.restarted.append(name)
         self.stale.pop(name)
 
-    def list(self, _kind, **_query) -> list[dict]:
-        return self.namespaces
+    def list(self, kind, **_query) -> list[dict]:
+        return [obj for obj in self.objects if obj["kind"] == kind.kind]
 
     def plane(self, timeout: float = 0) -> DataPlane:
         state = {"listener": "synced" if self.synced else "stale"}
@@ -234,10 +244,53 @@ def test_revision_that_nothing_uses_is_to_go(mesh: Mesh) -> None:
 def test_revision_that_something_uses_stays(mesh: Mesh) -> None:
     mesh.stale = {"web": "old"}
     mesh.control_planes = [control_plane("1.30.0", "1-30", ("prod",))]
-    mesh.namespaces = [{"metadata": {"name": "shop", "labels": {"istio.io/rev": "1-30"}}}]
+    mesh.control_planes += [control_plane("1.29.0"), control_plane("1.31.0", "1-31")]
+    mesh.namespaces = [
+        {"name": "shop", "mode": "sidecar", "revision": "1-30"},
+        {"name": "legacy", "mode": "sidecar", "revision": "default"},
+        {"name": "moved", "mode": "sidecar", "revision": "1-31"},
+        {"name": "ambient", "mode": "ambient", "revision": "default"},
+    ]
     found = other_revisions(mesh, "1-31")
-    assert found["revisions"][0]["used_by"] == ["proxy shop/web", "tag prod", "namespace shop"]
+    assert [one["used_by"] for one in found["revisions"]] == [
+        ["proxy shop/web", "tag prod", "namespace shop"],
+        ["namespace legacy"],
+    ]
     assert found["unused_releases"] == []
+
+
+def workload(name: str, labels: dict, kind: str = "Deployment", namespace: str = "plain") -> dict:
+    spec: dict = {"replicas": 0, "template": {"metadata": {"labels": labels}}}
+    spec = {"jobTemplate": {"spec": spec}} if kind == "CronJob" else spec
+    return {"kind": kind, "metadata": {"name": name, "namespace": namespace}, "spec": spec}
+
+
+def test_revision_that_will_be_asked_for_later_stays(mesh: Mesh) -> None:
+    mesh.stale = {}
+    mesh.control_planes = [control_plane("1.31.0", "1-31"), control_plane("1.30.0", "1-30"), control_plane("1.29.0")]
+    mesh.tags = [{"name": "old", "revision": "1-30"}, {"name": "new", "revision": "1-31"}]
+    mesh.objects = [
+        {"kind": "Namespace", "metadata": {"name": "plain"}},
+        {"kind": "Namespace", "metadata": {"name": "decided", "labels": {"istio.io/rev": "1-31"}}},
+        workload("asleep", {"istio.io/rev": "1-30"}),
+        workload("by-tag", {"istio.io/rev": "old"}, "StatefulSet"),
+        workload("at-night", {"sidecar.istio.io/inject": "true"}, "CronJob"),
+        workload("new", {"istio.io/rev": "new"}),
+        workload("without", {"istio.io/rev": "1-30", "sidecar.istio.io/inject": "false"}),
+        workload("overruled", {"istio.io/rev": "1-30"}, namespace="decided"),
+    ]
+    found = other_revisions(mesh, "1-31")
+    assert [one["used_by"] for one in found["revisions"]] == [
+        ["Deployment plain/asleep", "StatefulSet plain/by-tag"],
+        ["CronJob plain/at-night"],
+    ]
+    assert found["unused_releases"] == []
+
+
+def test_nothing_is_unused_while_the_new_revision_does_not_run(mesh: Mesh) -> None:
+    mesh.stale = {}
+    mesh.control_planes = [control_plane("1.31.0", "1-31")]
+    assert other_revisions(mesh, "default")["unused_releases"] == []
 
 
 # -- validation by the new revision -------------------------------------------
@@ -249,7 +302,11 @@ class Validating:
     def __init__(self) -> None:
         self.asked: list[tuple] = []
 
+    def served(self, kind):
+        return kind if kind.kind != "WasmPlugin" else None
+
     def list(self, kind) -> list[dict]:
+        assert kind.kind != "WasmPlugin"
         if kind.kind != "VirtualService":
             return []
         return [

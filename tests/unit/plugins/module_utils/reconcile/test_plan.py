@@ -296,6 +296,16 @@ def test_declared_twice():
         plan([virtual_service("a"), {**virtual_service("a"), "apiVersion": "networking.istio.io/v1beta1"}], [])
 
 
+def test_another_key_in_what_selects_is_a_difference():
+    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s"}, "spec": {"selector": {"app": "a"}}}
+    found = copy.deepcopy(service)
+    found["spec"].update(selector={"app": "a", "version": "none"}, clusterIP="10.0.0.1")
+    assert value_differences(service, found) == ["spec.selector.version was added"]
+    entry = {"apiVersion": "networking.istio.io/v1", "kind": "ServiceEntry", "metadata": {"name": "s"}, "spec": {}}
+    entry["spec"]["selector"] = {"app": "a"}
+    assert value_differences(entry, {**entry, "spec": {"selector": {"app": "a", "b": "c"}}}) == []
+
+
 # -- properties ---------------------------------------------------------------
 
 VALUES = st.recursive(

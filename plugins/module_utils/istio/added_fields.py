@@ -1,0 +1,152 @@
+# Copyright: (c) 2026, The meshops.istio authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What people have added to a release's objects by a kubectl: drift that no declared value shows.
+
+An environment variable, a webhook, a node selector: Helm never looks at what its chart doesn't declare, and server-side
+apply only removes what was once its own. Who has written a field is in the object's managedFields.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import typing as t
+
+from ..cluster.client import Cluster
+from ..cluster.errors import ApiError
+from ..reconcile.compare import EXACT_MAPS
+from ..reconcile.managed_fields import handed_over, owners, step_text
+from .foreign_fields import HELM_MANAGER
+
+#: How the names begin under which a kubectl writes: kubectl-edit, kubectl-patch, kubectl-client-side-apply, ...
+_KUBECTL = "kubectl"
+#: Left alone: what names and describes an object, and what controllers write as well.
+_NOT_BELOW = ("f:metadata", "f:status")
+_NEVER = ("f:caBundle", "f:replicas")
+#: kubectl rollout restart writes its time into the pods' annotations.
+_KUBECTLS_OWN = "f:kubectl.kubernetes.io/"
+_ATTEMPTS = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class Addition:
+    """A field that somebody has added.
+
+    :ivar steps: where it stands, in the steps of managedFields
+    :ivar place: where it stands, in keys and indexes
+    :ivar manager: under which name it was written
+    """
+
+    steps: tuple[str, ...]
+    place: tuple[str | int, ...]
+    manager: str
+
+    @property
+    def text(self) -> str:
+        """For a message."""
+        path = ""
+        for step in self.steps:
+            path += step_text(step, path)
+        return f"{path} was added by {self.manager}"
+
+
+def additions(wanted: t.Mapping[str, t.Any], live: t.Mapping[str, t.Any]) -> list[Addition]:
+    """What a kubectl has written into an object and its chart doesn't declare.
+
+    :param live: with its managedFields
+    """
+    found: dict[tuple, Addition] = {}
+    for entry in live["metadata"].get("managedFields") or ():
+        if entry["manager"].startswith(_KUBECTL) and not entry.get("subresource"):
+            fields = {k: v for k, v in (entry.get("fieldsV1") or {}).items() if k not in _NOT_BELOW}
+            for one in _below(fields, wanted, live, (), (), entry["manager"], live):
+                found.setdefault(one.place, one)
+    return list(found.values())
+
+
+def _below(
+    node: t.Mapping[str, t.Any], want: t.Any, have: t.Any, steps: tuple, place: tuple, manager: str, live: t.Any
+) -> t.Iterator[Addition]:
+    for step, child in node.items():
+        key = _key(step, have)
+        if key is None or _is_left(step):
+            continue
+        here, there = (*steps, step), (*place, key)
+        wanted_key = _key(step, want)
+        leaf = not child or child.keys() == {"."}
+        if wanted_key is not None and not leaf:
+            yield from _below(child, want[wanted_key], have[key], here, there, manager, live)
+        elif wanted_key is not None:
+            value = want[wanted_key]
+            if key in EXACT_MAPS and isinstance(value, dict) and isinstance(have[key], dict):
+                for name in sorted(have[key].keys() - value.keys()):
+                    yield Addition((*here, f"f:{name}"), (*there, name), manager)
+        elif (leaf or "." in child) and not _holds_what_is_left(child) and _nobody_else(live, here):
+            yield Addition(here, there, manager)
+        else:
+            yield from _below(child, None, have[key], here, there, manager, live)
+
+
+def _key(step: str, value: t.Any) -> str | int | None:
+    """The key or index that a step of managedFields leads to, or None where it leads nowhere."""
+    if step.startswith("f:") and isinstance(value, dict):
+        return step[2:] if step[2:] in value else None
+    if step.startswith("k:") and isinstance(value, list):
+        keys = json.loads(step[2:])
+        items = enumerate(value)
+        return next(
+            (n for n, o in items if isinstance(o, dict) and all(o.get(k, v) == v for k, v in keys.items())), None
+        )
+    return None
+
+
+def _is_left(step: str) -> bool:
+    return step in _NEVER or step.startswith(_KUBECTLS_OWN)
+
+
+def _holds_what_is_left(node: t.Mapping[str, t.Any]) -> bool:
+    return any(_is_left(step) or _holds_what_is_left(child) for step, child in node.items())
+
+
+def _nobody_else(live: t.Mapping[str, t.Any], steps: t.Sequence[str]) -> bool:
+    path = [step[2:] if step.startswith("f:") else json.loads(step[2:]) for step in steps]
+    return all(manager.startswith(_KUBECTL) for manager in owners(live, path))
+
+
+def with_additions_as_helms(live: dict, added: t.Sequence[Addition]) -> dict:
+    """A live object as if Helm had applied what was added: so a diff shows that it goes."""
+    fields: dict[str, t.Any] = {}
+    for one in added:
+        node = fields
+        for step in one.steps:
+            node = node.setdefault(step, {})
+    entries = [e for e in live["metadata"].get("managedFields") or () if e["manager"] == HELM_MANAGER]
+    entries.append({"manager": _KUBECTL, "operation": "Update", "fieldsV1": fields})
+    meta = {**live["metadata"], "managedFields": entries}
+    shown = handed_over({**live, "metadata": meta}, _KUBECTL.__eq__, HELM_MANAGER)
+    return {**live, "metadata": {**meta, "managedFields": shown}}
+
+
+def take_away(cluster: Cluster, wanted: dict, live: dict) -> None:
+    """Removes what was added to an object.
+
+    :param live: as it is after it was applied
+    """
+    kind, meta = cluster.kind(wanted["apiVersion"], wanted["kind"]), wanted["metadata"]
+    for attempt in range(1, _ATTEMPTS + 1):
+        places = sorted((one.place for one in additions(wanted, live)), reverse=True)  # an item's index must still hold
+        if not places:
+            return
+        patch = [{"op": "replace", "path": "/metadata/resourceVersion", "value": live["metadata"]["resourceVersion"]}]
+        patch += [{"op": "remove", "path": "".join(f"/{_escaped(step)}" for step in place)} for place in places]
+        try:
+            cluster.patch(kind, meta["name"], patch, meta.get("namespace"), how="json", manager=HELM_MANAGER)
+            return
+        except ApiError as error:
+            if error.status != 409 or attempt == _ATTEMPTS:  # somebody else wrote in between
+                raise
+        live = cluster.get(kind, meta["name"], meta.get("namespace")) or live
+
+
+def _escaped(step: str | int) -> str:
+    return str(step).replace("~", "~0").replace("/", "~1")

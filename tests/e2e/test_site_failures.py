@@ -139,9 +139,12 @@ def test_unknown_profile(mesh):
     assert "unknown profile 'dmeo' (did you mean demo?)" in said
 
 
-def test_typo_in_mesh_config(mesh):
-    said = refused(mesh, "-e", json.dumps({"control_plane_mesh_config": {"acessLogFile": "/dev/stdout"}}))
+def test_mistakes_in_mesh_config(mesh):
+    config = {"acessLogFile": "/dev/stdout", "ingressControllerMode": False}  # what YAML makes of a bare OFF
+    said = refused(mesh, "-e", json.dumps({"control_plane_mesh_config": config}))
     assert "meshConfig has no field 'acessLogFile' (did you mean accessLogFile?)" in said
+    assert "meshConfig.ingressControllerMode can't be False" in said
+    assert "put it in quotes" in said
 
 
 def test_unknown_chart_in_values(mesh):

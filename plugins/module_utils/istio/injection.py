@@ -120,19 +120,24 @@ def _asked(
 
 def _judged(cluster: Cluster, workload: dict) -> list[dict]:
     """The pods that have to be as the injector makes them: the newest, or all where a restart replaces none."""
-    if not _keeps_pods(workload):
+    if not keeps_pods(workload):
         return new_pods(cluster, workload, workload["kind"])
     found = cluster.list(_POD, workload["metadata"]["namespace"], labels=selector(workload))
     return [pod for pod in found if not pod["metadata"].get("deletionTimestamp")]
 
 
-def _keeps_pods(workload: t.Mapping[str, t.Any]) -> str:
+def keeps_pods(workload: t.Mapping[str, t.Any]) -> str:
     """Why a restart replaces none of a workload's pods, and what does; empty where it replaces them."""
     if workload["spec"].get("paused"):
         return "its rollout is paused: resume it, and run this again"
     if (workload["spec"].get("updateStrategy") or {}).get("type") == "OnDelete":
         return "its update strategy is OnDelete: delete its pods"
     return ""
+
+
+def not_restarted(workload: t.Mapping[str, t.Any], reason: str) -> str:
+    """The warning about a workload that has to be restarted, and whose pods a restart doesn't replace."""
+    return f"{_title(workload)} was not restarted, though {reason}: {keeps_pods(workload)}"
 
 
 def _difference(pods: t.Iterable[dict], wanted: Sidecar | None, template: t.Mapping[str, t.Any]) -> str | None:
@@ -192,9 +197,8 @@ def reconcile_injection(
         for workload in workloads(cluster, change.name):
             stale = how == "all" or stale_reason(cluster, workload, change, revision, check_mode)
             reason = "all were to be" if stale is True else stale
-            keeps = _keeps_pods(workload)
-            if reason and keeps:
-                result["warnings"].append(f"{_title(workload)} was not restarted, though {reason}: {keeps}")
+            if reason and keeps_pods(workload):
+                result["warnings"].append(not_restarted(workload, reason))
             elif reason:
                 due.append((workload, reason))
     restarts = [_restart_change(workload, reason) for workload, reason in due]

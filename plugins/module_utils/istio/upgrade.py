@@ -18,7 +18,7 @@ from ..reconcile.plan import Change
 from ..reconcile.readiness import unready
 from ..reconcile.selectors import matches
 from . import mesh_config
-from .injection import stale_reason, workloads
+from .injection import keeps_pods, not_restarted, stale_reason, workloads
 from .mesh_info import read_mesh
 from .profiles import istiod_release_name
 from .upgrade_findings import (
@@ -255,11 +255,14 @@ class DataPlane:
 
         :raises UpgradeError: a workload doesn't come up, or a proxy doesn't get there
         """
-        result: dict[str, t.Any] = {"changed": False, "restarted": [], "proxies": 0}
+        result: dict[str, t.Any] = {"changed": False, "restarted": [], "proxies": 0, "warnings": []}
         for namespace in sorted({proxy["namespace"] for proxy in self._proxies()}):
             for workload in workloads(self.cluster, namespace):
                 reason = stale_reason(self.cluster, workload, _unchanged(namespace), "")
                 if not reason:
+                    continue
+                if keeps_pods(workload):
+                    result["warnings"].append(not_restarted(workload, reason))
                     continue
                 meta = workload["metadata"]
                 if not check_mode:

@@ -157,7 +157,7 @@ class Mesh:
 
     @staticmethod
     def _workload(name: str) -> dict:
-        return {"kind": "Deployment", "metadata": {"name": name, "namespace": "shop"}}
+        return {"kind": "Deployment", "metadata": {"name": name, "namespace": "shop"}, "spec": {}}
 
     def proxies(self) -> list[dict]:
         return [
@@ -207,6 +207,17 @@ def test_second_run_goes_on_where_the_first_was_cut(mesh: Mesh) -> None:
     mesh.plane().reconcile(check_mode=False)
     assert mesh.restarted == ["web", "api"], "web was not restarted again"
     assert mesh.plane().reconcile(check_mode=False)["changed"] is False
+
+
+def test_what_no_restart_replaces_is_named(mesh: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:
+    web = {**mesh._workload("web"), "spec": {"updateStrategy": {"type": "OnDelete"}}, "kind": "DaemonSet"}
+    monkeypatch.setattr(upgrade, "workloads", lambda _cluster, _namespace: [web, mesh._workload("api")])
+    with pytest.raises(UpgradeError, match="shop/web is of revision 1-30") as error:
+        mesh.plane().reconcile(check_mode=False)
+    assert mesh.restarted == ["api"]
+    assert error.value.result["warnings"] == [
+        "DaemonSet shop/web was not restarted, though old: its update strategy is OnDelete: delete its pods"
+    ]
 
 
 def test_check_mode_restarts_nothing(mesh: Mesh) -> None:

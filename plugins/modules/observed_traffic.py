@@ -12,8 +12,11 @@ author: The meshops.istio authors (@meshops)
 description:
   - Lets the sidecars of namespaces log what comes in for a while, with the caller's identity, method, path and port,
     reads that, and counts what is alike.
-  - The sidecars' other logs stay as they are. They log by an EnvoyFilter C(meshops-observed-traffic) in each namespace,
-    which is gone at the end, also after an error. Where a run was killed, the next one takes it out.
+  - They log by an EnvoyFilter C(meshops-observed-traffic) in each namespace, which is gone at the end, also after an
+    error. Where a run was killed, the next one takes it out.
+  - What stays open counts, too. For that, proxies log requests and connections when they begin and when they end, and
+    connections of TCP now and then between. So do their other logs meanwhile, whose C(%ACCESS_LOG_TYPE%) tells these
+    lines apart.
 extends_documentation_fragment:
   - meshops.istio.connection
   - meshops.istio.attributes.info
@@ -21,7 +24,7 @@ attributes:
   check_mode:
     support: partial
     details:
-      - In check mode nothing is logged, so that only the workloads are found.
+      - In check mode nothing is logged, so that only workloads, gateways and PeerAuthentications are found.
 options:
   namespaces:
     description: The namespaces to look at.
@@ -29,7 +32,11 @@ options:
     elements: str
     required: true
   seconds:
-    description: For how long. The proxies hear of it within a second or two.
+    description:
+      - For how long, from when every sidecar is seen to log. It fails where one doesn't within a minute.
+      - Connections that were open before are closed by their proxy within its drain time (45 seconds as Istio sets
+        it), and count when they are opened again. So less than a minute may miss them.
+      - V(0) watches nothing, and finds workloads, gateways and PeerAuthentications alone.
     type: int
     default: 300
   plain_text_only:
@@ -37,7 +44,8 @@ options:
     type: bool
     default: false
 notes:
-  - It needs the right to create and delete EnvoyFilters, and to read C(pods/log), in the namespaces.
+  - It needs the right to create and delete EnvoyFilters, to read C(pods/log), and to create C(pods/exec), in the
+    namespaces.
   - Putting the log in and taking it out lets long connections end, as every change of what a sidecar does with what
     comes in; clients open new ones.
 seealso:
@@ -78,6 +86,24 @@ workloads:
     pods:
       description: How many pods there are.
       type: int
+gateways:
+  description: The running gateways in the namespaces, which aren't watched, as RV(workloads).
+  returned: success
+  type: list
+  elements: dict
+peer_authentications:
+  description: What stands against mTLS as a must in the namespaces.
+  returned: success
+  type: dict
+  contains:
+    in_the_way:
+      description: Why a PeerAuthentication C(default) would not count, and what to do.
+      type: list
+      elements: str
+    exceptions:
+      description: What takes plain text still, beside it.
+      type: list
+      elements: str
 flows:
   description: What came in, one entry for all that is alike.
   returned: success
@@ -133,7 +159,9 @@ plain_text:
   elements: dict
 """
 
+from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.module import run_module
+from ansible_collections.meshops.istio.plugins.module_utils.istio import peer_authentications
 from ansible_collections.meshops.istio.plugins.module_utils.istio.observed_traffic import observe
 
 ARGUMENT_SPEC = {
@@ -145,8 +173,16 @@ ARGUMENT_SPEC = {
 
 def run(module, cluster):
     params = module.params
+    if module.check_mode and params["seconds"]:
+        module.warn("check mode: nothing was watched")
+    kind = KNOWN["security.istio.io", "PeerAuthentication"]
+    policies = {namespace: cluster.list(kind, namespace) for namespace in params["namespaces"]}
+    stands = {
+        "in_the_way": [text for one in policies for text in peer_authentications.in_the_way(one, policies[one])],
+        "exceptions": [text for some in policies.values() for text in peer_authentications.exceptions(some)],
+    }
     seen = observe(cluster, params["namespaces"], params["seconds"], params["plain_text_only"], module.check_mode)
-    return {"changed": False, **seen}
+    return {"changed": False, "peer_authentications": stands, **seen}
 
 
 def main():

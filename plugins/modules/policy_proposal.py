@@ -29,6 +29,13 @@ options:
     type: list
     elements: dict
     required: true
+  gateways:
+    description:
+      - What M(meshops.istio.observed_traffic) returned as C(gateways). Deny-all counts for them, too, so each gets a
+        policy that lets everything in, as before.
+    type: list
+    elements: dict
+    default: []
   include_refused:
     description: Also allow what AuthorizationPolicies refuse now, for those who have begun with deny-all.
     type: bool
@@ -56,6 +63,7 @@ EXAMPLES = r"""
   meshops.istio.policy_proposal:
     workloads: "{{ seen.workloads }}"
     flows: "{{ seen.flows }}"
+    gateways: "{{ seen.gateways }}"
   register: proposal
 
 - name: Write them to a file for review
@@ -90,6 +98,7 @@ from ansible_collections.meshops.istio.plugins.module_utils.istio.policy_proposa
 ARGUMENT_SPEC = {
     "workloads": {"type": "list", "elements": "dict", "required": True},
     "flows": {"type": "list", "elements": "dict", "required": True},
+    "gateways": {"type": "list", "elements": "dict", "default": []},
     "include_refused": {"type": "bool", "default": False},
     "most_paths": {"type": "int", "default": 10},
     "root_namespace": {"type": "str", "default": "istio-system"},
@@ -106,6 +115,7 @@ def run(module, cluster):
         params["root_namespace"],
         params["include_refused"],
         params["most_paths"],
+        params["gateways"],
     )
     return {
         "changed": False,

@@ -8,16 +8,19 @@ import base64
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import ssl
 import subprocess
+import threading
 import time
 
 import pytest
 import yaml
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.workloads import wait_ready
+from ansible_collections.meshops.istio.plugins.module_utils.istio import observed_traffic
 from ansible_collections.meshops.istio.plugins.module_utils.reconcile.readiness import unready
 from openshift_api import CRD, ROUTE, definition
 from outside import certificate
@@ -415,9 +418,25 @@ kind: Namespace
 metadata: {name: unmeshed}
 ---
 """
+    older = """
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: older, namespace: legacy}
+spec: {mtls: {mode: PERMISSIVE}}
+---
+"""
+    of_a_port = """
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: one-port, namespace: legacy}
+spec:
+  selector: {matchLabels: {app: elsewhere}}
+  portLevelMtls: {"7000": {mode: PERMISSIVE}}
+---
+"""
     servers = workload(mesh, "server", "legacy", ["echo", "-version", "server"], 8080, "http")
     clients = workload(mesh, "plain", "unmeshed", ["wait"], 8080, "http")
-    with applied(mesh, spaces), applied(mesh, servers + clients):
+    with applied(mesh, spaces), applied(mesh, servers + clients + of_a_port):
         rolled_out(mesh, "legacy", "server")
         rolled_out(mesh, "unmeshed", "plain")
         url = "http://server.legacy:8080/"
@@ -429,20 +448,65 @@ metadata: {name: unmeshed}
             return json.loads(said)["statuses"]
 
         assert plain() == {"200": 3}
-        # A client without a sidecar keeps asking while the playbook watches.
         options = ("-e", '{"security_namespaces": ["legacy"], "security_seconds": 15}')
-        with applied(mesh, workload(mesh, "asker", "unmeshed", ["load", "-rate", "2", url], 8080, "http")):
+
+        # Beside an older PeerAuthentication of the namespace, default would count for nothing.
+        with applied(mesh, older):
+            void = mesh.play(example("strict_mtls"), *options, fails=True)
+        assert (
+            "PeerAuthentication legacy/older counts for all of the namespace: set its mtls mode to STRICT" in void.text
+        )
+
+        # A client without a sidecar keeps asking while the playbook watches, and one has a connection open.
+        with (
+            applied(mesh, workload(mesh, "asker", "unmeshed", ["load", "-rate", "2", url], 8080, "http")),
+            open_connection_while_watched(mesh),
+        ):
             rolled_out(mesh, "unmeshed", "asker")
             refused = mesh.play(example("strict_mtls"), *options, fails=True)
         assert "bring their clients into the mesh first" in refused.text
         assert "unmeshed/asker-" in refused.text and "to legacy/server" in refused.text
+        assert re.search(r"unmeshed/plain-\S+ \(\S+\) to legacy/server: 1 × a connection on port 9000", refused.text)
         assert plain() == {"200": 3}, "nothing was changed"
+
         # Only the mesh asks now: what comes by mTLS is not counted.
         eventually(lambda: mesh.pods("unmeshed", "app=asker"), [])
         eventually(lambda: probe(mesh, "get", "-n", "3", url)["statuses"], {"200": 3})
-        mesh.play(example("strict_mtls"), *options)
+        checked = mesh.play(example("strict_mtls"), *options, "--check")
+        assert "nothing was watched" in checked.text and "Nothing came in plain text" not in checked.text
+        assert plain() == {"200": 3}
+        strict = mesh.play(example("strict_mtls"), *options)
+        assert "PeerAuthentication legacy/one-port: PERMISSIVE on port 7000" in strict.text
         eventually(plain, {})
         assert probe(mesh, "get", "-n", "3", url)["statuses"] == {"200": 3}
+
+
+@contextlib.contextmanager
+def open_connection_while_watched(mesh):
+    """A connection in plain text that begins after the proxy of legacy/server logs what comes in, and doesn't end."""
+    server = mesh.pods("legacy", "app=server")[0]
+    address = f"{server['status']['podIP']}:9000"
+    ask = ["kubectl", "-n", "unmeshed", "exec", "deploy/plain", "--", "probe", "tcp", "-hold", "90s", address]
+    listeners = ["pilot-agent", "request", "GET", "config_dump?resource=dynamic_listeners"]
+    stopped, opened = threading.Event(), []
+
+    def look():
+        while not stopped.wait(0.5):
+            if observed_traffic.NAME in mesh.execute("legacy", "app=server", *listeners, container="istio-proxy"):
+                opened.append(subprocess.Popen(ask, env=mesh.env, stdout=subprocess.DEVNULL))
+                return
+
+    looker = threading.Thread(target=look)
+    looker.start()
+    try:
+        yield
+        assert opened and opened[0].poll() is None, "it is open still"
+    finally:
+        stopped.set()
+        looker.join()
+        for process in opened:
+            process.kill()
+            process.wait()
 
 
 # -- telemetry ------------------------------------------------------------

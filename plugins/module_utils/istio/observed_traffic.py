@@ -9,8 +9,9 @@ import concurrent.futures
 import json
 import time
 import typing as t
+import uuid
 
-from ..cluster.errors import ApiError
+from ..cluster.errors import ApiError, ClusterError
 from ..cluster.kinds import KNOWN
 
 if t.TYPE_CHECKING:
@@ -20,10 +21,16 @@ _POD, _ENVOY_FILTER = KNOWN["", "Pod"], KNOWN["networking.istio.io", "EnvoyFilte
 #: The EnvoyFilter that lets the proxies log; it is there only while somebody reads.
 NAME = "meshops-observed-traffic"
 _PROXY = "istio-proxy"
+_NO_SIDECARS = ("router", "waypoint", "ztunnel")
 _PAUSE = 5.0
+#: Seconds that the proxies may take to follow.
+_PATIENCE = 60.0
+_LISTENERS = ["pilot-agent", "request", "GET", "config_dump?resource=dynamic_listeners"]
 _TYPE = "type.googleapis.com/envoy.extensions"
 _FORMAT = {
-    "log": NAME,
+    "type": "%ACCESS_LOG_TYPE%",
+    "stream": "%STREAM_ID%",
+    "server_name": "%REQUESTED_SERVER_NAME%",
     "principal": "%DOWNSTREAM_PEER_URI_SAN%",
     "address": "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%",
     "port": "%DOWNSTREAM_LOCAL_PORT%",
@@ -32,6 +39,7 @@ _FORMAT = {
     "details": "%RESPONSE_CODE_DETAILS%",
     "ended": "%CONNECTION_TERMINATION_DETAILS%",
 }
+_ENDS = ("DownstreamEnd", "TcpConnectionEnd")
 #: How Envoy says that it refused by an AuthorizationPolicy, and that it did for another reason.
 _BY_POLICY, _BY_CHECK = "rbac_access_denied", ("ext_authz_", "jwt_authn_")
 #: What names a workload on its pods, in the order in which Istio's own tools look.
@@ -51,17 +59,21 @@ _OF_THE_MESH = ("security.istio.io/", "service.istio.io/", "istio.io/", "sidecar
 # -- pure -----------------------------------------------------------------
 
 
-def logging_filter(namespace: str, plain_text_only: bool = False) -> dict:
+def logging_filter(namespace: str, mark: str, plain_text_only: bool = False, seconds: float = 300) -> dict:
     """The EnvoyFilter by which a namespace's sidecars log what comes in, beside their other logs.
 
+    Requests and connections are logged when they begin, too: one that stays open would not be seen otherwise.
+
+    :param mark: is in every line, so that a former run's lines aren't taken for this one's
     :param plain_text_only: log only what comes without mTLS
+    :param seconds: how long it will be there
     """
     log: dict[str, t.Any] = {
         "name": "envoy.access_loggers.file",
         "typed_config": {
             "@type": f"{_TYPE}.access_loggers.file.v3.FileAccessLog",
             "path": "/dev/stdout",
-            "log_format": {"json_format": _FORMAT},
+            "log_format": {"json_format": {"log": mark, **_FORMAT}},
         },
     }
     if plain_text_only:
@@ -72,10 +84,16 @@ def logging_filter(namespace: str, plain_text_only: bool = False) -> dict:
                 "typed_config": {"@type": kind, "expression": "!connection.mtls"},
             }
         }
+    # A connection's caller isn't always known when it begins, so it is told again while it stays open.
+    again = f"{max(_PAUSE, min(30.0, seconds / 3)):.0f}s"
+    options: dict[str, dict] = {
+        "http_connection_manager.v3.HttpConnectionManager": {"flush_access_log_on_new_request": True},
+        "tcp_proxy.v3.TcpProxy": {"flush_access_log_on_connected": True, "access_log_flush_interval": again},
+    }
     patches = []
-    for name, kind in (("http_connection_manager", "HttpConnectionManager"), ("tcp_proxy", "TcpProxy")):
-        typed = {"@type": f"{_TYPE}.filters.network.{name}.v3.{kind}", "access_log": [log]}
-        chain = {"filter": {"name": f"envoy.filters.network.{name}"}}
+    for kind, when in options.items():
+        typed = {"@type": f"{_TYPE}.filters.network.{kind}", "access_log": [log], "access_log_options": when}
+        chain = {"filter": {"name": f"envoy.filters.network.{kind.partition('.')[0]}"}}
         patches.append(
             {
                 "applyTo": "NETWORK_FILTER",
@@ -91,23 +109,26 @@ def logging_filter(namespace: str, plain_text_only: bool = False) -> dict:
     }
 
 
-def read_line(line: str) -> dict | None:
+def read_line(line: str, mark: str) -> dict | None:
     """What one line of a proxy's log says: C(source), C(address), C(port), C(protocol), C(method), C(path), C(refused).
 
-    None where the line is another log's. C(source) is the caller's principal, empty for plain text; C(address) is only
-    given then. C(refused) is empty, C(policy) (by an AuthorizationPolicy), or C(check) (a token, an external check).
+    None where the line is another log's, or says nothing yet. C(source) is the caller's principal, empty for plain
+    text; C(address) is only given then. C(refused) is empty, C(policy) (by an AuthorizationPolicy), or C(check) (a
+    token, an external check). C(stream) tells the request or connection from others; C(over) is whether it has ended.
     """
     start = line.find("{")
-    if start < 0 or NAME not in line:
+    if start < 0 or mark not in line:
         return None
     try:
         found = json.loads(line[start:])
     except ValueError:
         return None
-    if not isinstance(found, dict) or found.get("log") != NAME:
+    if not isinstance(found, dict) or found.get("log") != mark:
         return None
     method = found.get("method") or ""
     source = (found.get("principal") or "").removeprefix("spiffe://")
+    if found.get("type") == "TcpUpstreamConnected" and not source and found.get("server_name"):
+        return None  # TLS, whose handshake may not be over
     said = f"{found.get('details') or ''} {found.get('ended') or ''}"
     by_check = any(word in said for word in _BY_CHECK)
     return {
@@ -118,6 +139,8 @@ def read_line(line: str) -> dict | None:
         "method": method,
         "path": (found.get("path") or "").partition("?")[0],
         "refused": "policy" if _BY_POLICY in said else "check" if by_check else "",
+        "stream": found.get("stream") or "",
+        "over": found.get("type") in _ENDS,
     }
 
 
@@ -136,23 +159,37 @@ def workload_of(pod: t.Mapping[str, t.Any]) -> dict:
 def has_sidecar(pod: t.Mapping[str, t.Any]) -> bool:
     """Whether a pod has a proxy beside containers of its own; gateways have not."""
     spec = pod["spec"]
-    names = [c["name"] for c in [*(spec.get("initContainers") or ()), *spec["containers"]]]
-    return _PROXY in names and any(c["name"] != _PROXY for c in spec["containers"])
+    proxy = [c for c in [*(spec.get("initContainers") or ()), *spec["containers"]] if c["name"] == _PROXY]
+    own = any(c["name"] != _PROXY for c in spec["containers"])
+    return bool(proxy) and own and not set(_NO_SIDECARS) & set(proxy[0].get("args") or ())
+
+
+def is_gateway(pod: t.Mapping[str, t.Any]) -> bool:
+    """Whether a pod is an ingress or egress gateway's."""
+    return any(c["name"] == _PROXY and "router" in (c.get("args") or ()) for c in pod["spec"]["containers"])
 
 
 class Tally:
-    """Counts equal requests."""
+    """Counts equal requests and connections, each once: one that has begun counts as it is told last."""
 
     def __init__(self) -> None:
-        self._counts: collections.Counter[str] = collections.Counter()
+        self._over: collections.Counter[str] = collections.Counter()
+        self._open: dict[str, str] = {}
 
-    def add(self, workload: t.Mapping[str, t.Any], request: t.Mapping[str, t.Any]) -> None:
-        """One request, from read_line(), to a workload, from workload_of()."""
-        self._counts[json.dumps({**workload, **request}, sort_keys=True)] += 1
+    def add(self, workload: t.Mapping[str, t.Any], line: t.Mapping[str, t.Any]) -> None:
+        """One line, from read_line(), of a workload, from workload_of()."""
+        request = {name: value for name, value in line.items() if name not in ("stream", "over")}
+        text = json.dumps({**workload, **request}, sort_keys=True)
+        if line["over"]:
+            self._open.pop(line["stream"], None)
+            self._over[text] += 1
+        else:
+            self._open[line["stream"]] = text
 
     def flows(self) -> list[dict]:
         """Each kind of request once, with its C(count), in a fixed order."""
-        return [{**json.loads(key), "count": count} for key, count in sorted(self._counts.items())]
+        counts = self._over + collections.Counter(self._open.values())
+        return [{**json.loads(key), "count": count} for key, count in sorted(counts.items())]
 
 
 def describe(flow: t.Mapping[str, t.Any]) -> str:
@@ -168,29 +205,78 @@ def describe(flow: t.Mapping[str, t.Any]) -> str:
 def observe(cluster: Cluster, namespaces: t.Sequence[str], seconds: float, plain_text_only: bool, check: bool) -> dict:
     """Lets the proxies of namespaces log what comes in for a while, and gives what came.
 
+    :param seconds: for how long; 0 writes nothing
     :param plain_text_only: only what came without mTLS
     :param check: write nothing, so that nothing is logged: only the workloads are found
-    :returns: C(workloads) (as workload_of, with C(labels) and C(pods)), C(flows) (as Tally.flows, and the caller's
-        pod as C(client) where it comes in plain text), C(plain_text) (those flows alone)
+    :returns: C(workloads) and C(gateways) (as workload_of, with C(labels) and C(pods)), C(flows) (as Tally.flows, and
+        the caller's pod as C(client) where it comes in plain text), C(plain_text) (those flows alone)
     """
     tally = Tally()
-    if not check:
+    if not check and seconds:
+        mark = f"{NAME}-{uuid.uuid4().hex[:8]}"
         try:
             begun = {}
             for namespace in namespaces:
-                made = cluster.apply(logging_filter(namespace, plain_text_only), force=True)
+                # What a killed run has left is old, and so would be what is read.
+                cluster.delete(_ENVOY_FILTER, NAME, namespace)
+                made = cluster.apply(logging_filter(namespace, mark, plain_text_only, seconds), force=True)
                 begun[namespace] = made["metadata"]["creationTimestamp"]
-            _read_on(cluster, begun, seconds, tally)
+            _wait_for_log(cluster, namespaces, mark)
+            _read_on(cluster, begun, seconds, mark, tally)
         finally:
             for namespace in namespaces:
                 cluster.delete(_ENVOY_FILTER, NAME, namespace)
     flows = tally.flows()
     _name_clients(cluster, flows)
     plain = [flow for flow in flows if not flow["source"]]
-    return {"workloads": _workloads(cluster, namespaces), "flows": flows, "plain_text": plain}
+    running = [pod for namespace in namespaces for pod in cluster.list(_POD, namespace) if _runs(pod)]
+    return {
+        "workloads": _workloads(filter(has_sidecar, running)),
+        "gateways": _workloads(filter(is_gateway, running)),
+        "flows": flows,
+        "plain_text": plain,
+    }
 
 
-def _read_on(cluster: Cluster, begun: t.Mapping[str, str], seconds: float, tally: Tally) -> None:
+def _runs(pod: t.Mapping[str, t.Any]) -> bool:
+    return pod["status"].get("phase") == "Running" and not pod["metadata"].get("deletionTimestamp")
+
+
+def _wait_for_log(cluster: Cluster, namespaces: t.Iterable[str], mark: str) -> None:
+    """Waits until every sidecar logs: what comes to one that doesn't would not be seen.
+
+    :raises ClusterError: one doesn't follow; the text names its pod
+    """
+    end = time.monotonic() + _PATIENCE
+    done: set[str] = set()
+    while True:
+        pods = [pod for namespace in namespaces for pod in cluster.list(_POD, namespace)]
+        left = [pod for pod in pods if has_sidecar(pod) and _runs(pod) and pod["metadata"]["uid"] not in done]
+        with concurrent.futures.ThreadPoolExecutor(cluster.concurrency) as pool:
+            why = list(pool.map(lambda pod: _why_silent(cluster, pod, mark), left))
+        done |= {pod["metadata"]["uid"] for pod, reason in zip(left, why, strict=True) if not reason}
+        silent = [(pod["metadata"], reason) for pod, reason in zip(left, why, strict=True) if reason]
+        if not silent:
+            return
+        if time.monotonic() > end:
+            meta, reason = silent[0]
+            raise ClusterError(
+                f"pod {meta['namespace']}/{meta['name']}: {reason} after {_PATIENCE:.0f} s, so what comes to it would"
+                " not be seen: see with istioctl proxy-status whether its proxy gets configuration, and restart the pod"
+            )
+        time.sleep(0.5)
+
+
+def _why_silent(cluster: Cluster, pod: dict, mark: str) -> str:
+    """Why a pod's proxy doesn't log yet; empty where it does."""
+    try:
+        listeners = cluster.execute(pod["metadata"]["namespace"], pod["metadata"]["name"], _LISTENERS, _PROXY)
+    except ClusterError as error:  # not started yet, or gone
+        return str(error)
+    return "" if mark in listeners else "its proxy doesn't log what comes in"
+
+
+def _read_on(cluster: Cluster, begun: t.Mapping[str, str], seconds: float, mark: str, tally: Tally) -> None:
     """Reads the logs every few seconds, so that a log that is rotated away isn't missed."""
     end = time.monotonic() + seconds
     last: dict[tuple[str, str], str] = {}
@@ -203,7 +289,7 @@ def _read_on(cluster: Cluster, begun: t.Mapping[str, str], seconds: float, tally
             for pod, lines in zip(pods, texts, strict=True):
                 workload = workload_of(pod)
                 for line in lines:
-                    request = read_line(line)
+                    request = read_line(line, mark)
                     if request:
                         tally.add(workload, request)
         if left <= _PAUSE:
@@ -231,14 +317,12 @@ def _lines_since(
     return [line for _stamp, line in new]
 
 
-def _workloads(cluster: Cluster, namespaces: t.Sequence[str]) -> list[dict]:
+def _workloads(pods: t.Iterable[dict]) -> list[dict]:
     found: dict[str, dict] = {}
-    for namespace in namespaces:
-        for pod in cluster.list(_POD, namespace):
-            if has_sidecar(pod) and pod["status"].get("phase") == "Running":
-                one = workload_of(pod)
-                key = json.dumps(one, sort_keys=True)
-                found.setdefault(key, {**one, "labels": pod["metadata"].get("labels") or {}, "pods": 0})["pods"] += 1
+    for pod in pods:
+        one = workload_of(pod)
+        key = json.dumps(one, sort_keys=True)
+        found.setdefault(key, {**one, "labels": pod["metadata"].get("labels") or {}, "pods": 0})["pods"] += 1
     return [found[key] for key in sorted(found)]
 
 

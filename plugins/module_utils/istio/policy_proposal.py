@@ -9,6 +9,7 @@ seen to be needed. What a former proposal of ours allows stays; only what it lac
 from __future__ import annotations
 
 import collections
+import hashlib
 import re
 import typing as t
 
@@ -48,6 +49,7 @@ def propose(
     root_namespace: str = "istio-system",
     include_refused: bool = False,
     most_paths: int = 10,
+    gateways: t.Sequence[_Flow] = (),
 ) -> Proposal:
     """Policies by which what was seen passes.
 
@@ -56,15 +58,17 @@ def propose(
     :param policies: every AuthorizationPolicy that is there
     :param include_refused: also allow what AuthorizationPolicies refuse now
     :param most_paths: where more segments than this were seen at one place of a path, any segment is allowed there
+    :param gateways: as the workloads; what comes in there wasn't seen, and deny-all would shut them
     """
     merged = _merge(workloads)
+    doors = _merge(gateways)
     wanted: dict[tuple[str, str], list[_Flow]] = collections.defaultdict(list)
     for flow in flows:
         wanted[flow["namespace"], flow["workload"]].append(flow)
     findings: list[str] = []
     seen: dict[str, list[str]] = {}
     found: list[dict] = []
-    for namespace in sorted({namespace for namespace, _name in merged}):
+    for namespace in sorted({namespace for namespace, _name in [*merged, *doors]}):
         found.append(_policy(namespace, DENY_ALL, {}))
         seen[f"{namespace}/{DENY_ALL}"] = ["nothing may, but for what the policies below allow"]
     for key, workload in sorted(merged.items()):
@@ -80,11 +84,22 @@ def propose(
         rules = base + rules_for(lacking, most_paths)
         if rules:
             name = _name(key[1])
-            spec = {"selector": {"matchLabels": dict(workload["selector"])}, "action": "ALLOW", "rules": rules}
-            found.append(_policy(key[0], name, spec))
+            found.append(_policy(key[0], name, _permission(workload, rules)))
             seen[f"{key[0]}/{name}"] = words or ["as it was proposed before"]
         elif not others:
             findings.append(f"{title}: nothing was seen to come in, so nothing may")
+    for key, gateway in sorted(doors.items()):
+        own, others = _policies_for(gateway, policies, root_namespace)
+        title = f"{'/'.join(key)}, a gateway,"
+        if others:
+            findings.append(f"{title} keeps its own permissions ({', '.join(sorted(others))})")
+            continue
+        rules = [rule for policy in own for rule in policy["spec"].get("rules") or []] or [{}]
+        name = _name(key[1])
+        found.append(_policy(key[0], name, _permission(gateway, rules)))
+        seen[f"{key[0]}/{name}"] = ["a gateway, at which nobody has looked"]
+        if rules == [{}]:
+            findings.append(f"{title} lets everybody in, as before: say in {name} who may")
     return Proposal(found, findings, seen)
 
 
@@ -113,6 +128,10 @@ def _merge(workloads: t.Iterable[_Flow]) -> dict[tuple[str, str], dict]:
             labels = {k: v for k, v in merged[key]["labels"].items() if labels.get(k) == v}
         merged[key] = {**workload, "labels": labels}
     return merged
+
+
+def _permission(workload: _Flow, rules: list[dict]) -> dict:
+    return {"selector": {"matchLabels": dict(workload["selector"])}, "action": "ALLOW", "rules": rules}
 
 
 def _policies_for(workload: _Flow, policies: t.Iterable[dict], root_namespace: str) -> tuple[list[dict], list[str]]:
@@ -156,8 +175,11 @@ def _needed(
 
 
 def _name(workload: str) -> str:
-    slug = re.sub(r"[^a-z0-9-]+", "-", workload.lower()).strip("-") or "workload"
-    return f"{slug[:54].rstrip('-')}-proposed"
+    """The name of a workload's policy; where the workload's own can't be in it, no two have the same."""
+    slug = re.sub(r"[^a-z0-9-]+", "-", workload.lower()).strip("-")[:54].rstrip("-")
+    if slug != workload:
+        slug = f"{slug[:45]}-{hashlib.sha256(workload.encode()).hexdigest()[:8]}".lstrip("-")
+    return f"{slug}-proposed"
 
 
 def _policy(namespace: str, name: str, spec: dict) -> dict:

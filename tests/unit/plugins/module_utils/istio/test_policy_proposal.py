@@ -151,6 +151,33 @@ def test_a_workload_with_permissions_of_its_own_is_left_with_them():
     assert "stock-proposed" not in specs(propose([workload()], [flow()], [policy("all", "istio-system", rules=[{}])]))
 
 
+def test_gateways_stay_open_though_deny_all_counts_for_them():
+    door = {**workload("door"), "namespace": "edge"}
+    proposal = propose([workload()], [flow()], gateways=[door])
+    names = [(p["metadata"]["namespace"], p["metadata"]["name"]) for p in proposal.policies]
+    assert names == [("edge", DENY_ALL), ("shop", DENY_ALL), ("shop", "stock-proposed"), ("edge", "door-proposed")]
+    assert proposal.policies[-1]["spec"] == {
+        "selector": {"matchLabels": {"app": "door"}},
+        "action": "ALLOW",
+        "rules": [{}],
+    }
+    assert any("edge/door, a gateway, lets everybody in" in finding for finding in proposal.findings)
+    reviewed = {**proposal.policies[-1], "spec": {**proposal.policies[-1]["spec"], "rules": [{"to": []}]}}
+    assert propose([], [], [reviewed], gateways=[door]).policies[-1]["spec"]["rules"] == [{"to": []}]
+    own = policy("own", "edge", selector={"matchLabels": {"app": "door"}}, rules=[{}])
+    assert [p["metadata"]["name"] for p in propose([], [], [own], gateways=[door]).policies] == [DENY_ALL]
+
+
+def test_every_workload_has_a_policy_of_its_own():
+    names = ["a" * 70, "a" * 71, "web", "Web", "web.v1", "web_v1", "é"]
+    proposal = propose([workload(name) for name in names], [flow(workload=name) for name in names])
+    found = [p["metadata"]["name"] for p in proposal.policies]
+    assert len(set(found)) == len(names) + 1 and "web-proposed" in found
+    assert all(len(name) <= 63 and name.strip("-") == name for name in found)
+    again = propose([workload(name) for name in names[:3]], [], proposal.policies)
+    assert {p["metadata"]["name"] for p in again.policies} <= set(found)
+
+
 def test_the_file_is_yaml_with_what_it_was_made_from():
     proposal = propose([workload()], [flow(path="/a\nkind: Secret"), flow(source="", address="10.0.0.9")])
     text = document(proposal)

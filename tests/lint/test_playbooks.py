@@ -14,7 +14,9 @@ NEEDS_NO_CLUSTER = {"render.yml"}
 
 
 @pytest.mark.parametrize(
-    "path", [p for p in sorted(PLAYBOOKS.glob("*.yml")) if p.name not in NEEDS_NO_CLUSTER], ids=lambda path: path.name
+    "path",
+    [p for of in ("*.yml", "examples/**/*.yml") for p in sorted(PLAYBOOKS.glob(of)) if p.name not in NEEDS_NO_CLUSTER],
+    ids=lambda path: path.name,
 )
 def test_every_playbook_finds_its_cluster_the_same_way(path):
     for play in yaml.safe_load(path.read_text()):

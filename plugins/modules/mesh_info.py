@@ -271,6 +271,11 @@ footprint:
   returned: when asked for
   type: list
   elements: dict
+stays:
+  description: What looks like Istio's, and why M(meshops.istio.purge) would leave it alone.
+  returned: when RV(footprint) is asked for
+  type: list
+  elements: dict
 """
 
 import datetime
@@ -305,7 +310,9 @@ def run(module: AnsibleModule, cluster: Cluster) -> dict:
     )
     result["findings"] = findings(result)
     if "footprint" in sections:
-        result["footprint"] = [item.report() for item in read_footprint(cluster).items]
+        found = read_footprint(cluster)
+        result["footprint"] = [item.report() for item in found.items]
+        result["stays"] = [item.report() for item in found.unsure]
     return {"changed": False, **result}
 
 

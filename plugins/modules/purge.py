@@ -28,11 +28,13 @@ options:
   revision:
     description:
       - Takes away only this revision of the control plane, and what nothing else uses.
-      - Fails while tags, namespaces or proxies still use it.
+      - Fails while tags, namespaces or proxies still use it. Warns where there is no such revision, and names those
+        that there are.
     type: str
   keep:
     description:
-      - What is spared. V(mesh_objects) spares the CRDs too; V(ca) spares the CA's secrets and their namespace;
+      - What is spared. V(mesh_objects) spares what users have written, for the Gateway API too, with the CRDs, the
+        GatewayClasses and what istiod has made for their Gateways; V(ca) spares the CA's secrets and their namespace;
         V(operators) spares what installs Istio in the cluster, with the resources that describe a mesh to it.
     type: list
     elements: str
@@ -42,7 +44,8 @@ options:
     description:
       - Folder for the backup that is written first, on the machine that the module runs on. Without it there is none.
       - Files have mode 0600. M(meshops.istio.mesh_objects) and C(playbooks/site.yml) take them back.
-      - Must not hold the backup of a purge that has ended.
+      - Where it holds the backup of a purge that has ended, the folder is renamed first, with the time of that purge
+        at the end of its name; RV(remarks) says so.
     type: path
   backup_ca:
     description:
@@ -52,7 +55,7 @@ options:
   restart_workloads:
     description:
       - Whether workloads with sidecars are restarted, one at a time, each after the one before is ready again.
-      - With V(false), sidecars stay in the running pods until you restart them.
+      - With V(false), sidecars stay in the running pods until you restart them, and a warning names the workloads.
     type: bool
     default: true
   wait_timeout:

@@ -9,26 +9,22 @@ like Istio is no reason: such objects are listed as unsure and left alone.
 
 from __future__ import annotations
 
-import base64
 import dataclasses
-import functools
-import gzip
 import json
 import re
 import typing as t
 
-try:
-    import yaml
-except ImportError:
-    yaml = None  # type: ignore[assignment]  # the kubernetes package brings it; cluster.auth tells the user
+from .footprint_releases import CHART_PARTS, Id, Release, group_of, id_of, read_releases
 
-#: The parts of a footprint, in the order in which a purge takes them away.
+#: The parts of a footprint, in the order in which a purge takes them away. C(gateway_api) is what istiod makes for the
+#: Gateway API, C(mesh_objects) what users write, for it too.
 PARTS = (
     "operators",
     "webhooks",
     "injection",
     "sidecars",
     "gateways",
+    "gateway_api",
     "control_plane",
     "mesh_objects",
     "trust",
@@ -40,26 +36,6 @@ PARTS = (
     "proof",
 )
 
-#: Charts of Istio's own Helm repository (1.5 until now), of the Sail operator and of this collection.
-_CHART_PARTS = {
-    "base": "control_plane",
-    "istio-base": "control_plane",
-    "istiod": "control_plane",
-    "istio-discovery": "control_plane",
-    "istio-control": "control_plane",
-    "istiod-remote": "control_plane",
-    "istio-default": "control_plane",
-    "default": "control_plane",
-    "ztunnel": "control_plane",
-    "ambient": "control_plane",
-    "cni": "cni",
-    "istio-cni": "cni",
-    "gateway": "gateways",
-    "istio-ingress": "gateways",
-    "istio-egress": "gateways",
-    "istio-operator": "operators",
-    "sail-operator": "operators",
-}
 _COMPONENT_PARTS = {
     "Cni": "cni",
     "IngressGateways": "gateways",
@@ -76,20 +52,25 @@ _ELECTIONS = re.compile(
 )
 #: By these operators elect leaders: ours, Istio's own until 1.23, Sail.
 _OPERATOR_ELECTIONS = ("istio-operator", "istio-operator-lock", "sail-operator-lock")
-_CA_SECRETS = ("cacerts", "istio-ca-secret")
+#: The last two are there while a CA is rotated, and hold keys.
+CA_SECRETS = ("cacerts", "istio-ca-secret", "cacerts-next", "cacerts-previous")
 _ROOT_CONFIG_MAPS = ("istio-ca-root-cert", "istio-ca-crl")
 #: Namespaces that Istio's documentation, its operators and this collection make for Istio alone.
-_OWN_NAMESPACES = ("istio-system", "istio-operator", "istio-cni", "sail-operator", "istio-ingress", "istio-egress")
-#: How a purge that was killed finds its way: as an annotation it says that a namespace is C(going), or was
-#: C(injected) and still has to show that pods start in it; as a label it marks what looks at the nodes.
+_CONTROL_PLANE_NAMESPACES = ("istio-system", "istio-operator", "istio-cni", "sail-operator")
+_GATEWAY_NAMESPACES = ("istio-ingress", "istio-egress")
+#: Field managers under which installers of Istio make a namespace, and under which Helm does for any chart.
+_INSTALLERS = ("meshops.istio", "istioctl", "helm")
+#: How a purge that was killed finds its way: as an annotation it says that a namespace is C(going), had a
+#: C(control-plane) and stays, or was C(injected) and still has to show that pods start in it; as a label it marks
+#: what looks at the nodes.
 MARK = "meshops.istio/purge"
 #: Injected pods of these can be replaced by a rolling restart of their owner.
 RESTARTABLE = ("Deployment", "StatefulSet", "DaemonSet")
 _LOOKS_LIKE = re.compile(r"(^|[^a-z])istio")
 _NEVER_NAMESPACES = re.compile(r"default|kube-.*|openshift.*")
+_GATEWAY_API = "gateway.networking.k8s.io"
+_PROXY = "istio-proxy"
 _FOLLOWERS = ("Pod", "ReplicaSet", "ControllerRevision", "EndpointSlice", "Endpoints", "Event", "PodMetrics", "Job")
-
-Id = tuple[str, str, str, str]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,55 +109,24 @@ class Item:
 
 
 @dataclasses.dataclass(frozen=True)
-class Release:
-    """A Helm release of an Istio chart.
-
-    :ivar values: what its user gave
-    :ivar objects: the ids of the objects in its manifest
-    """
-
-    name: str
-    namespace: str
-    chart: str
-    version: str
-    status: str
-    values: dict
-    manifest: str
-    objects: frozenset[Id]
-
-    @property
-    def part(self) -> str:
-        return _CHART_PARTS[self.chart]
-
-    @property
-    def revision(self) -> str:
-        return self.values.get("revision") or ("default" if self.chart in ("istiod", "istio-discovery") else "")
-
-
-@dataclasses.dataclass(frozen=True)
 class Footprint:
-    """All that Istio has put into a cluster (C(items)), and what looks like it but stays (C(unsure))."""
+    """All that Istio has put into a cluster (C(items)), and what looks like it but stays (C(unsure)).
+
+    :ivar stuck: the workloads and pods among C(unsure) whose sidecars no restart would take out
+    :ivar control_planes: the namespaces that a control plane, or an operator, runs or ran in
+    """
 
     items: tuple[Item, ...]
     unsure: tuple[Item, ...]
     releases: tuple[Release, ...] = ()
+    stuck: tuple[Item, ...] = ()
+    control_planes: tuple[str, ...] = ()
 
     def part(self, *names: str) -> list[Item]:
         return [item for item in self.items if item.part in names]
 
 
 # -- reading ----------------------------------------------------------------
-
-
-def group_of(obj: dict) -> str:
-    """An object's API group."""
-    return obj.get("apiVersion", "").rpartition("/")[0]
-
-
-def id_of(obj: dict) -> Id:
-    """Group, kind, namespace (empty for none) and name."""
-    meta = obj["metadata"]
-    return (group_of(obj), obj["kind"], meta.get("namespace") or "", meta["name"])
 
 
 def istio_group(group: str) -> bool:
@@ -213,64 +163,6 @@ def revision_of_pod(pod: dict) -> str:
         return "default"
 
 
-def read_release(secret: dict) -> Release | None:
-    """The Helm release in a Secret of type helm.sh/release.v1, where it is one of an Istio chart.
-
-    Helm stores base64(gzip(JSON)), and the API encodes a Secret's data once more.
-    """
-    try:
-        return _read_stored(secret["data"]["release"], secret["metadata"]["namespace"])
-    except KeyError:
-        return None
-
-
-@functools.lru_cache(maxsize=32)  # a purge reads its releases several times, and the manifest of base is long
-def _read_stored(data: str, stored_in: str) -> Release | None:
-    try:
-        stored = base64.b64decode(base64.b64decode(data))
-        release = json.loads(gzip.decompress(stored) if stored[:2] == b"\x1f\x8b" else stored)
-    except (ValueError, OSError):
-        return None
-    chart = release.get("chart", {}).get("metadata", {})
-    origin = " ".join([*(chart.get("sources") or []), *(chart.get("keywords") or []), chart.get("home") or ""]).lower()
-    if chart.get("name") not in _CHART_PARTS or "istio" not in origin:
-        return None
-    namespace = release.get("namespace") or stored_in
-    objects = set()
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    for document in yaml.load_all(release.get("manifest") or "", Loader=loader):  # noqa: S506 - both are safe
-        if isinstance(document, dict) and document.get("kind") and document.get("metadata"):
-            group, kind, where, name = id_of(document)
-            objects |= (
-                {(group, kind, where, name)} if where else {(group, kind, "", name), (group, kind, namespace, name)}
-            )
-    return Release(
-        release["name"],
-        namespace,
-        chart["name"],
-        chart.get("version", ""),
-        release.get("info", {}).get("status", ""),
-        release.get("config") or {},
-        release.get("manifest") or "",
-        frozenset(objects),
-    )
-
-
-def read_releases(listed: t.Iterable[dict]) -> list[Release]:
-    """The newest stored release of every Istio chart among the listed Secrets."""
-    newest: dict[tuple[str, str], tuple[int, Release]] = {}
-    for secret in listed:
-        if secret["kind"] != "Secret" or secret.get("type") != "helm.sh/release.v1":
-            continue
-        release = read_release(secret)
-        if release:
-            version = int((secret["metadata"].get("labels") or {}).get("version", 0))
-            key = (release.namespace, release.name)
-            if key not in newest or newest[key][0] < version:
-                newest[key] = (version, release)
-    return [release for _version, release in newest.values()]
-
-
 # -- reasons ----------------------------------------------------------------
 
 
@@ -278,7 +170,7 @@ def _chart(obj: dict) -> str:
     """The Istio chart that an object's labels name; charts label their objects since 1.24."""
     labels = obj["metadata"].get("labels") or {}
     chart = labels.get("helm.sh/chart", "").rpartition("-")[0]
-    while chart and chart not in _CHART_PARTS:  # base-1.31.0-rc.1: versions hold dashes too
+    while chart and chart not in CHART_PARTS:  # base-1.31.0-rc.1: versions hold dashes too
         chart = chart.rpartition("-")[0]
     return chart if labels.get("app.kubernetes.io/part-of") == "istio" else ""
 
@@ -331,6 +223,8 @@ def _kind_reasons(obj: dict) -> list[str]:
         return ["policy of the domain istio.io"]
     if kind == "Secret" and obj.get("type", "").startswith("istio.io/"):
         return [f"type {obj['type']}"]
+    if gateway_template(obj):
+        return ["its pod template is a gateway's, which Istio's injector fills in"]
     if (
         kind == "ConfigMap"
         and name in _ROOT_CONFIG_MAPS
@@ -338,6 +232,18 @@ def _kind_reasons(obj: dict) -> list[str]:
     ):
         return ["name under which istiod publishes its root"]
     return []
+
+
+def gateway_template(obj: dict) -> bool:
+    """Whether a workload's pods are those of a gateway that only Istio's injector makes complete (C(image: auto))."""
+    if obj["kind"] not in RESTARTABLE:
+        return False
+    template = (obj.get("spec") or {}).get("template") or {}
+    named = ((template.get("metadata") or {}).get("annotations") or {}).get("inject.istio.io/templates", "")
+    return "gateway" in [word.strip() for word in named.split(",")] and any(
+        container["name"] == _PROXY and container.get("image") == "auto"
+        for container in (template.get("spec") or {}).get("containers") or []
+    )
 
 
 def _part(obj: dict, release: Release | None) -> str:
@@ -352,7 +258,7 @@ def _part(obj: dict, release: Release | None) -> str:
         return "operators" if release and release.part == "operators" and "Policy" in kind else "webhooks"
     if kind == "CustomResourceDefinition":
         return "crds"
-    if kind == "Secret" and (name in _CA_SECRETS or labels.get("istio/multiCluster") == "true"):
+    if kind == "Secret" and (name in CA_SECRETS or labels.get("istio/multiCluster") == "true"):
         return "ca"
     if kind == "ConfigMap" and name in _ROOT_CONFIG_MAPS:
         return "trust"
@@ -366,12 +272,29 @@ def _part(obj: dict, release: Release | None) -> str:
         return "cni"
     if labels.get("app.kubernetes.io/name") in ("sailoperator", "sail-operator"):
         return "operators"
-    if "gateway.istio.io/managed" in labels or group == "gateway.networking.k8s.io" and kind == "Gateway":
+    if gateway_template(obj):
         return "gateways"
+    if _made_for_gateway(obj) or kind == "GatewayClass":
+        return "gateway_api"
+    if gateway_api(group, kind):
+        return "mesh_objects"
     component = labels.get("operator.istio.io/component")
     if component in _COMPONENT_PARTS:
         return _COMPONENT_PARTS[component]
-    return _CHART_PARTS.get(_chart(obj)) or (release.part if release else "control_plane")
+    return CHART_PARTS.get(_chart(obj)) or (release.part if release else "control_plane")
+
+
+def _made_for_gateway(obj: dict) -> bool:
+    """Whether istiod made an object for a user's Gateway of the Gateway API."""
+    owners = obj["metadata"].get("ownerReferences") or []
+    return "gateway.istio.io/managed" in (obj["metadata"].get("labels") or {}) or any(
+        owner["kind"] == "Gateway" and owner.get("apiVersion", "").startswith(_GATEWAY_API) for owner in owners
+    )
+
+
+def gateway_api(group: str, kind: str) -> bool:
+    """Whether a kind is one of those that users write for the Gateway API."""
+    return group == _GATEWAY_API and (kind == "Gateway" or kind.endswith("Route"))
 
 
 _REVISIONED = (
@@ -458,38 +381,60 @@ class _Sure:
         classes = {o["metadata"]["name"]: o for o in self.listed if o["kind"] == "GatewayClass"}
         gateways = {}
         for obj in self.listed:
-            if group_of(obj) == "gateway.networking.k8s.io" and obj["kind"] == "Gateway":
+            if group_of(obj) == _GATEWAY_API and obj["kind"] == "Gateway":
                 name = obj.get("spec", {}).get("gatewayClassName", "")
                 if (name in classes and classes[name] in self) or (name not in classes and _served_by_istio(obj)):
                     self.add(obj, [f"GatewayClass {name} is Istio's"])
                     gateways[obj["metadata"]["namespace"], obj["metadata"]["name"]] = obj
         for obj in self.listed:
-            if group_of(obj) == "gateway.networking.k8s.io" and obj["kind"].endswith("Route"):
+            if group_of(obj) == _GATEWAY_API and obj["kind"].endswith("Route"):
                 parents = obj.get("spec", {}).get("parentRefs") or []
                 own = obj["metadata"]["namespace"]
                 if parents and all(_parent(p, own) in gateways or _served_by_istio(obj) for p in parents):
                     self.add(obj, ["only Istio serves its parents"])
 
     def control_planes(self) -> dict[str, str]:
-        """The namespaces that hold a control plane's workloads or are made for Istio alone, with the reason."""
+        """The namespaces that a control plane, the CNI or an operator runs in, or ran in, with the reason."""
         found = {}
         for obj in self.listed:
             meta = obj["metadata"]
-            if obj["kind"] == "Namespace":
-                if (meta.get("annotations") or {}).get(MARK) == "going":
-                    found[meta["name"]] = "a purge found a control plane here"
-                elif meta["name"] in _OWN_NAMESPACES:
-                    found.setdefault(meta["name"], "name that Istio's installers use")
-            elif obj["kind"] in ("Deployment", "DaemonSet") and obj in self:
-                part = _part(obj, self.of_release.get(id_of(obj)))
-                if part in ("control_plane", "cni", "operators"):
-                    found[meta["namespace"]] = f"{obj['kind']} {meta['name']} runs here"
+            if obj["kind"] == "Namespace" and _mark(obj) in ("going", "control-plane"):
+                found[meta["name"]] = "a purge found Istio here"
+            elif obj["kind"] in ("Deployment", "DaemonSet") and self._part(obj) in (
+                "control_plane",
+                "cni",
+                "operators",
+            ):
+                found[meta["namespace"]] = f"{obj['kind']} {meta['name']} runs here"
+        return found
+
+    def _part(self, obj: dict) -> str:
+        return _part(obj, self.of_release.get(id_of(obj))) if obj in self else ""
+
+    def homes(self) -> dict[str, tuple[str, bool]]:
+        """The namespaces that may be Istio's alone: why one should think so, and whether that is proven.
+
+        A name proves nothing unless Istio is there, and neither does a gateway: it may live among a user's workloads.
+        """
+        found = {name: (why, True) for name, why in self.control_planes().items()}
+        inhabited = {
+            obj["metadata"].get("namespace")
+            for obj in self.listed
+            if self._part(obj) not in ("", "mesh_objects", "trust")
+        }
+        gateways = {r.namespace: r.name for r in self.releases.values() if r.part == "gateways"}
+        for obj in self.listed:
+            name = obj["metadata"]["name"]
+            if obj["kind"] != "Namespace" or name in found:
+                continue
+            if name in (*_CONTROL_PLANE_NAMESPACES, *_GATEWAY_NAMESPACES):
+                found[name] = ("name that Istio's installers use", name in inhabited or _made_by_installer(obj))
+            elif name in gateways:
+                found[name] = (f"Helm release {gateways[name]} was installed here", _made_by_installer(obj))
         return {name: why for name, why in found.items() if not _NEVER_NAMESPACES.fullmatch(name)}
 
     def _in_control_planes(self) -> None:
-        namespaces = set(self.control_planes()) | {
-            o["metadata"]["namespace"] for o in self.listed if o["kind"] in ("Deployment", "DaemonSet") and o in self
-        }
+        namespaces = {*self.control_planes(), *_CONTROL_PLANE_NAMESPACES}
         for obj in self.listed:
             meta = obj["metadata"]
             if meta.get("namespace") not in namespaces:
@@ -501,7 +446,7 @@ class _Sure:
                     self.add(obj, ["name by which an operator elects a leader"])
                 elif meta["name"].startswith("istio-") and _leader(obj).startswith("istiod-"):
                     self.add(obj, [f"held by {_leader(obj)}"])
-            if obj["kind"] == "Secret" and meta["name"] in _CA_SECRETS:
+            if obj["kind"] == "Secret" and meta["name"] in CA_SECRETS:
                 self.add(obj, ["name of istiod's CA secret, in a control plane's namespace"])
 
     def _by_owner(self) -> None:
@@ -513,6 +458,30 @@ class _Sure:
                     if owner["uid"] in self.uids and obj not in self and obj["kind"] not in _FOLLOWERS:
                         self.add(obj, [f"owner reference to {owner['kind']} {owner['name']}"])
                         found = True
+
+
+def _mark(namespace: dict) -> str:
+    """What an interrupted purge has written on a namespace (see MARK)."""
+    return (namespace["metadata"].get("annotations") or {}).get(MARK, "")
+
+
+def marked_injected(listed: t.Iterable[dict]) -> list[str]:
+    """The namespaces in which an interrupted purge has still to show that pods start."""
+    return [o["metadata"]["name"] for o in listed if o["kind"] == "Namespace" and _mark(o) == "injected"]
+
+
+def _made_by_installer(namespace: dict) -> bool:
+    """Whether a namespace was made by an installer of Istio, or by Helm for a chart.
+
+    Helm's label C(name) tells nothing: Helm 4 puts it on namespaces that were there before. Who creates a namespace
+    owns the label that Kubernetes itself adds, unless it was by a server-side apply: then nobody owns that label.
+    """
+    meta = namespace["metadata"]
+    managers = meta.get("managedFields") or []
+    creators = [m["manager"] for m in managers if "f:kubernetes.io/metadata.name" in json.dumps(m.get("fieldsV1"))]
+    if not creators:
+        creators = [m["manager"] for m in managers if m.get("time") == meta.get("creationTimestamp")]
+    return bool(creators) and all(manager in _INSTALLERS for manager in creators)
 
 
 def _leader(obj: dict) -> str:
@@ -546,7 +515,8 @@ def _parent(ref: dict, namespace: str) -> tuple[str, str] | None:
 
 def candidate_namespaces(listed: list[dict]) -> list[str]:
     """The namespaces that may go: all of their objects must be listed before footprint() decides."""
-    return sorted(_Sure(listed, read_releases(listed)).control_planes())
+    homes = _Sure(listed, read_releases(listed)).homes()
+    return sorted(name for name, (_why, proven) in homes.items() if proven or name in _CONTROL_PLANE_NAMESPACES)
 
 
 def footprint(listed: list[dict], complete: t.Collection[str] = ()) -> Footprint:
@@ -557,7 +527,8 @@ def footprint(listed: list[dict], complete: t.Collection[str] = ()) -> Footprint
     """
     releases = read_releases(listed)
     sure = _Sure(listed, releases)
-    namespaces = {"istio-system", *sure.control_planes()}
+    control_planes = sure.control_planes()
+    namespaces = {"istio-system", *control_planes}
     items = []
     for obj in listed:
         reasons = sure.reasons.get(id_of(obj))
@@ -575,7 +546,13 @@ def footprint(listed: list[dict], complete: t.Collection[str] = ()) -> Footprint
     items += restarts
     order = {part: place for place, part in enumerate(PARTS)}
     items.sort(key=lambda item: (order[item.part], item.kind, item.namespace, item.name))
-    return Footprint(tuple(items), tuple(staying + stuck + _unsure(listed, sure, gone, restarts)), tuple(releases))
+    unsure = staying + stuck
+    told = {item.id for item in unsure}
+    unsure += _unsure([obj for obj in listed if id_of(obj) not in told], sure, gone, restarts)
+    existing = {o["metadata"]["name"] for o in listed if o["kind"] == "Namespace"}
+    return Footprint(
+        tuple(items), tuple(unsure), tuple(releases), tuple(stuck), tuple(sorted(existing & set(control_planes)))
+    )
 
 
 def _of_installer(obj: dict, reasons: list[str]) -> bool:
@@ -608,12 +585,14 @@ def _item(
 def _namespaces(listed: list[dict], sure: _Sure, complete: t.Collection[str]) -> tuple[list[Item], list[Item]]:
     """Which namespaces go, and which stay because others live there."""
     going, staying = [], []
-    for name, why in sure.control_planes().items():
+    for name, (why, proven) in sure.homes().items():
         namespace = next((o for o in listed if o["kind"] == "Namespace" and o["metadata"]["name"] == name), None)
         if namespace is None:
             continue
         others = [o for o in listed if o["metadata"].get("namespace") == name and o not in sure and not _ordinary(o)]
-        if name not in complete:
+        if not proven:
+            staying.append(_item(namespace, "", "leave", [f"{why}, but nothing proves that it was made for Istio"]))
+        elif name not in complete:
             staying.append(_item(namespace, "", "leave", [f"{why}, but its contents are not known"]))
         elif others:
             first = ", ".join(f"{o['kind']} {o['metadata']['name']}" for o in others[:5])
@@ -672,8 +651,12 @@ def _strips(listed: list[dict], sure: _Sure, gone: set[str]) -> list[Item]:
         keys = istio_keys(obj)
         if keys:
             items.append(_item(obj, "injection", "strip", keys, keys))
-        if obj["kind"] == "Namespace" and MARK in (obj["metadata"].get("annotations") or {}):
-            why = "an interrupted purge has still to prove that pods start here"
+        if obj["kind"] == "Namespace" and _mark(obj):
+            why = (
+                "an interrupted purge has still to prove that pods start here"
+                if _mark(obj) == "injected"
+                else "an interrupted purge has still to end what it found here"
+            )
             items.append(_item(obj, "proof", "strip", [why], [f"annotation {MARK}"]))
     return items
 
@@ -690,12 +673,18 @@ def owner_of_pod(pod: dict) -> tuple[str, str] | None:
 
 
 def _restarts(listed: list[dict], sure: _Sure, gone: set[str]) -> tuple[list[Item], list[Item]]:
-    """Workloads whose pods carry a sidecar, and pods that nothing can replace."""
+    """Workloads whose pods carry a sidecar, and workloads and pods of which no restart takes it out."""
     workloads = {
-        (o["kind"], o["metadata"]["namespace"], o["metadata"]["name"]): o for o in listed if o["kind"] in RESTARTABLE
+        (o["kind"], o["metadata"]["namespace"], o["metadata"]["name"]): o
+        for o in listed
+        if o["kind"] in RESTARTABLE and o["metadata"]["namespace"] not in gone
     }
     restarts: dict[Id, Item] = {}
-    stuck = []
+    stuck = [
+        _item(workload, "", "leave", [_INJECTED_BY_HAND])
+        for workload in workloads.values()
+        if workload not in sure and _has_proxy(workload)
+    ]
     for pod in listed:
         if pod["kind"] != "Pod" or not injected(pod) or pod["metadata"]["namespace"] in gone:
             continue
@@ -705,20 +694,41 @@ def _restarts(listed: list[dict], sure: _Sure, gone: set[str]) -> tuple[list[Ite
         if workload is None:
             keeper = f"its owner, {owner[0]} {owner[1]}, can't be restarted" if owner else "it has no controller"
             stuck.append(_item(pod, "", "leave", [f"carries a sidecar, but {keeper}: delete it and create it again"]))
-        elif workload in sure:
+        elif workload in sure or _has_proxy(workload):
             continue
-        elif workload["spec"].get("paused"):
-            stuck.append(_item(workload, "", "leave", ["pods carry a sidecar; its rollout is paused: resume it"]))
-        elif (workload["spec"].get("updateStrategy") or {}).get("type") == "OnDelete":
-            stuck.append(
-                _item(workload, "", "leave", ["pods carry a sidecar; its strategy is OnDelete: delete its pods"])
-            )
+        elif held := _held_back(workload):
+            stuck.append(_item(workload, "", "leave", [f"pods carry a sidecar; {held}"]))
         else:
             item = _item(
                 workload, "sidecars", "restart", ["pods carry a sidecar"], template_keys(workload), revision_of_pod(pod)
             )
             restarts.setdefault(item.id, item)
     return list(restarts.values()), list(dict.fromkeys(stuck))
+
+
+_INJECTED_BY_HAND = (
+    f"its own pod template holds {_PROXY} (istioctl kube-inject writes it there): apply its manifest without that"
+)
+
+
+def _has_proxy(workload: dict) -> bool:
+    """Whether a workload's own pod template holds the proxy, so that every new pod has it again."""
+    spec = ((workload.get("spec") or {}).get("template") or {}).get("spec") or {}
+    containers = [*(spec.get("initContainers") or []), *(spec.get("containers") or [])]
+    return any(container["name"] == _PROXY for container in containers)
+
+
+def _held_back(workload: dict) -> str:
+    """Why a restart would not replace all of a workload's pods, and what to do; empty where it would."""
+    spec = workload.get("spec") or {}
+    strategy = spec.get("updateStrategy") or {}
+    if spec.get("paused"):
+        return "its rollout is paused: resume it"
+    if strategy.get("type") == "OnDelete":
+        return "its strategy is OnDelete: delete its pods"
+    if workload["kind"] == "StatefulSet" and (partition := (strategy.get("rollingUpdate") or {}).get("partition")):
+        return f"its updateStrategy.rollingUpdate.partition is {partition}: set it to 0"
+    return ""
 
 
 def _unsure(listed: list[dict], sure: _Sure, gone: set[str], restarts: list[Item]) -> list[Item]:

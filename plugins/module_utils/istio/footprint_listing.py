@@ -9,8 +9,16 @@ import typing as t
 
 from ..cluster.client import Cluster
 from ..cluster.errors import ApiError
-from ..cluster.kinds import KNOWN, Kind
-from .footprint import Footprint, candidate_namespaces, footprint, id_of, istio_group, read_releases
+from ..cluster.kinds import KNOWN, Kind, known
+from .footprint import (
+    CA_SECRETS,
+    Footprint,
+    candidate_namespaces,
+    footprint,
+    gateway_api,
+    istio_group,
+)
+from .footprint_releases import Release, id_of, read_releases
 
 #: Listed whole: few, small, or without a label that could select them.
 _WHOLE = (
@@ -36,12 +44,6 @@ _WHOLE = (
     ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy"),
     ("admissionregistration.k8s.io", "ValidatingAdmissionPolicyBinding"),
     ("certificates.k8s.io", "ClusterTrustBundle"),
-    ("gateway.networking.k8s.io", "GatewayClass"),
-    ("gateway.networking.k8s.io", "Gateway"),
-    ("gateway.networking.k8s.io", "HTTPRoute"),
-    ("gateway.networking.k8s.io", "GRPCRoute"),
-    ("gateway.networking.k8s.io", "TCPRoute"),
-    ("gateway.networking.k8s.io", "TLSRoute"),
 )
 _INGRESS_CLASS = Kind("networking.k8s.io", "v1", "IngressClass", "ingressclasses", False)
 _ATTACHMENT = Kind("k8s.cni.cncf.io", "v1", "NetworkAttachmentDefinition", "network-attachment-definitions", True)
@@ -55,8 +57,7 @@ _SELECTED: tuple[tuple[str, dict[str, str]], ...] = (
     ("Secret", {"labels": "istio/multiCluster=true"}),
     ("Secret", {"labels": "app.kubernetes.io/part-of=istio"}),
     ("Secret", {"labels": "operator.istio.io/component"}),
-    ("Secret", {"fields": "metadata.name=cacerts"}),
-    ("Secret", {"fields": "metadata.name=istio-ca-secret"}),
+    *(("Secret", {"fields": f"metadata.name={name}"}) for name in CA_SECRETS),
     ("Secret", {"fields": "type=istio.io/key-and-cert"}),
     ("Secret", {"labels": "owner=helm,status!=superseded", "fields": "type=helm.sh/release.v1"}),
 )
@@ -86,6 +87,9 @@ def list_istio(cluster: Cluster) -> tuple[list[dict], list[str]]:
             (KNOWN["", "Secret"], {"namespace": r.namespace, "labels": f"owner=helm,name={r.name}"})
             for r in read_releases(list(seen.values()))
         )
+        releases = read_releases(list(seen.values()))
+        objects = pool.map(lambda f: cluster.get(f[0], f[2], f[1]), _unseen(cluster, releases, seen))
+        seen.update((id_of(obj), obj) for obj in objects if obj is not None)
         complete = candidate_namespaces(list(seen.values()))
         complete = [name for name in complete if access.to(name)]
         if complete:
@@ -124,6 +128,22 @@ def _list(cluster: Cluster, access: _Access, kind: Kind, query: dict) -> list[di
     return [obj for name in names if access.to(name) for obj in cluster.list(kind, name, **query)]
 
 
+def _unseen(
+    cluster: Cluster, releases: t.Iterable[Release], seen: t.Container[tuple]
+) -> list[tuple[Kind, str | None, str]]:
+    """The objects of releases that no list holds, such as the Route of a gateway: kind, namespace, name."""
+    found = {}
+    for release in releases:
+        for ident, api_version in release.objects.items():
+            _group, kind_name, namespace, name = ident
+            if ident in seen:
+                continue
+            kind = known(api_version, kind_name) or cluster.discover(api_version).get(kind_name)
+            if kind is not None and kind.namespaced == bool(namespace):
+                found[kind, namespace or None, name] = True
+    return list(found)
+
+
 def _requests(cluster: Cluster) -> t.Iterator[tuple[Kind, dict]]:
     for key in _WHOLE:
         yield KNOWN[key], {}
@@ -135,11 +155,12 @@ def _requests(cluster: Cluster) -> t.Iterator[tuple[Kind, dict]]:
 
 
 def custom_kinds(definitions: t.Iterable[dict]) -> list[Kind]:
-    """The kinds of Istio's that CustomResourceDefinitions define, in the version they are stored in."""
+    """The kinds of Istio's and of the Gateway API that CustomResourceDefinitions define, in the version stored."""
     kinds = []
     for definition in definitions:
         spec = definition["spec"]
-        if istio_group(spec["group"]):
+        kind = spec["names"]["kind"]
+        if istio_group(spec["group"]) or gateway_api(spec["group"], kind) or kind == "GatewayClass":
             served = [v for v in spec["versions"] if v["served"]]
             version = next((v for v in served if v["storage"]), served[0] if served else None)
             if version:

@@ -15,10 +15,19 @@ import typing as t
 
 from ..cluster.client import Cluster
 from ..cluster.errors import ClusterError
-from .footprint import MARK, RESTARTABLE, Item, id_of, istio_key, released
+from .footprint import (
+    MARK,
+    RESTARTABLE,
+    Item,
+    gateway_api,
+    istio_key,
+    marked_injected,
+    released,
+)
 from .footprint_listing import list_istio
-from .purge_backup import backup_files, close_backup, write_backup
-from .purge_cni import clean_nodes
+from .footprint_releases import id_of
+from .purge_backup import backup_files, close_backup, set_aside, write_backup
+from .purge_cni import Told, clean_nodes
 from .purge_deletion import POLL, Deletions
 from .purge_plan import Plan, plan_purge, plan_summary, plan_text
 from .purge_proof import prove
@@ -70,6 +79,9 @@ def purge(cluster: Cluster, wishes: Wishes, check: bool = False) -> dict:
             " look at the plan in check mode (--check --diff) first"
         )
     if wishes.backup_dir:
+        earlier = set_aside(wishes.backup_dir)
+        if earlier:
+            result["remarks"].append(f"the backup of the purge before this one is now in {earlier}")
         result["backup"] = write_backup(wishes.backup_dir, backup_files(plan, listed, wishes.backup_ca))
     run = _Run(cluster, wishes, result)
     try:
@@ -88,9 +100,8 @@ def _look(cluster: Cluster, wishes: Wishes) -> tuple[list[dict], Plan]:
 
 def _result(plan: Plan) -> dict:
     before, after = plan_text(plan)
-    warnings = {"warnings": list(plan.warnings)} if plan.warnings else {}
     return {
-        **warnings,
+        "warnings": list(plan.warnings),
         "changed": bool(plan.items),
         "purged": [item.report() for item in plan.items],
         "stays": [item.report() for item in plan.stays],
@@ -121,10 +132,11 @@ class _Run:
         cluster.retry_time = max(cluster.retry_time, wishes.wait_timeout)
 
     def go(self, plan: Plan, listed: list[dict]) -> None:
-        injecting = [i for i in plan.part("injection") if i.kind == "Namespace"]
-        self._mark(plan.part("namespaces"), "going")
-        self._mark(injecting, "injected")
-        proving = sorted({item.name for item in (*injecting, *plan.part("proof"))})
+        injecting = [i.name for i in plan.part("injection") if i.kind == "Namespace"]
+        self._mark([i.name for i in plan.part("namespaces")], "going")
+        self._mark([name for name in injecting if name not in plan.control_planes], "injected")
+        self._mark(plan.control_planes, "control-plane")
+        proving = sorted({*injecting, *marked_injected(listed)})
         for _round in range(_ROUNDS):
             self._take_away(plan, listed)
             if not self.wishes.revision:  # definitions, gateways and namespaces are still on their way out
@@ -165,9 +177,10 @@ class _Run:
             left = [item for item in plan.items if item.part != "proof"]
         return listed, plan, left
 
-    def _mark(self, namespaces: list[Item], word: str) -> None:
+    def _mark(self, namespaces: t.Iterable[str], word: str) -> None:
         patch = {"metadata": {"annotations": {MARK: word}}}
-        self.objects.each(lambda item: self.objects.patch(item, patch), namespaces)
+        items = [Item("", "mark", "v1", "Namespace", "", name, ()) for name in namespaces]
+        self.objects.each(lambda item: self.objects.patch(item, patch), items)
 
     def _take_away(self, plan: Plan, listed: list[dict]) -> None:
         """Everything in its order. What needs time of its own to end is waited for as late as it may."""
@@ -189,20 +202,25 @@ class _Run:
             for item in plan.items:
                 if item.action == "restart":
                     self.result["remarks"] += restart_without_sidecar(objects, item, self.wishes.wait_timeout)
+        # A Gateway proves that its routes are Istio's, and while it is there istiod makes its workload anew; the
+        # GatewayClasses, as long as it runs itself.
+        with_gateways = [i for i in of("mesh_objects") if gateway_api(i.id[0], i.kind)]
+        classes = [i for i in of("gateway_api") if i.kind == "GatewayClass"]
         cni = [i for i in plan.items if i.part == "cni" and i.action == "delete"]
         late = {i.namespace for i in cni}
         held = late | {i.namespace for i in plan.part("operators")}
         with self._timed("control_plane"):
             istiods = of("control_plane", rest=False)
-            objects.ask(of("gateways"))
-            objects.ask(of("gateways", rest=False) + istiods, foreground=True)
+            objects.ask(with_gateways + [i for i in of("gateways", "gateway_api") if i not in classes])
+            objects.ask(of("gateways", "gateway_api", rest=False) + istiods, foreground=True)
             self._drain()
             objects.ask([i for i in of("control_plane") if released(i)])  # with a namespace this proof goes
             objects.ask([i for i in of("namespaces") if i.name not in held])  # it begins in five seconds
             objects.wait(istiods)  # else it would write some objects again
-            objects.ask([i for i in of("control_plane") if not released(i)])
+            objects.ask(classes + [i for i in of("control_plane") if not released(i)])
         with self._timed("mesh_objects"):
-            objects.ask([i for i in of("operators") if i.kind != "Namespace"] + of("mesh_objects"))
+            objects.ask([i for i in of("operators") if i.kind != "Namespace"])
+            objects.ask([i for i in of("mesh_objects") if i not in with_gateways])
         with self._timed("trust"):
             objects.ask(of("trust", "ca"))
         with self._timed("crds"):
@@ -249,13 +267,9 @@ class _Run:
         objects = {id_of(obj): obj for obj in listed}
         daemon_sets = [i for i in items if i.kind == "DaemonSet"]
         if daemon_sets:
-            remarks = clean_nodes(
-                self.cluster,
-                [objects[i.id] for i in daemon_sets],
-                lambda going: self.objects.delete([i for i in daemon_sets if i.name in going], foreground=True),
-                self.wishes.wait_timeout,
-            )
-            self.result["remarks"] += remarks
+            live = [objects[i.id] for i in daemon_sets]
+            told = Told(self.result["remarks"], self.result["warnings"])
+            clean_nodes(self.objects, daemon_sets, live, self.wishes.wait_timeout, told)
         self.objects.delete([i for i in items if i not in daemon_sets])
 
 

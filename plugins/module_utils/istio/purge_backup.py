@@ -3,18 +3,21 @@
 """Writes what a purge takes away as files that mesh_objects and site.yml take back.
 
 C(namespaces/) and C(workloads/): the labels that are taken off, C(ca/): the CA's and remote clusters' secrets,
-C(mesh_objects/): one file an object, C(releases/): every release as Helm had it, C(site.yml): the variables of
-playbooks/site.yml (C(site.REVISION.yml) for further revisions).
+C(mesh_objects/): what users have written, one file an object, C(operators/): the resources from which an operator made
+a mesh, C(releases/): every release as Helm had it, C(site.yml): the variables of playbooks/site.yml
+(C(site.REVISION.yml) for further revisions, C(site.REVISION.TAG.yml) for namespaces that name a tag).
 """
 
 from __future__ import annotations
 
+import collections
 import os
 import re
 import typing as t
 
 from ..cluster.errors import ClusterError
-from .footprint import Item, Release, id_of
+from .footprint import Item, gateway_template, istio_group, released
+from .footprint_releases import Release, documents, id_of
 from .purge_plan import Plan
 
 try:
@@ -24,6 +27,8 @@ except ImportError:
 
 #: Written when a purge has ended: the folder belongs to that purge.
 DONE = "purged.yml"
+#: Folders of files that say what lives, and not what is taken off it.
+_LIVE = ("ca/", "mesh_objects/", "operators/")
 _SERVER_FIELDS = (
     "uid",
     "resourceVersion",
@@ -45,8 +50,10 @@ def backup_files(plan: Plan, listed: list[dict], with_ca: bool = True) -> dict[s
     files: dict[str, dict] = {}
     for item in plan.items:
         obj = objects[item.id]
-        if item.part == "mesh_objects" or (item.part == "gateways" and item.kind == "Gateway"):
+        if item.part == "mesh_objects" or gateway_template(obj) and not _installed(item):
             files[_path("mesh_objects", item)] = clean(obj)
+        elif item.part == "operators" and istio_group(item.id[0]):
+            files[_path("operators", item)] = clean(obj)
         elif item.part == "ca" and with_ca:
             files[_path("ca", item)] = clean(obj)
         elif item.part == "namespaces":
@@ -79,8 +86,16 @@ def clean(obj: dict) -> dict:
     return {"apiVersion": kept.pop("apiVersion"), "kind": kept.pop("kind"), "metadata": meta, **kept}
 
 
+def _installed(item: Item) -> bool:
+    """Whether an installer made a gateway, which site.yml hence makes again."""
+    return released(item) or any(reason.startswith("label operator.") for reason in item.why)
+
+
 def _path(folder: str, item: Item) -> str:
-    name = ".".join(part for part in (item.kind.lower(), item.namespace, item.name) if part)
+    group = item.id[0]
+    known = not group or group == "apps" or istio_group(group)
+    kind = item.kind.lower() if known else f"{item.kind.lower()}.{group}"  # Gateways are Istio's and the Gateway API's
+    name = ".".join(part for part in (kind, item.namespace, item.name) if part)
     return f"{folder}/{re.sub(r'[^A-Za-z0-9._-]', '_', name)}.yml"
 
 
@@ -147,23 +162,33 @@ def site_files(releases: t.Sequence[Release], objects: dict, plan: Plan) -> dict
             **({"control_plane_tags": tags} if tags else {}),
             "control_plane_values": {**{name: r.values for name, r in shared.items() if r.values}, "istiod": values},
         }
-        injected = [
-            i.name for i in plan.part("injection") if i.kind == "Namespace" and _injects(i, objects, revision, tags)
-        ]
-        if injected:
-            variables["injection_namespaces"] = injected
+        injected = _injected_by(plan, objects, [revision, *(tags or ())])
+        own = injected.pop(revision, [])
+        if not own and injected:
+            name = max(injected, key=lambda name: len(injected[name]))
+            own = injected.pop(name)
+            variables["injection_revision"] = "" if name == "default" else name
+        if own:
+            variables["injection_namespaces"] = own
         gateways = _gateways(releases, plan)
         if place == 0 and gateways:
             variables["gateways_list"] = gateways
         files["site.yml" if place == 0 else f"site.{revision}.yml"] = variables
+        for name, namespaces in injected.items():
+            label = {"injection_revision": "" if name == "default" else name, "injection_namespaces": namespaces}
+            files[f"site.{revision}.{name}.yml"] = {**variables, **label}
     return files
 
 
-def _injects(item: Item, objects: dict, revision: str, tags: t.Collection[str] | None) -> bool:
-    """Whether a namespace gets its sidecars from a revision, whose name or tag it may carry."""
-    labels = objects[item.id]["metadata"].get("labels") or {}
-    wanted = labels.get("istio.io/rev") or ("default" if labels.get("istio-injection") == "enabled" else "")
-    return bool(wanted) and wanted in (revision, *(tags or ()))
+def _injected_by(plan: Plan, objects: dict, names: t.Collection[str]) -> dict[str, list[str]]:
+    """The namespaces that get their sidecars from a revision, by the one of its names that they carry."""
+    found = collections.defaultdict(list)
+    for item in plan.part("injection"):
+        labels = objects[item.id]["metadata"].get("labels") or {}
+        wanted = labels.get("istio.io/rev") or ("default" if labels.get("istio-injection") == "enabled" else "")
+        if item.kind == "Namespace" and wanted in names:
+            found[wanted].append(item.name)
+    return dict(found)
 
 
 def _without_release(objects: dict) -> list[tuple[str, dict]]:
@@ -179,7 +204,9 @@ def _without_release(objects: dict) -> list[tuple[str, dict]]:
 
 def _gateways(releases: t.Sequence[Release], plan: Plan) -> list[dict]:
     gateways = [
-        {"name": r.name, "namespace": r.namespace, "values": r.values} for r in releases if r.chart == "gateway"
+        {"name": r.name, "namespace": r.namespace, "values": r.values, **_openshift_route(r)}
+        for r in releases
+        if r.chart == "gateway"
     ]
     if gateways:
         return gateways
@@ -192,31 +219,62 @@ def _gateways(releases: t.Sequence[Release], plan: Plan) -> list[dict]:
             else "ingress",
         }
         for item in plan.part("gateways")
-        if item.kind == "Deployment" and not any("managed" in reason for reason in item.why)
+        if item.kind == "Deployment" and _installed(item)
     ]
+
+
+def _openshift_route(release: Release) -> dict[str, t.Any]:
+    """The Route in a gateway's release as the gateways role was told of it."""
+    route = next((o for o in documents(release.manifest) if o["kind"] == "Route"), None)
+    if route is None:
+        return {}
+    spec = route["spec"]
+    told = {field: spec[field] for field in ("host", "path", "tls") if spec.get(field)}
+    if route["metadata"].get("annotations"):
+        told["annotations"] = route["metadata"]["annotations"]
+    if spec.get("port"):
+        told["port"] = spec["port"]["targetPort"]
+    return {"openshift_route": told}
+
+
+def set_aside(folder: str) -> str | None:
+    """Renames the folder where it holds the backup of a purge that has ended, and gives its new name.
+
+    :raises ClusterError: it can't be renamed
+    """
+    path = os.path.join(folder, DONE)
+    try:
+        with open(path, encoding="utf-8") as file:
+            ended = yaml.safe_load(file)["ended"].replace(":", "")
+        moved = f"{folder.rstrip('/')}.{ended}"
+        os.rename(folder, moved)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, yaml.YAMLError, TypeError, KeyError) as error:
+        raise ClusterError(
+            f"backup_dir {folder} holds the backup of a purge that has ended ({DONE}), and can't be renamed ({error}):"
+            " move it away, or name another folder"
+        ) from error
+    return moved
 
 
 def write_backup(folder: str, files: t.Mapping[str, dict]) -> list[str]:
     """Writes the files, each with mode 0600 in folders of mode 0700, and gives their paths.
 
-    Files that an interrupted purge has written stay as they are: that one saw more.
+    What an interrupted purge has written of labels and releases stays as it is: that one saw more. Mesh objects and
+    secrets are written anew: what lives is what counts, and what has gone already has its file.
 
-    :raises ClusterError: the folder holds the backup of a purge that has ended, or can't be written
+    :raises ClusterError: the folder can't be written
     """
-    if os.path.exists(os.path.join(folder, DONE)):
-        raise ClusterError(
-            f"backup_dir {folder} holds the backup of a purge that has ended ({DONE}): name another folder"
-        )
     paths = []
     try:
+        os.makedirs(folder, mode=0o700, exist_ok=True)
         for name, document in sorted(files.items()):
             path = os.path.join(folder, name)
             os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-            if os.path.exists(path):
+            if os.path.exists(path) and not name.startswith(_LIVE):
                 continue
-            with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-                os.fchmod(file.fileno(), 0o600)
-                yaml.safe_dump(document, file, sort_keys=False, default_flow_style=False)
+            _write(path, document)
             paths.append(path)
     except OSError as error:
         raise ClusterError(
@@ -225,8 +283,16 @@ def write_backup(folder: str, files: t.Mapping[str, dict]) -> list[str]:
     return paths
 
 
+def _write(path: str, document: dict) -> None:
+    """Writes a file as a whole or not at all: a purge may be killed at any time."""
+    new = f"{path}.new"
+    with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+        os.fchmod(file.fileno(), 0o600)
+        yaml.safe_dump(document, file, sort_keys=False, default_flow_style=False)
+    os.replace(new, path)
+
+
 def close_backup(folder: str, summary: dict) -> None:
     """Marks the backup as that of a purge that has ended."""
     if os.path.isdir(folder):
-        with open(os.open(os.path.join(folder, DONE), os.O_WRONLY | os.O_CREAT, 0o600), "w", encoding="utf-8") as file:
-            yaml.safe_dump(summary, file, sort_keys=False)
+        _write(os.path.join(folder, DONE), summary)

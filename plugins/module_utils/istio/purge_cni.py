@@ -18,7 +18,8 @@ from ..cluster.client import Cluster
 from ..cluster.errors import ClusterError
 from ..cluster.kinds import KNOWN
 from ..reconcile.readiness import unready
-from .footprint import MARK
+from .footprint import MARK, Item, owner_of_pod
+from .purge_deletion import Deletions
 
 _DAEMON_SET = KNOWN["apps", "DaemonSet"]
 _POD = KNOWN["", "Pod"]
@@ -32,37 +33,76 @@ _LOOK = (
 _WRITE = 'printf "%s" "$2" > "$1.purge" && mv "$1.purge" "$1"'
 
 
-def clean_nodes(
-    cluster: Cluster, daemon_sets: list[dict], delete: t.Callable[[list[str]], None], timeout: float
-) -> list[str]:
-    """Takes the CNI away and proves the nodes clean; gives remarks for the user.
+class Told(t.NamedTuple):
+    """What a user should know of the nodes: what was done there, and what could not be."""
 
-    :param daemon_sets: the CNI's, and those of this function that an interrupted purge has left
-    :param delete: deletes DaemonSets by name and waits until their pods are gone
-    :raises ClusterError: a node still names the plugin
+    remarks: list[str]
+    warnings: list[str]
+
+
+def clean_nodes(
+    objects: Deletions, items: t.Sequence[Item], daemon_sets: t.Sequence[dict], timeout: float, told: Told
+) -> None:
+    """Takes the CNI away and proves the nodes clean.
+
+    :param items: of the CNI's DaemonSets, and those of this function that an interrupted purge has left
+    :param daemon_sets: the same as they are
+    :param told: is filled
+    :raises ClusterError: a node still names the plugin, or could not be looked at though it is ready
     """
+    cluster = objects.cluster
     watchers = [d for d in daemon_sets if (d["metadata"].get("labels") or {}).get(MARK) == "cni"]
-    names = {d["metadata"]["name"] for d in watchers}
-    remarks = []
-    for cni in daemon_sets:
-        if cni not in watchers and cni["metadata"]["name"] + _SUFFIX not in names:
+    watched = {_where(d) for d in watchers}
+    going = [d for d in daemon_sets if d not in watchers]
+    for cni in going:
+        if (cni["metadata"]["namespace"], cni["metadata"]["name"] + _SUFFIX) not in watched:
             watcher = watcher_of(cni)
             if watcher is None:
-                remarks.append(f"DaemonSet {cni['metadata']['name']} mounts no CNI folders: nodes not looked at")
+                told.remarks.append(f"DaemonSet {cni['metadata']['name']} mounts no CNI folders: nodes not looked at")
                 continue
             cluster.apply(watcher, force=True)
             watchers.append(watcher)
-    seeing = [watcher for watcher in watchers if _wait_ready(cluster, watcher, min(timeout, 60))]
-    delete([d["metadata"]["name"] for d in daemon_sets if d not in watchers])
-    for watcher in seeing:
-        for pod in _pods(cluster, watcher):
-            remarks += _clean_node(cluster, pod)
-    for watcher in watchers:
-        name = watcher["metadata"]["name"]
-        if watcher not in seeing:
-            remarks.append(f"the nodes' CNI files could not be read: the pods of DaemonSet {name} did not start")
-        cluster.delete(_DAEMON_SET, name, watcher["metadata"]["namespace"])
-    return remarks
+    _wait_ready(cluster, watchers, min(timeout, 60))
+    _delete(objects, [i for i in items if (i.namespace, i.name) in {_where(d) for d in going}])
+    problems = [problem for watcher in watchers for problem in _look(cluster, watcher, told)]
+    if problems:
+        raise ClusterError("; ".join(problems))
+
+
+def _where(obj: dict) -> tuple[str, str]:
+    return obj["metadata"]["namespace"], obj["metadata"]["name"]
+
+
+def _delete(objects: Deletions, items: list[Item]) -> None:
+    """Deletes the CNI's DaemonSets and waits until their pods are gone, but for nodes that don't answer."""
+    objects.ask(items, foreground=True)
+    ready = ready_nodes(objects.cluster)
+    for namespace in {item.namespace for item in items}:
+        owners = {(item.kind, item.name) for item in items if item.namespace == namespace}
+        for pod in objects.cluster.list(_POD, namespace):
+            if owner_of_pod(pod) in owners and not ready.get(node_of(pod), False):
+                meta = pod["metadata"]
+                objects.cluster.delete(_POD, meta["name"], namespace, uid=meta["uid"], grace=0)
+    objects.wait(items)
+
+
+def ready_nodes(cluster: Cluster) -> dict[str, bool]:
+    """Every node's name -> whether it is ready."""
+    return {
+        node["metadata"]["name"]: any(
+            c["type"] == "Ready" and c["status"] == "True" for c in (node.get("status") or {}).get("conditions") or []
+        )
+        for node in cluster.list(KNOWN["", "Node"])
+    }
+
+
+def node_of(pod: dict) -> str:
+    """The node of a DaemonSet's pod, which may not be there yet."""
+    spec = pod["spec"]
+    affinity = (spec.get("affinity") or {}).get("nodeAffinity") or {}
+    terms = (affinity.get("requiredDuringSchedulingIgnoredDuringExecution") or {}).get("nodeSelectorTerms") or []
+    named = [f["values"][0] for term in terms for f in term.get("matchFields") or [] if f["key"] == "metadata.name"]
+    return spec.get("nodeName") or next(iter(named), "")
 
 
 def watcher_of(cni: dict) -> dict | None:
@@ -114,19 +154,65 @@ def watcher_of(cni: dict) -> dict | None:
     }
 
 
-def _wait_ready(cluster: Cluster, watcher: dict, timeout: float) -> bool:
+def _wait_ready(cluster: Cluster, watchers: t.Sequence[dict], timeout: float) -> None:
+    """Waits until a watcher runs on every node that is ready, but no longer than it may take."""
     deadline = time.monotonic() + timeout
-    while time.monotonic() < deadline:
-        live = cluster.get(_DAEMON_SET, watcher["metadata"]["name"], watcher["metadata"]["namespace"])
-        if live and not unready(live):
-            return True
+    while time.monotonic() < deadline and any(_late(cluster, watcher) for watcher in watchers):
         time.sleep(0.5)
-    return False
+
+
+def _late(cluster: Cluster, watcher: dict) -> dict[str, str]:
+    """The nodes that are ready, and on which a watcher doesn't run, with the reason."""
+    namespace, name = _where(watcher)
+    live = cluster.get(_DAEMON_SET, name, namespace) or watcher
+    ready, pods = ready_nodes(cluster), _pods(cluster, watcher)
+    late = {node_of(pod): unready(pod) or "" for pod in pods if ready.get(node_of(pod)) and unready(pod)}
+    status = live.get("status") or {}
+    seen = status.get("observedGeneration", 0) >= live["metadata"].get("generation", 1)
+    missing = status.get("desiredNumberScheduled", 0) - len(pods)
+    if not seen or missing > 0:
+        late[f"{missing} more" if seen else "all"] = "there is no pod yet"
+    return late
 
 
 def _pods(cluster: Cluster, watcher: dict) -> list[dict]:
-    labels = f"app.kubernetes.io/name={watcher['metadata']['name']}"
-    return cluster.list(_POD, watcher["metadata"]["namespace"], labels)
+    namespace, name = _where(watcher)
+    pods = cluster.list(_POD, namespace, f"app.kubernetes.io/name={name}")
+    return [pod for pod in pods if not pod["metadata"].get("deletionTimestamp")]
+
+
+def _look(cluster: Cluster, watcher: dict, told: Told) -> list[str]:
+    """Cleans each node on which a watcher runs, and takes the watcher away unless a later run needs it.
+
+    :returns: the nodes that are not clean, or could not be looked at, with the reason
+    """
+    namespace, name = _where(watcher)
+    late, ready = _late(cluster, watcher), ready_nodes(cluster)
+    problems = []
+    for pod in _pods(cluster, watcher):
+        node = node_of(pod)
+        if node not in ready:
+            continue
+        if not ready[node]:
+            told.warnings.append(
+                f"node {node} is not ready, so its CNI files were not looked at: when it is back, see that nothing in"
+                " its /etc/cni/net.d names istio-cni"
+            )
+        elif node not in late:
+            try:
+                told.remarks.extend(_clean_node(cluster, pod))
+            except ClusterError as error:
+                problems.append(str(error))
+    if late:
+        nodes = ", ".join(f"{node} ({why})" for node, why in sorted(late.items()))
+        problems.append(
+            f"the CNI files could not be looked at on these nodes, where no pod of DaemonSet {namespace}/{name} runs:"
+            f" {nodes}. Mend that; or see yourself that nothing in /etc/cni/net.d names istio-cni there, and delete"
+            " the DaemonSet"
+        )
+    if not problems:
+        cluster.delete(_DAEMON_SET, name, namespace)
+    return problems
 
 
 def _clean_node(cluster: Cluster, pod: dict) -> list[str]:

@@ -120,7 +120,7 @@ class Deletions:
         """Istio's own finalizers are taken off at once, since nobody answers them; others of its objects later."""
         if item.part in ("mesh_objects", "operators") and waited > self.finalizer_timeout:
             self.take_off_finalizers(item, obj, lambda name: name not in _KUBERNETES_FINALIZERS)
-        elif item.part in ("mesh_objects", "operators", "control_plane", "gateways"):
+        elif item.part in ("mesh_objects", "operators", "control_plane", "gateways", "gateway_api"):
             self.take_off_finalizers(item, obj)
 
     def hurry(self) -> bool:

@@ -51,7 +51,7 @@ class Endings:
         owners = {
             (i.namespace, i.kind, i.name)
             for i in workloads
-            if i.part in ("control_plane", "gateways") and i.kind in RESTARTABLE
+            if i.part in ("control_plane", "gateways", "gateway_api") and i.kind in RESTARTABLE
         }
         slow = [
             pod

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import typing as t
 
-from .footprint import Item, group_of, id_of
+from .footprint import Item
+from .footprint_releases import group_of, id_of
 
 
 def mtls_warnings(listed: t.Iterable[dict], restarts: t.Sequence[Item], roots: t.Collection[str]) -> list[str]:

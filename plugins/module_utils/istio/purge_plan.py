@@ -8,13 +8,21 @@ import dataclasses
 import typing as t
 
 from ..cluster.errors import ClusterError
-from .footprint import PARTS, Footprint, Item, Release, footprint, of_revision, uses_of_revision
+from .footprint import (
+    PARTS,
+    Footprint,
+    Item,
+    footprint,
+    of_revision,
+    uses_of_revision,
+)
+from .footprint_releases import Release
 from .purge_mtls import mtls_warnings
 
-#: What each word of the option keep spares. CRDs can't go without their objects.
+#: What each word of the option keep spares. CRDs can't go without their objects, nor a Gateway's workload without it.
 KEEPABLE = {
     "crds": ("crds",),
-    "mesh_objects": ("mesh_objects", "crds"),
+    "mesh_objects": ("mesh_objects", "gateway_api", "crds"),
     "ca": ("ca",),
     "namespaces": ("namespaces",),
     "operators": ("operators",),
@@ -25,12 +33,16 @@ _OPERATOR_GROUPS = (".install.istio.io", ".sailoperator.io")
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What goes (C(items), in order) and what stays, with the reasons, and what to put right first (C(warnings))."""
+    """What goes (C(items), in order) and what stays, with the reasons, and what to put right first (C(warnings)).
+
+    :ivar control_planes: the namespaces of control planes and operators that stay
+    """
 
     items: tuple[Item, ...]
     stays: tuple[Item, ...]
     releases: tuple[Release, ...]
     warnings: tuple[str, ...] = ()
+    control_planes: tuple[str, ...] = ()
 
     def part(self, *names: str) -> list[Item]:
         return [item for item in self.items if item.part in names]
@@ -55,19 +67,16 @@ def plan_purge(
     :param keep: words of KEEPABLE
     :param restart_workloads: whether sidecars are taken out of running workloads
     :param revision: only this revision, and what nothing else uses
-    :raises ClusterError: the revision is still in use, or there is none of that name but others
+    :raises ClusterError: the revision is still in use
     """
     whole = footprint(listed, complete)
     if revision:
         return _plan_revision(whole, listed, revision)
-    kept: dict[str, str] = {part: f"keep holds {word}" for word in keep for part in KEEPABLE[word]}
-    holding = {item.namespace for item in whole.items if item.part in kept}
+    holding = {item.namespace for item in whole.items if _spared_by(item, keep)}
     items, stays = [], []
     for item in whole.items:
-        if item.part in kept:
-            stays.append(_left(item, kept[item.part]))
-        elif "operators" in keep and item.part == "crds" and item.name.endswith(_OPERATOR_GROUPS):
-            stays.append(_left(item, kept["operators"]))
+        if word := _spared_by(item, keep):
+            stays.append(_left(item, f"keep holds {word}"))
         elif item.part == "namespaces" and item.name in holding:
             stays.append(_left(item, "it holds what keep names"))
         elif item.part == "sidecars" and not restart_workloads:
@@ -79,7 +88,38 @@ def plan_purge(
         "istio-system",
         *(i.namespace for i in whole.items if i.part == "control_plane" and i.kind == "Deployment"),
     }
-    return Plan(tuple(items), (*stays, *whole.unsure), whole.releases, tuple(mtls_warnings(listed, restarts, roots)))
+    warnings = [
+        *mtls_warnings(listed, restarts, roots),
+        *_sidecars_that_stay([i for i in stays if i.part == "sidecars"] + list(whole.stuck)),
+    ]
+    going = {item.name for item in items if item.part == "namespaces"}
+    return Plan(
+        tuple(items),
+        (*stays, *whole.unsure),
+        whole.releases,
+        tuple(warnings),
+        tuple(name for name in whole.control_planes if name not in going),
+    )
+
+
+def _spared_by(item: Item, keep: t.Collection[str]) -> str:
+    """The word in keep that spares an object; empty where there is none."""
+    for word in keep:
+        if item.part in KEEPABLE[word]:
+            return word
+        if word == "operators" and item.part == "crds" and item.name.endswith(_OPERATOR_GROUPS):
+            return word
+    return ""
+
+
+def _sidecars_that_stay(items: t.Sequence[Item]) -> list[str]:
+    if not items:
+        return []
+    shown = ", ".join(item.where for item in items[:5]) + (f" and {len(items) - 5} more" if len(items) > 5 else "")
+    return [
+        f"sidecars stay in {shown} (see stays for what to do about each). Without a control plane their certificates"
+        " run out, after a day unless you have set another time"
+    ]
 
 
 def _plan_revision(whole: Footprint, listed: list[dict], revision: str) -> Plan:
@@ -88,7 +128,8 @@ def _plan_revision(whole: Footprint, listed: list[dict], revision: str) -> Plan:
     )
     going = of_revision(whole, revision)
     if not going.items:
-        return Plan((), (), ())
+        unknown = f"there is no revision {revision} to purge; revisions here: {', '.join(known)}"
+        return Plan((), (), (), (unknown,) if known else ())
     uses = uses_of_revision(listed, revision)
     if uses:
         shown = ", ".join(uses[:10]) + (f" and {len(uses) - 10} more" if len(uses) > 10 else "")

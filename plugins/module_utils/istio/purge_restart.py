@@ -47,7 +47,9 @@ def restart_without_sidecar(objects: Deletions, item: Item, timeout: float) -> l
         if waited > timeout:
             raise ClusterError(
                 f"{item.where} isn't ready {timeout:.0f} s after its restart"
-                f" ({late or 'pods with a sidecar are still there'}); no other workload is restarted before it is"
+                f" ({late or 'pods with a sidecar are still there'}); no other workload is restarted before it is."
+                " Mend it, or leave all sidecars where they are with restart_workloads: false (the role's"
+                " purge_restart_workloads) and restart the workloads yourself later"
             )
         time.sleep(min(_SLOWEST, max(POLL, waited / 20)))
 

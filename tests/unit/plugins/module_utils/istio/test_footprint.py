@@ -28,9 +28,11 @@ def obj(kind, name, namespace="", api="v1", labels=None, annotations=None, **res
     return {"apiVersion": api, "kind": kind, "metadata": meta, **rest}
 
 
-def workload(name, namespace, kind="Deployment", labels=None, template=None, **spec):
-    meta = template or {}
-    return obj(kind, name, namespace, "apps/v1", labels, spec={"template": {"metadata": meta}, **spec})
+def workload(name, namespace, kind="Deployment", labels=None, template=None, containers=(), init=(), **spec):
+    pods = {"containers": list(containers), "initContainers": list(init)}
+    return obj(
+        kind, name, namespace, "apps/v1", labels, spec={"template": {"metadata": template or {}, "spec": pods}, **spec}
+    )
 
 
 def pod(name, namespace, owner=None, sidecar=True, revision="default", phase="Running", **meta):
@@ -101,7 +103,13 @@ def only(*listed, **options):
             "gateways",
             "label operator.istio.io/component=IngressGateways",
         ),
-        (workload("gw", "app", labels={"gateway.istio.io/managed": "istio.io-gateway-controller"}), "gateways", None),
+        (workload("gw", "app", labels={"gateway.istio.io/managed": "istio.io-controller"}), "gateway_api", None),
+        (
+            workload("edge", "app", template={"annotations": {"inject.istio.io/templates": "gateway"}, "labels": {}},
+                     containers=[{"name": "istio-proxy", "image": "auto"}]),
+            "gateways",
+            "its pod template is a gateway's, which Istio's injector fills in",
+        ),
         (workload("n", "kube-system", "DaemonSet", labels={"operator.istio.io/component": "Cni"}), "cni", None),
         (obj("ConfigMap", "istio-ca-root-cert", "app", labels={"istio.io/config": "true"}), "trust", None),
         (obj("ConfigMap", "istio-ca-root-cert", "app", data={"root-cert.pem": ""}), "trust", None),
@@ -116,7 +124,7 @@ def only(*listed, **options):
         (
             obj("GatewayClass", "istio", api="gateway.networking.k8s.io/v1",
                 spec={"controllerName": "istio.io/gateway-controller"}),
-            "control_plane",
+            "gateway_api",
             "controller istio.io/gateway-controller",
         ),
         (
@@ -154,6 +162,7 @@ def test_each_reason(listed, part, why):
         obj("ValidatingWebhookConfiguration", "istio-validator", webhooks=[{"name": "istio.example.com"}]),
         workload("thing", "app", labels={"app.kubernetes.io/part-of": "istio", "helm.sh/chart": "shop-1.0"}),
         workload("thing", "app", labels={"app.kubernetes.io/part-of": "shop", "helm.sh/chart": "gateway-1.0"}),
+        workload("thing", "app", containers=[{"name": "istio-proxy", "image": "auto"}]),
         release_secret("istiod", "istiod", sources=["https://example.com"]),
         release_secret("shop", "shop"),
     ],
@@ -225,6 +234,28 @@ def test_what_istiod_writes_into_its_own_namespace():
     assert not [i for i in found.items if i.namespace == "app"]
 
 
+@pytest.mark.parametrize("name", ["cacerts", "istio-ca-secret", "cacerts-next", "cacerts-previous"])
+def test_the_cas_secrets_are_those_beside_a_control_plane(name):
+    """A gateway among a user's workloads makes their namespace no control plane's."""
+    gateway = workload("edge", "app", labels={"operator.istio.io/component": "IngressGateways"})
+    istiod = workload("istiod", "mesh", labels=CHART)
+    found = read(
+        istiod, gateway, obj("Secret", name, "mesh"), obj("Secret", name, "app"), obj("Secret", name, "istio-egress")
+    )
+    assert [item.where for item in found.part("ca")] == [f"Secret mesh/{name}"]
+
+
+def test_where_an_interrupted_purge_has_found_a_control_plane_what_it_wrote_is_still_found():
+    marked = obj("Namespace", "mesh", annotations={fp.MARK: "control-plane"})
+    found = read(marked, obj("Secret", "cacerts", "mesh"), workload("mine", "mesh"), complete=["mesh"])
+    assert [(i.part, i.action, i.where) for i in found.items] == [
+        ("ca", "delete", "Secret mesh/cacerts"),
+        ("proof", "strip", "Namespace mesh"),
+    ]
+    assert found.control_planes == ("mesh",)
+    assert fp.marked_injected([marked, obj("Namespace", "app", annotations={fp.MARK: "injected"})]) == ["app"]
+
+
 def test_what_operators_write_into_their_own_namespace():
     lease = "coordination.k8s.io/v1"
     found = read(
@@ -250,6 +281,46 @@ def test_a_namespace_goes_only_when_nothing_else_lives_there():
     assert not left.part("namespaces")
     assert any("Deployment prometheus" in why for item in left.unsure for why in item.why)
     assert not read(namespace, istiod).part("namespaces"), "its contents were not listed"
+
+
+def made_by(manager, name, later=""):
+    """A namespace; server-side apply (C(helm) of version 4) owns no label that Kubernetes adds."""
+    adds = {"f:metadata": {"f:labels": {"f:kubernetes.io/metadata.name": {}}}}
+    fields = [{"manager": manager, "time": "2026-01-01T10:00:00Z", "fieldsV1": {} if manager == "helm" else adds}]
+    if later:
+        fields.append({"manager": later, "time": "2026-01-01T11:00:00Z", "fieldsV1": {"f:metadata": {}}})
+    return obj("Namespace", name, meta={"creationTimestamp": "2026-01-01T10:00:00Z", "managedFields": fields})
+
+
+GATEWAY = "kind: Service\napiVersion: v1\nmetadata: {name: edge}\n"
+
+
+@pytest.mark.parametrize(
+    ("namespace", "goes"),
+    [
+        (made_by("helm", "edge"), True),
+        (made_by("meshops.istio", "edge", later="kubectl-label"), True),
+        (made_by("kubectl-create", "edge", later="helm"), False),
+        (obj("Namespace", "edge"), False),
+        (made_by("kubectl-create", "istio-ingress"), True),
+    ],
+)
+def test_a_gateways_namespace_goes_only_when_it_was_made_for_it(namespace, goes):
+    name = namespace["metadata"]["name"]
+    release = release_secret("edge", "gateway", GATEWAY, namespace=name)
+    found = read(namespace, release, obj("Service", "edge", name), complete=[name])
+    assert [item.name for item in found.part("namespaces")] == ([name] if goes else [])
+    assert goes or any("nothing proves" in item.why[0] for item in found.unsure if item.kind == "Namespace")
+    assert (name in fp.candidate_namespaces([namespace, release])) is goes
+    assert not read(namespace, release, obj("Secret", "tls", name), complete=[name]).part("namespaces")
+
+
+@pytest.mark.parametrize("name", ["istio-egress", "istio-system"])
+def test_a_users_own_namespace_that_is_called_as_istios_stays(name):
+    trust = obj("ConfigMap", "istio-ca-root-cert", name, labels={"istio.io/config": "true"})
+    found = read(made_by("kubectl-create", name), trust, complete=[name])
+    assert [item.part for item in found.items] == ["trust"]
+    assert [item.where for item in found.unsure] == [f"Namespace {name}"]
 
 
 @pytest.mark.parametrize("name", ["kube-system", "default", "openshift-operators"])
@@ -313,12 +384,31 @@ def test_a_selected_label_is_not_taken_off():
             "OnDelete",
         ),
         ([workload("d", "app", "StatefulSet", paused=True), pod("d1", "app", ("StatefulSet", "d"))], "paused"),
+        (
+            [
+                workload("d", "app", "StatefulSet", updateStrategy={"rollingUpdate": {"partition": 2}},
+                         template={"labels": {"sidecar.istio.io/inject": "true"}}),
+                pod("d-0", "app", ("StatefulSet", "d")),
+            ],
+            "updateStrategy.rollingUpdate.partition is 2: set it to 0",
+        ),
+        (
+            [
+                workload("d", "app", containers=[{"name": "app"}, {"name": "istio-proxy", "image": "proxyv2"}],
+                         template={"annotations": {"sidecar.istio.io/status": "{}"}}),
+                pod("d-77-1", "app", ("ReplicaSet", "d-77"), labels={"pod-template-hash": "77"}),
+            ],
+            "kube-inject",
+        ),
+        ([workload("d", "app", init=[{"name": "istio-proxy"}])], "kube-inject"),
     ],
-)
+)  # fmt: skip
 def test_sidecars_that_no_restart_takes_out_are_named(listed, word):
     found = read(*listed)
     assert found.items == ()
+    assert len(found.unsure) == 1
     assert word in found.unsure[0].why[0]
+    assert found.stuck == found.unsure
 
 
 def test_pods_that_have_ended_or_have_no_sidecar_need_nothing():
@@ -338,8 +428,17 @@ def test_gateway_api_objects_of_istio_and_of_others():
     routes = [
         obj("HTTPRoute", "only-mine", "app", api, spec={"parentRefs": [{"name": "mine"}]}),
         obj("HTTPRoute", "both", "app", api, spec={"parentRefs": [{"name": "mine"}, {"name": "theirs"}]}),
+        obj("HTTPRoute", "theirs", "app", api, spec={"parentRefs": [{"name": "theirs"}]}),
+        obj("TLSRoute", "nobodys", "app", api, spec={}),
     ]
-    assert {i.name for i in read(*classes, *gateways, *routes).items} == {"istio", "mine", "only-mine"}
+    owner = {"apiVersion": api, "kind": "Gateway", "name": "mine", "uid": gateways[0]["metadata"]["uid"]}
+    made = obj("Service", "mine-istio", "app", meta={"ownerReferences": [owner]})
+    assert [(i.part, i.name) for i in read(*classes, *gateways, *routes, made).items] == [
+        ("gateway_api", "istio"),
+        ("gateway_api", "mine-istio"),
+        ("mesh_objects", "mine"),
+        ("mesh_objects", "only-mine"),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,11 @@ from __future__ import annotations
 
 import json
 
+import pytest
+from ansible_collections.meshops.istio.plugins.module_utils.cluster.errors import ClusterError
 from ansible_collections.meshops.istio.plugins.module_utils.istio import purge_cni
-from ansible_collections.meshops.istio.plugins.module_utils.istio.purge_proof import has_started
+from ansible_collections.meshops.istio.plugins.module_utils.istio.footprint import MARK, Item
+from ansible_collections.meshops.istio.plugins.module_utils.istio.purge_proof import has_sidecar, has_started
 
 PTP = {"type": "ptp"}
 ISTIO = {"type": "istio-cni", "name": "istio-cni"}
@@ -75,6 +78,109 @@ def test_no_watcher_where_there_is_nothing_to_see():
     other = cni()
     other["spec"]["template"]["spec"]["containers"][0]["volumeMounts"] = []
     assert purge_cni.watcher_of(other) is None
+
+
+class Nodes:
+    """A cluster of nodes on which the CNI runs, and what was done to it.
+
+    :param nodes: name -> whether it is ready
+    :param broken: nodes on which no further pod starts
+    :param dirty: nodes on which the plugin stays in the configuration
+    """
+
+    def __init__(self, nodes, broken=(), dirty=()):
+        self.nodes, self.broken, self.dirty = nodes, broken, dirty
+        self.daemon_sets, self.read, self.forced, self.going = {}, [], [], []
+        self.cluster = self
+
+    def list(self, kind, namespace=None, labels=""):
+        if kind.kind == "Node":
+            return [
+                {"metadata": {"name": n}, "status": {"conditions": [{"type": "Ready", "status": str(ok)}]}}
+                for n, ok in self.nodes.items()
+            ]
+        name = labels.partition("=")[2]
+        if not name:
+            return [self.pod(node, "istio-cni-node", True) for node in self.nodes if self.going]
+        return [self.pod(node, name, node not in self.broken and ok) for node, ok in self.nodes.items()]
+
+    def pod(self, node, daemon_set, ready):
+        """One of a DaemonSet; where it does not start it has no node yet."""
+        term = {"matchFields": [{"key": "metadata.name", "operator": "In", "values": [node]}]}
+        affinity = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]}}}
+        owners = [{"kind": "DaemonSet", "name": daemon_set, "uid": "u", "controller": True}]
+        meta = {"name": f"{daemon_set}-{node}", "namespace": "kube-system", "uid": node, "ownerReferences": owners}
+        status = {"conditions": [{"type": "Ready", "status": "True"}]} if ready else {"phase": "Pending"}
+        spec = {"affinity": affinity, **({"nodeName": node} if ready else {})}
+        return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec, "status": status}
+
+    def apply(self, obj, force):
+        self.daemon_sets[obj["metadata"]["name"]] = obj
+
+    def get(self, kind, name, namespace):
+        status = {"desiredNumberScheduled": len(self.nodes), "observedGeneration": 1}
+        return {**self.daemon_sets[name], "status": status} if name in self.daemon_sets else None
+
+    def execute(self, namespace, pod, command, container):
+        self.read.append(pod.removeprefix("istio-cni-node-purge-"))
+        return seen(("01.conf", ISTIO)) if self.read[-1] in self.dirty else seen()
+
+    def delete(self, kind, name, namespace, uid=None, grace=None):
+        if kind.kind == "Pod":
+            self.forced.append((name, grace))
+        else:
+            del self.daemon_sets[name]
+
+    def ask(self, items, foreground):
+        self.going = items
+
+    def wait(self, items):
+        pass
+
+    def clean(self):
+        """What clean_nodes says."""
+        item = Item("cni", "delete", "apps/v1", "DaemonSet", "kube-system", "istio-cni-node", ())
+        told = purge_cni.Told([], [])
+        purge_cni.clean_nodes(self, [item], [cni()], 0.01, told)
+        return told
+
+
+def test_every_node_is_looked_at():
+    nodes = Nodes({"a": True, "b": True})
+    assert nodes.clean() == ([], [])
+    assert (nodes.read, nodes.forced, nodes.daemon_sets) == (["a", "b"], [], {})
+
+
+def test_a_node_that_is_not_ready_keeps_no_other_from_being_looked_at():
+    nodes = Nodes({"a": True, "b": False, "c": True})
+    warnings = nodes.clean().warnings
+    assert ["node b is not ready, so its CNI files were not looked at" in text for text in warnings] == [True]
+    assert nodes.read == ["a", "c"]
+    assert nodes.forced == [("istio-cni-node-b", 0)], "nobody there would ever say that the pod has ended"
+    assert nodes.daemon_sets == {}
+
+
+@pytest.mark.parametrize(
+    ("trouble", "words"),
+    [
+        ({"broken": ["b"]}, r"DaemonSet kube-system/istio-cni-node-purge runs: b \(its phase is Pending\)"),
+        ({"dirty": ["b"]}, r"node b still holds Istio's CNI configuration: /host/etc/cni/net.d/01.conf"),
+    ],
+)
+def test_a_node_that_is_not_clean_or_not_seen_is_named_and_looked_at_again_by_the_next_run(trouble, words):
+    nodes = Nodes({"a": True, "b": True, "c": True}, **trouble)
+    with pytest.raises(ClusterError, match=words):
+        nodes.clean()
+    assert {"a", "c"} <= set(nodes.read)
+    (watcher,) = nodes.daemon_sets.values()
+    assert watcher["metadata"]["labels"][MARK] == "cni"
+
+
+def test_a_sidecar_may_be_an_init_container():
+    assert not has_sidecar({"metadata": {}, "spec": {"containers": [{"name": "proof"}, {"name": "of-another-mesh"}]}})
+    assert has_sidecar({"metadata": {}, "spec": {"containers": [], "initContainers": [{"name": "istio-proxy"}]}})
+    annotations = {"sidecar.istio.io/status": "{}"}
+    assert has_sidecar({"metadata": {"annotations": annotations}, "spec": {"containers": [{"name": "proof"}]}})
 
 
 def test_when_a_pod_has_started():

@@ -20,7 +20,8 @@ from ansible_collections.meshops.istio.plugins.module_utils.helm.stored import d
 ROOT = pathlib.Path(__file__).parents[2]
 BIN = ROOT / ".venv/bin"
 SECRET, NAMESPACE, CONFIG_MAP = KNOWN["", "Secret"], KNOWN["", "Namespace"], KNOWN["", "ConfigMap"]
-DEPLOYMENT = KNOWN["apps", "Deployment"]
+DEPLOYMENT, SERVICE = KNOWN["apps", "Deployment"], KNOWN["", "Service"]
+INJECTOR = KNOWN["admissionregistration.k8s.io", "MutatingWebhookConfiguration"]
 VALIDATOR = KNOWN["admissionregistration.k8s.io", "ValidatingWebhookConfiguration"]
 SCALER = KNOWN["autoscaling", "HorizontalPodAutoscaler"]
 
@@ -37,6 +38,23 @@ def playbook(path: pathlib.Path, **module) -> str:
 
 
 # -- drift --------------------------------------------------------------------
+
+
+def add_by_kubectl(cluster) -> None:
+    """What the charts don't declare: a key in a selector, an environment variable, a webhook."""
+    cluster.patch(SERVICE, "istiod", {"spec": {"selector": {"added": "1"}}}, "istio-system", manager="kubectl-patch")
+    container = {"name": "discovery", "env": [{"name": "ADDED", "value": "1"}]}
+    change = {"spec": {"template": {"spec": {"containers": [container]}}}}
+    cluster.patch(DEPLOYMENT, "istiod", change, "istio-system", how="strategic", manager="kubectl-edit")
+    webhook = {
+        "name": "added.example.com",
+        "clientConfig": {"url": "https://127.0.0.1:1/"},
+        "failurePolicy": "Ignore",
+        "sideEffects": "None",
+        "admissionReviewVersions": ["v1"],
+    }
+    change = {"webhooks": [webhook]}
+    cluster.patch(INJECTOR, "istio-sidecar-injector", change, how="strategic", manager="kubectl-edit")
 
 
 def test_drift_is_repaired_without_a_new_revision(mesh):
@@ -59,12 +77,15 @@ def test_drift_is_repaired_without_a_new_revision(mesh):
         "istio-system",
         how="strategic",
     )
+    add_by_kubectl(mesh.cluster)
     looked = mesh.play("site", "--check", "--diff")
     assert looked.count("changed") == 1
     for name in (
         "ClusterRole istio-reader-clusterrole-istio-system",
         "ConfigMap istio-system/istio",
         "Deployment istio-system/istiod",
+        "MutatingWebhookConfiguration istio-sidecar-injector",
+        "Service istio-system/istiod",
     ):
         assert f"+++ after: {name}" in looked.text
 
@@ -73,6 +94,10 @@ def test_drift_is_repaired_without_a_new_revision(mesh):
     assert "accessLogFile: /dev/stdout" in mesh.cluster.get(CONFIG_MAP, "istio", "istio-system")["data"]["mesh"]
     (container,) = mesh.cluster.get(DEPLOYMENT, "istiod", "istio-system")["spec"]["template"]["spec"]["containers"]
     assert {"name": "PILOT_TRACE_SAMPLING", "value": "100"} in container["env"]
+    assert "ADDED" not in [one["name"] for one in container["env"]]
+    assert "added" not in mesh.cluster.get(SERVICE, "istiod", "istio-system")["spec"]["selector"]
+    webhooks = mesh.cluster.get(INJECTOR, "istio-sidecar-injector")["webhooks"]
+    assert "added.example.com" not in [one["name"] for one in webhooks]
     assert records(mesh, "istio-system", "istiod") == before
     assert mesh.play("site").count("changed") == 0
 

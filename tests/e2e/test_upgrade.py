@@ -102,6 +102,19 @@ def nobody_validates(cluster):
     select(None)
 
 
+def validates_by_default(cluster) -> str:
+    """The revision that validates objects that name none."""
+    return cluster.get(VALIDATOR, "istiod-default-validator")["metadata"]["labels"]["istio.io/rev"]
+
+
+def test_the_tag_default_is_refused_while_there_is_a_control_plane_without_a_revision(story):
+    both = {**REVISION, "control_plane_tags": ["default"]}
+    refused = story.play("upgrade", story.mesh.env["LAB_TAG"], fails=True, **both)
+    assert "the tag default can't point to revision next while there is a control plane without" in refused.text
+    assert refused.count("changed") == 0
+    assert story.istiods() == {"istiod"}
+
+
 def test_by_a_revision_beside_the_old_one(story, traffic):
     """At first the new istiod refuses an object of the mesh: nothing moves to it until that is mended."""
     newer, revision, cluster = story.mesh.env["LAB_TAG"], REVISION, story.mesh.cluster
@@ -114,9 +127,42 @@ def test_by_a_revision_beside_the_old_one(story, traffic):
     assert "HTTP route, redirect or direct_response is required" in refused.text
     assert story.proxies() == before
     assert cluster.get(WEBHOOK, "istio-revision-tag-prod") is None
+    assert validates_by_default(cluster) == "default"
     cluster.delete(KNOWN["networking.istio.io", "VirtualService"], "no-route", "demo")
 
     story.play("upgrade", newer, **revision)
     assert story.proxies() == {("next", newer)}
     assert story.istiods() == {"istiod-next"}
+    assert validates_by_default(cluster) == "next"
     assert story.play("upgrade", newer, **revision).count("changed") == 0
+
+
+def test_with_an_istio_operator_document_that_names_the_revision(story):
+    """What the variables said is in a document now; the revision that it names stays."""
+    env = story.mesh.env
+    spec = {
+        "profile": "demo",
+        "hub": env["LAB_HUB"],
+        "tag": env["LAB_TAG"],
+        "revision": "next",
+        "meshConfig": story.variables["control_plane_mesh_config"],
+        "components": {
+            "ingressGateways": [{"name": "istio-ingressgateway", "enabled": False}],
+            "egressGateways": [{"name": "istio-egressgateway", "enabled": False}],
+        },
+        "values": {
+            "telemetry": {"enabled": False},
+            "pilot": {"env": {"PILOT_ENABLE_ALPN_FILTER": "false", "PILOT_ENABLE_METADATA_EXCHANGE": "false"}},
+            "global": {"imagePullPolicy": "IfNotPresent"},
+            "revisionTags": ["prod"],
+        },
+    }
+    document = {"apiVersion": "install.istio.io/v1alpha1", "kind": "IstioOperator", "spec": spec}
+    beside = {f"control_plane_{name}": None for name in ("profile", "values", "mesh_config")}
+    beside |= {"control_plane_istio_operator": document, "injection_revision": "prod"}
+    assert story.play("upgrade", env["LAB_TAG"], **beside).count("changed") > 0
+    assert story.istiods() == {"istiod-next"}
+    assert story.proxies() == {("next", env["LAB_TAG"])}
+    assert validates_by_default(story.mesh.cluster) == "next"
+    assert story.mesh.cluster.get(WEBHOOK, "istio-revision-tag-prod")["metadata"]["labels"]["istio.io/rev"] == "next"
+    assert story.play("upgrade", env["LAB_TAG"], **beside).count("changed") == 0

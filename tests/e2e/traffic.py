@@ -13,6 +13,7 @@ import json
 import pathlib
 import subprocess
 import threading
+import time
 import typing as t
 
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.client import Cluster
@@ -33,7 +34,7 @@ class Traffic:
     :param rate: requests a second of each client
     """
 
-    def __init__(self, mesh, folder: pathlib.Path, ways: dict[str, tuple[str, str]], rate: float = 30) -> None:
+    def __init__(self, mesh, folder: pathlib.Path, ways: dict[str, tuple[str, str]], rate: float = 35) -> None:
         self.mesh, self.folder, self.ways, self.rate = mesh, folder, ways, rate
         # Its requests come from a thread of its own, beside those of the story.
         self._cluster = Cluster({"kubeconfig": mesh.kubeconfig})
@@ -145,8 +146,12 @@ def without_failure(mesh, folder: pathlib.Path, ways: dict[str, tuple[str, str]]
     :param at_least: so many must have been sent over new connections, and so many over kept-alive ones
     """
     with Traffic(mesh, folder, ways) as traffic:
+        begun = time.monotonic()
         yield traffic
+        seconds = time.monotonic() - begun
     traffic.assert_nothing_failed()
     sent = traffic.requests()
-    print(f"\n{sent} requests, none failed")
+    rate = sum(sent.values()) / seconds
+    print(f"\n{sent} requests in {seconds:.0f} s, {rate:.0f} a second, none failed")
     assert min(sent.values()) > at_least
+    assert rate >= 50, f"only {rate:.1f} requests a second"

@@ -16,6 +16,7 @@ import yaml
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN
 
 BIN = pathlib.Path(sys.executable).parent  # the environment that the tests run in
+PROBE = pathlib.Path(__file__).parents[2] / "charts/probe"
 VERSION = "1.31.0"
 INVENTORY = """\
 all:
@@ -76,6 +77,28 @@ def test_they_render_to_the_same_manifests(run, sources, tmp_path):
     for name, charts in sources.items():
         assert contents(tmp_path / name) == expected, name
         assert "changed=0" in render(run, tmp_path / name, charts), name
+
+
+def test_all_that_site_yml_installs_is_rendered(run, sources, tmp_path):
+    """Gateways, whose chart is pinned as well, further releases, and the namespaces that helm would make."""
+    probe = {"name": "probe", "namespace": "demo", "chart": str(PROBE), "values": {"image": "localhost/probe:1"}}
+    more = {"gateways_list": [{"name": "edge", "namespace": "edge"}], "site_releases": [probe]}
+    wrong = {"gateway": "sha256:" + "0" * 64}
+    text = render(run, tmp_path / "out", sources["directory"], control_plane_digests=wrong, fails=True, **more)
+    assert "chart gateway of release edge has the digest sha256:" in text
+    render(run, tmp_path / "out", sources["directory"], **more)
+    first = {name: yaml.safe_load(text.split("---\n")[1])["kind"] for name, text in contents(tmp_path / "out").items()}
+    assert {name for name, kind in first.items() if kind == "Namespace"} == {
+        "istio-system.istio-base.yaml",
+        "edge.edge.yaml",
+        "demo.probe.yaml",
+    }
+    assert set(first) == {
+        "istio-system.istio-base.yaml",
+        "istio-system.istiod.yaml",
+        "edge.edge.yaml",
+        "demo.probe.yaml",
+    }
 
 
 @pytest.fixture

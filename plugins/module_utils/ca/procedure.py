@@ -88,8 +88,9 @@ class Mesh:
         configs: list[t.Mapping[str, t.Any]] = list(
             observe.mesh_configs(self.cluster, self.namespace, istiods).values()
         )
-        if not configs and planned is not None:
-            configs = [planned]
+        if not configs:
+            there = observe.mesh_config(self.cluster, self.namespace)
+            configs = [there] if there else [planned] if planned is not None else []
         signed = dict.fromkeys(config.get("trustDomain") or "cluster.local" for config in configs)
         aliases = dict.fromkeys(alias for config in configs for alias in config.get("trustDomainAliases") or [])
         return list(signed), [alias for alias in aliases if alias not in signed]

@@ -72,7 +72,6 @@ class Mesh:
         self.served: list[str] = []
         self.held_by: dict[str, trust_bundle.Bundle] = {}
         self.put("Namespace", "istio-system", None, status={})
-        self.config(PUSH)
         monkeypatch.setattr(observe, "read_proxies", self.read)
         monkeypatch.setattr(observe, "_reported_expiries", self.expiries)
         monkeypatch.setattr(procedure, "restart_istiods", self.restart)
@@ -183,6 +182,7 @@ class Mesh:
         if plugged:
             self.secret("cacerts", trust_bundle.secret_data(plugged))
         self.loaded, self.watches = plugged or own, plugged is not None
+        self.config(PUSH)
         self.istiod()
         self.proxy("web")
         return self
@@ -262,6 +262,7 @@ def test_from_nothing_to_a_rotation_and_a_renewal(mesh, tmp_path):
     first, second = str(tmp_path / "1"), str(tmp_path / "2")
     assert phases(run(mesh, "install", root_dir=first)) == ["install"]
     mesh.loaded, mesh.watches = trust_bundle.bundle_of(mesh.held()), True
+    mesh.config(PUSH)
     mesh.istiod(started=NOW + HOUR)
     mesh.proxy("web")
     assert run(mesh, "install")["changed"] is False

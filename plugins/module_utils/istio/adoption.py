@@ -158,16 +158,16 @@ def reconcile_adoption(module: t.Any, cluster: Cluster, helm: Helm) -> dict[str,
         result["istio_operator"] = document
     written = _write(params["document_dest"], document, module.check_mode) if document else []
     if goes or written:
-        removals = diff([_deletion(obj) for obj in goes])
+        removals = diff([deletion(obj) for obj in goes])
         result |= {"changed": True, "diff": [*written, *result.get("diff", []), *removals]}
     if module.check_mode:
         return result
     for operator in installer.operators:
-        _stop(cluster, operator, params["wait_timeout"])
+        stop_operator(cluster, operator, params["wait_timeout"])
     apply_plans(module, cluster, helm, plans, result, take_ownership=True)
     add_proof(cluster, wanted, params["wait"], result)
     for obj in goes:
-        _remove(cluster, obj)
+        remove_object(cluster, obj)
     return result
 
 
@@ -206,22 +206,27 @@ def _what_goes(
             " control plane or the gateways, or set remove_workloads where it isn't needed any more"
         )
     for operator in installer.operators:
-        if release_of(operator):  # goes as a release
-            continue
-        meta = operator["metadata"]
-        left.append(operator)
-        for kind in [KNOWN[name] for name in _OPERATORS_OWN]:
-            own = cluster.get(kind, meta["name"], meta["namespace"])
-            left += [{**own, "apiVersion": kind.api_version, "kind": kind.kind}] if own else []
+        if not release_of(operator):  # else it goes as a release
+            left += belongings(cluster, operator)
     return [*left, *installer.documents]
 
 
-def _deletion(obj: dict) -> Change:
+def belongings(cluster: Cluster, operator: dict) -> list[dict]:
+    """An operator's Deployment, and what belongs to it by its name."""
+    meta, found = operator["metadata"], [operator]
+    for kind in [KNOWN[name] for name in _OPERATORS_OWN]:
+        own = cluster.get(kind, meta["name"], meta["namespace"])
+        found += [{**own, "apiVersion": kind.api_version, "kind": kind.kind}] if own else []
+    return found
+
+
+def deletion(obj: dict) -> Change:
+    """That an object goes, for the diff."""
     meta = obj["metadata"]
     return Change("delete", obj["apiVersion"], obj["kind"], meta.get("namespace"), meta["name"], before=obj)
 
 
-def _stop(cluster: Cluster, operator: dict, timeout: float) -> None:
+def stop_operator(cluster: Cluster, operator: dict, timeout: float) -> None:
     """Ends an operator before anything else is done: it would put back whatever is changed."""
     meta = operator["metadata"]
     cluster.patch(KNOWN["apps", "Deployment"], meta["name"], {"spec": {"replicas": 0}}, meta["namespace"])
@@ -229,7 +234,8 @@ def _stop(cluster: Cluster, operator: dict, timeout: float) -> None:
     wait_gone(cluster, pods, timeout)
 
 
-def _remove(cluster: Cluster, obj: dict) -> None:
+def remove_object(cluster: Cluster, obj: dict) -> None:
+    """Deletes an object, and answers the finalizer of the operator of old."""
     meta = obj["metadata"]
     kind = cluster.kind(obj["apiVersion"], obj["kind"])
     finalizers = meta.get("finalizers") or []

@@ -11,6 +11,8 @@ import typing as t
 from ..cluster.client import Cluster
 from ..cluster.errors import ClusterError
 from ..cluster.kinds import Kind
+from ..reconcile.diff import diff
+from ..reconcile.plan import Change
 from .istio_operator import read_document
 from .objects import reconcile_objects
 
@@ -53,6 +55,8 @@ def reconcile_istio_operator(module: t.Any, cluster: Cluster) -> dict[str, t.Any
     params = module.params
     obj = istio_operator_object(params["definition"], params["namespace"], params["name"])
     if not cluster.discover(_KIND.api_version):
+        if module.check_mode:  # the operator that brings the kind would be installed before
+            return _foreseen(module, obj)
         raise ClusterError(
             "the cluster doesn't know IstioOperator: install the operator first, with the role meshops.istio.operator"
         )
@@ -68,6 +72,17 @@ def reconcile_istio_operator(module: t.Any, cluster: Cluster) -> dict[str, t.Any
     if params["wait"] and params["state"] == "present" and not module.check_mode:
         return _wait(cluster, obj["metadata"], timeout, result)
     return {**result, **told(entry.get("object") or {})}
+
+
+def _foreseen(module: t.Any, obj: dict) -> dict[str, t.Any]:
+    """What would be done in a cluster that doesn't know the kind yet."""
+    comes = module.params["state"] == "present"
+    result = {"changed": comes, "action": "created" if comes else "unchanged", **told({})}
+    if comes and module._diff:
+        meta = obj["metadata"]
+        created = Change("create", obj["apiVersion"], obj["kind"], meta["namespace"], meta["name"], after=obj)
+        result["diff"] = diff([created])[0]
+    return result
 
 
 def told(live: t.Mapping[str, t.Any]) -> dict[str, t.Any]:

@@ -14,10 +14,14 @@ import testinfra
 
 
 @pytest.fixture(scope="module")
-def kubectl():
-    """kubectl's output, asked from this machine."""
+def lab() -> dict:
     home = pathlib.Path(os.environ.get("MESHOPS_LAB_HOME") or "~/.cache/meshops-lab").expanduser()
-    lab = json.loads((home / "clusters/molecule/env.json").read_text())
+    return json.loads((home / "clusters/molecule/env.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def kubectl(lab):
+    """kubectl's output, asked from this machine."""
     local = testinfra.get_host("local://")
     program = f"env KUBECONFIG={lab['KUBECONFIG']} {lab['PATH'].split(':')[0]}/kubectl"
     return lambda words: local.check_output(f"{program} {words}")
@@ -27,16 +31,25 @@ def test_the_object_is_as_asked_for(kubectl):
     obj = json.loads(kubectl("-n istio-system get istiooperator mesh -o json"))
     ready = next(c for c in obj["status"]["conditions"] if c["type"] == "Ready")
     assert (ready["status"], ready["observedGeneration"]) == ("True", obj["metadata"]["generation"])
-    assert {c["name"]: c["state"] for c in obj["status"]["components"]} == {"istio-base": "Ready", "istiod": "Ready"}
+    names = ("istio-base", "istiod", "istio-ingressgateway", "istio-egressgateway")
+    assert {c["name"]: c["state"] for c in obj["status"]["components"]} == dict.fromkeys(names, "Ready")
 
 
 def test_istiod_serves(kubectl):
     assert kubectl("get --raw /api/v1/namespaces/istio-system/services/http:istiod:15014/proxy/version")
 
 
-def test_drift_is_repaired(kubectl):
+def test_a_request_through_the_gateway_is_answered(lab):
+    out = testinfra.get_host("local://").check_output(
+        "curl --silent --retry 20 --retry-all-errors --retry-delay 1 -o /dev/null -w '%{http_code}'"
+        f" http://{lab['LAB_INGRESS_HTTP']}/"
+    )
+    assert out == "200"
+
+
+def test_drift_is_repaired_within_a_minute(kubectl):
     kubectl("-n istio-system delete service istiod")
-    deadline = time.monotonic() + 180
+    deadline = time.monotonic() + 60
     while "service/istiod" not in kubectl("-n istio-system get services -o name"):
         assert time.monotonic() < deadline, kubectl("-n istio-operator logs deployment/istio-operator --tail=50")
         time.sleep(1)

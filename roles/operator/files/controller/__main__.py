@@ -14,10 +14,11 @@ import kopf
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.client import Cluster
 
 from . import drift, handlers, settings, web
+from .keeper import Keeper
 from .leader import Leader
 from .metrics import Metrics
 from .objects import Objects
-from .reconcile import Keeper
+from .reconcile import Reconciler
 
 _ACCOUNT = pathlib.Path("/var/run/secrets/kubernetes.io/serviceaccount")
 #: Seconds of silence after which a thread counts as stuck.
@@ -55,9 +56,10 @@ def main() -> None:
     for name in ("kopf", "asyncio", "aiohttp"):
         logging.getLogger(name).setLevel(logging.WARNING)
     chosen, config = settings.read(), kubeconfig()
-    cluster = Cluster({"kubeconfig": config}, concurrency=4)
+    cluster = Cluster({"kubeconfig": config}, concurrency=8)
     leader, metrics = Leader(cluster, chosen.namespace, chosen.identity), Metrics()
-    keeper = Keeper(chosen, Objects(cluster, chosen.watched, chosen.identity), metrics, config)
+    objects = Objects(cluster, chosen.watched, chosen.identity)
+    keeper = Keeper(Reconciler(chosen, objects, metrics, config), metrics, chosen.resync)
 
     def numbers() -> str:
         metrics.set("istio_operator_leader", float(leader.leads))
@@ -70,16 +72,14 @@ def main() -> None:
         if now - leader.alive > _SILENCE:
             return "the API server has not answered for too long"
         if leader.leads and now - keeper.alive > _SILENCE:
-            return "the keeper is stuck"
+            return "a thread is stuck"
         return ""
 
     web.serve(chosen.port, numbers, trouble)
     leader.wait()
-    keeper.alive = time.monotonic()
     registry = kopf.OperatorRegistry()
     handlers.register(registry, keeper)
     drift.watch({"kubeconfig": config}, chosen.managed, keeper.drifted)
-    keeper.start()
     try:
         kopf.run(registry=registry, namespaces=chosen.watched, standalone=True)
     finally:

@@ -53,7 +53,7 @@ _COMPONENT = {
         "namespace": _TEXT,
         "chart": _TEXT,
         "version": _TEXT,
-        "state": {**_TEXT, "description": "Ready, NotReady, Pending, Failed or Superseded."},
+        "state": {**_TEXT, "description": "Ready, NotReady, Pending, Failed, Superseded or NotOwned."},
         "message": _TEXT,
     },
 }

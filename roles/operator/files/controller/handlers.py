@@ -11,8 +11,10 @@ import kopf
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.errors import ClusterError
 
 from . import crd
+from .documents import is_ignored
+from .keeper import Keeper
 from .pace import backoff
-from .reconcile import Keeper, StillUsed
+from .reconcile import StillUsed
 
 #: The finalizer of Istio's own operator of old: its objects are ours as they are.
 FINALIZER = "istio-finalizer.install.istio.io"
@@ -46,7 +48,8 @@ def register(registry: kopf.OperatorRegistry, keeper: Keeper) -> None:
         else:
             keeper.noticed(body)
 
-    @kopf.on.delete(*where, registry=registry)
+    # An object that is to be left alone has no finalizer of ours: nobody would answer it.
+    @kopf.on.delete(*where, registry=registry, when=lambda body, **_: not is_ignored(body))
     def remove(namespace: str, name: str, retry: int, **_: t.Any) -> None:
         logging.getLogger("operator").info("%s/%s is to go", namespace, name)
         try:

@@ -5,17 +5,18 @@
 from __future__ import annotations
 
 import datetime
+import json
 import logging
 import typing as t
 
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.client import Cluster
-from ansible_collections.meshops.istio.plugins.module_utils.cluster.errors import ClusterError
+from ansible_collections.meshops.istio.plugins.module_utils.cluster.errors import ApiError, ClusterError
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN, Kind
 from ansible_collections.meshops.istio.plugins.module_utils.istio.footprint import owner_of_pod, uses_of_revision
 from ansible_collections.meshops.istio.plugins.module_utils.reconcile.readiness import unready
 
 from . import crd
-from .documents import LEGACY_LABEL
+from .documents import LAST_GOOD, LEGACY_LABEL, is_ignored
 from .drift import Release, release_of
 from .status import Outcome, status
 
@@ -54,8 +55,20 @@ class Objects:
         return {**found, "apiVersion": ISTIO_OPERATOR.api_version, "kind": crd.KIND} if found else None
 
     def all(self) -> list[dict]:
-        """All objects."""
-        return [obj for name in self._watched for obj in self.cluster.list(ISTIO_OPERATOR, name)]
+        """All objects that are the operator's business."""
+        found = [obj for name in self._watched for obj in self.cluster.list(ISTIO_OPERATOR, name)]
+        return [obj for obj in found if not is_ignored(obj)]
+
+    def remember(self, obj: t.Mapping[str, t.Any]) -> None:
+        """Keeps an object's spec as the last good one."""
+        meta, spec = obj["metadata"], json.dumps(obj.get("spec") or {}, sort_keys=True)
+        if (meta.get("annotations") or {}).get(LAST_GOOD) == spec:
+            return
+        patch = {"metadata": {"annotations": {LAST_GOOD: spec}}}
+        try:
+            self.cluster.patch(ISTIO_OPERATOR, meta["name"], patch, meta["namespace"])
+        except ClusterError as error:
+            log.warning("the last good spec of %s/%s: %s", meta["namespace"], meta["name"], error)
 
     def tell(self, obj: t.Mapping[str, t.Any], outcome: Outcome) -> None:
         """Writes the status, where it is another one than before."""
@@ -140,6 +153,20 @@ class Objects:
                         {"kind": kind.kind, "metadata": {**meta, "deletionTimestamp": ending}, "status": phase}
                     )
         return uses_of_revision(listed, revision)
+
+    def refusal(self, item: t.Mapping[str, t.Any]) -> str:
+        """Why the API server would refuse what a purge does with an object; empty where it would not."""
+        try:
+            kind = self.cluster.kind(item["api_version"], item["kind"])
+            if item["action"] == "delete":
+                self.cluster.delete(kind, item["name"], item.get("namespace"), dry_run=True)
+            else:
+                self.cluster.patch(kind, item["name"], {}, item.get("namespace"), dry_run=True)
+        except ApiError as error:
+            return "" if error.status in (404, 409) else str(error)
+        except ClusterError:
+            return ""  # its kind is gone
+        return ""
 
     def control_planes(self) -> set[str]:
         """The revisions of all istiods in the cluster."""

@@ -61,13 +61,14 @@ class Pace:
         """When the next look is due, and why: C(Changed), C(Retry), C(Drift), C(Resync)."""
         if self.last is None:
             return 0.0, "Changed"
-        if self.failures:
-            return self.last + backoff(self.failures), "Retry"
-        found = [(self.last + self.resync, "Resync")]
+        again = (backoff(self.failures), "Retry") if self.failures else (self.resync, "Resync")
+        found = [(self.last + again[0], again[1])]
         if self.retry is not None:
             found.append((self.retry, "Resync"))
         if self.changed is not None:
-            pause = backoff(len(self.repairs) - _FIGHT_FREE) if self.fights() else 0.0
+            pause = _FIRST if self.failures else 0.0
+            if self.fights():
+                pause = backoff(len(self.repairs) - _FIGHT_FREE)
             found.append((max(self.changed + QUIET, self.last + pause), "Drift"))
         return min(found)
 

@@ -1,331 +1,400 @@
 # Copyright: (c) 2026, The meshops.istio authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Keeps every object as it asks for: one after the other, in one thread, each when its pace says so."""
+"""One look at an object: what is its share, the run that makes it so, and what the object's status says afterwards."""
 
 from __future__ import annotations
 
-import logging
-import threading
+import contextlib
+import dataclasses
 import time
 import typing as t
 
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.errors import ClusterError
-from ansible_collections.meshops.istio.plugins.module_utils.istio.control_plane import ControlPlane
 
-from . import documents, playbook
+from . import documents, playbook, removal
 from . import status as reports
+from .documents import Share
 from .drift import Release
 from .metrics import Metrics
 from .objects import Objects
-from .pace import Pace
 from .settings import Settings
 from .status import DELETING, FAILED, INVALID, READY, RECONCILING, Outcome
+from .turns import Turns
 
 Place = tuple[str, str]
 #: Seconds after which to look whether the users of a superseded revision have gone.
 _SUPERSEDED_AGAIN = 60.0
 _APPLY = "Install the control plane, and prove that it works"
-
-log = logging.getLogger("operator")
+_FOOTPRINT = "See what there is of Istio"
 
 
 class StillUsed(ClusterError):
-    """What is to go is used by others; the text names them."""
+    """What is to go is used by others, or is not the operator's to take; the text names it."""
 
 
-class Keeper:
-    """All objects with their paces, and the thread that keeps them."""
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """What leads to a look at an object.
+
+    :ivar reason: as C(Pace.due) gives it
+    :ivar drifted: what has changed of what it owns; empty where that is not why
+    :ivar failures: failed runs in a row before
+    """
+
+    reason: str
+    drifted: str = ""
+    failures: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Ended:
+    """How it ended, as C(Pace.ran) takes it.
+
+    :ivar gone: there is no such object any more
+    :ivar cancelled: it was stopped, because the object goes
+    """
+
+    failed: bool = False
+    repaired: bool = False
+    retry: float | None = None
+    gone: bool = False
+    cancelled: bool = False
+
+
+@dataclasses.dataclass
+class _View:
+    """An object among the others, at one moment.
+
+    :ivar left_over: components that it had and asks for no more
+    """
+
+    obj: dict
+    share: Share
+    left_over: list[dict]
+
+    @property
+    def releases(self) -> set[Release]:
+        return self.share.owned | {(one["namespace"], one["name"]) for one in self.left_over}
+
+
+@dataclasses.dataclass
+class _Removal:
+    """What goes with an object.
+
+    :ivar components: its components that no other object has
+    :ivar is_last: whether all of Istio goes
+    """
+
+    components: list[dict]
+    revisions: list[str]
+    is_last: bool
+
+    @property
+    def releases(self) -> set[Release] | None:
+        return None if self.is_last else {(one["namespace"], one["name"]) for one in self.components}
+
+
+class Reconciler:
+    """Looks at objects, from a thread for each."""
 
     def __init__(self, settings: Settings, objects: Objects, metrics: Metrics, kubeconfig: str) -> None:
         self._settings, self._objects, self._metrics, self._kubeconfig = settings, objects, metrics, kubeconfig
-        self._paces: dict[Place, Pace] = {}
-        self._seen: dict[Place, tuple[str, int]] = {}
-        self._releases: dict[Place, set[Release]] = {}
-        self._going: set[Place] = set()
-        self._drifted: dict[Place, str] = {}
-        self._wake = threading.Condition()
-        self._running = threading.Lock()
-        self.alive = time.monotonic()
+        self._turns = Turns()
 
-    # -- what others tell -------------------------------------------------
+    def look(
+        self,
+        place: Place,
+        run: Run,
+        watch: t.Callable[[set[Release]], None],
+        cancelled: t.Callable[[], bool],
+    ) -> Ended:
+        """Makes what an object asks for so.
 
-    def noticed(self, obj: t.Mapping[str, t.Any]) -> None:
-        """An object is there, or has changed."""
-        meta = obj["metadata"]
-        place = (meta["namespace"], meta["name"])
-        with self._wake:
-            if meta.get("deletionTimestamp"):
-                self._going.add(place)
-                self._forget(place)
-            else:
-                self._going.discard(place)
-                sight = (meta["uid"], meta.get("generation", 0))
-                if self._seen.get(place) != sight:
-                    self._seen[place] = sight
-                    self._paces.setdefault(place, Pace(self._settings.resync)).renew()
-            self._wake.notify()
-
-    def gone(self, namespace: str, name: str) -> None:
-        """An object is there no more."""
-        with self._wake:
-            self._going.discard((namespace, name))
-            self._forget((namespace, name))
-        self._metrics.forget(namespace=namespace, name=name)
-
-    def _forget(self, place: Place) -> None:
-        for table in (self._paces, self._seen, self._releases, self._drifted):
-            table.pop(place, None)
-
-    def drifted(self, release: Release, what: str) -> None:
-        """An object of a release has changed."""
-        with self._wake:
-            for place, releases in self._releases.items():
-                if release in releases and place in self._paces:
-                    self._paces[place].drift(time.monotonic())
-                    self._drifted.setdefault(place, what)
-            self._wake.notify()
-
-    # -- the thread -------------------------------------------------------
-
-    def start(self) -> None:
-        """Begins to keep."""
-        threading.Thread(target=self._keep, name="keeper", daemon=True).start()
-
-    def _keep(self) -> None:
-        while True:
-            with self._wake:
-                place, reason = self._next()
-                while place is None:
-                    place, reason = self._next()
-                drifted = self._drifted.pop(place, "")
-                self._paces[place].begins()
-            try:
-                with self._running:
-                    self._look(place, reason, drifted)
-            except Exception:  # one object's trouble must not end the keeping of the others
-                log.exception("%s/%s", *place)
-                self._ended(place, failed=True)
-
-    def _next(self) -> tuple[Place | None, str]:
-        """The object that is due, after a wait; None where the wait ended without one. With the lock held."""
-        self.alive = time.monotonic()
-        if not self._paces:
-            self._wake.wait(20)
-            return None, ""
-        (at, reason), place = min((pace.due(), place) for place, pace in self._paces.items())
-        left = at - time.monotonic()
-        if left > 0:
-            self._wake.wait(min(left, 20))
-            return None, ""
-        return place, reason
-
-    def _ended(self, place: Place, **how: t.Any) -> None:
-        with self._wake:
-            if place in self._paces:
-                self._paces[place].ran(time.monotonic(), **how)
-
-    def _beat(self) -> bool:
-        """Says that we live; gives False: what runs goes on."""
-        self.alive = time.monotonic()
-        return False
-
-    def _cancelled(self, place: Place) -> bool:
-        return self._beat() or place in self._going
-
-    # -- one object -------------------------------------------------------
-
-    def _look(self, place: Place, reason: str, drifted: str) -> None:
-        obj = self._objects.get(*place)
-        if obj is None or obj["metadata"].get("deletionTimestamp"):
-            with self._wake:
-                self._forget(place)
-            return
+        :param watch: is told the releases whose changes are the object's drift
+        :param cancelled: whether to stop; is asked again and again
+        """
         begun = time.monotonic()
-        generation = obj["metadata"].get("generation", 0)
-        is_new = (obj.get("status") or {}).get("observedGeneration") != generation
-        everything = self._objects.all()
-        others = [o for o in everything if o["metadata"]["uid"] != obj["metadata"]["uid"]]
-        shared = documents.shared_by(obj, everything, self._settings)
-        try:
-            wanted = documents.wanted(obj, self._settings, shared)
-        except documents.Invalid as error:
-            self._refuse(obj, str(error))
-            self._ended(place, failed=False)
-            self._count(place, reason, "invalid", begun)
-            return
-        releases = {(release.namespace, release.name) for release in wanted.releases}
-        with self._wake:
-            self._releases[place] = releases
+        with self._turn(place, cancelled) as view:
+            if view is None:
+                return Ended(gone=True)
+            watch(view.share.owned)
+            is_valid = not view.share.problem
+            ended = (self._apply if is_valid else self._keep_last_good)(view, run, cancelled)
+        if ended.cancelled:
+            return ended
+        outcome = "invalid" if not is_valid else "failed" if ended.failed else "done"
+        labels = {"namespace": place[0], "name": place[1]}
+        self._metrics.add("istio_operator_reconciles_total", reason=run.reason, outcome=outcome, **labels)
+        self._metrics.observe("istio_operator_reconcile_seconds", time.monotonic() - begun, **labels)
+        return ended
+
+    @contextlib.contextmanager
+    def _turn(self, place: Place, beat: t.Callable[[], t.Any]) -> t.Iterator[_View | None]:
+        """The object as it is when its turn has come: meanwhile another one may have got what was its own."""
+        view = self._view(place)
+        while view is not None:
+            with self._turns.of(view.releases, beat):
+                now = self._view(place)
+                if now is not None and now.releases == view.releases:
+                    yield now
+                    return
+            view = now
+        yield None
+
+    def _view(self, place: Place) -> _View | None:
+        obj = self._objects.get(*place)
+        if obj is None or obj["metadata"].get("deletionTimestamp") or documents.is_ignored(obj):
+            return None
+        others = [o for o in self._objects.all() if o["metadata"]["uid"] != obj["metadata"]["uid"]]
+        shares = documents.shares([obj, *_staying(others)], self._settings)
+        share = shares.pop(place)
         before = (obj.get("status") or {}).get("components") or []
-        left_over = documents.left_over(before, wanted.releases, others)
-        if is_new:
+        return _View(obj, share, documents.left_over(before, [*_asked(share), *_asked(*shares.values())], others))
+
+    # -- what it asks for -------------------------------------------------
+
+    def _apply(self, view: _View, run: Run, cancelled: t.Callable[[], bool]) -> Ended:
+        obj, wanted = view.obj, view.share.wanted
+        about = {"profile": _profile(obj), "revision": wanted.revision or "default"}
+        before = obj.get("status") or {}
+        if before.get("observedGeneration") != obj["metadata"].get("generation", 0):
             names = ", ".join(release.name for release in wanted.releases)
             self._objects.event(obj, RECONCILING, f"wanted: {names}")
-            about = {"profile": _profile(obj), "revision": wanted.revision or "default"}
             self._objects.tell(obj, Outcome(RECONCILING, RECONCILING, "the object is new or has changed", **about))
-        done = self._apply(obj, shared, wanted, [one for one in left_over if one.get("chart") != "istiod"], place)
+        is_new = (obj.get("status") or {}).get("state") == RECONCILING  # also where a leader died over it
+        done = self._run(view.share, [one for one in view.left_over if one.get("chart") != "istiod"], cancelled)
         if done.cancelled:
-            self._ended(place, failed=False)
-            return
-        self._report(obj, place, wanted, left_over, done, is_new, drifted)
-        self._count(place, reason, "failed" if done.failure else "done", begun)
+            return Ended(cancelled=True)
+        result = done.results.get(_APPLY, {})
+        planned = self._tell_what_was_done(obj, result)
+        if done.failure and not planned:
+            self._stand_in(view, cancelled)
+        superseded = [] if done.failure else self._supersede(obj, view.left_over, cancelled)
+        about["version"] = (result.get("proof") or {}).get("version", "").partition("-")[0] or None
+        components = self._components(view.share, done.failure, planned, superseded)
+        changed = bool(result.get("changed")) and not is_new
+        if done.failure:
+            if not run.failures or is_new:
+                self._objects.event(obj, FAILED, done.failure, warning=True)
+            self._objects.tell(obj, Outcome(FAILED, FAILED, done.failure, components, **about))
+            self._failed(obj)
+            # Of what a failing run itself changes it would otherwise be woken again and again.
+            return Ended(failed=True, repaired=changed and run.reason == "Drift")
+        message = reports.summary(len(wanted.releases) + len(superseded))
+        state = (obj.get("status") or {}).get("state")
+        if changed and run.drifted:
+            message += f"; repaired after {run.drifted} had changed"
+        elif not changed and state == READY and obj["status"].get("message", "").startswith(message):
+            message = obj["status"]["message"]
+        if state != READY:
+            self._objects.event(obj, READY, message)
+        self._objects.tell(obj, Outcome(READY, READY, message, components, **about))
+        self._objects.remember(obj)
+        place = {"namespace": obj["metadata"]["namespace"], "name": obj["metadata"]["name"]}
+        self._metrics.set("istio_operator_last_success_timestamp_seconds", time.time(), **place)
+        self._metrics.set("istio_operator_ready", 1, **place)
+        return Ended(repaired=changed, retry=_SUPERSEDED_AGAIN if superseded else None)
 
-    def _apply(
-        self, obj: dict, shared: list[str], wanted: ControlPlane, left_over: list[dict], place: Place
-    ) -> playbook.Done:
-        variables = documents.variables(obj, self._settings, shared)
+    def _keep_last_good(self, view: _View, run: Run, cancelled: t.Callable[[], bool]) -> Ended:
+        """Says what is wrong with an object, and keeps what runs as it was asked for before."""
+        obj, why = view.obj, view.share.problem
+        before = obj.get("status") or {}
+        is_new = before.get("state") != INVALID or before.get("observedGeneration") != obj["metadata"].get("generation")
+        if is_new:
+            self._objects.event(obj, INVALID, why, warning=True)
+        if is_new or view.share.wanted is None:
+            self._objects.tell(obj, Outcome(INVALID, INVALID, why))
+        meta = obj["metadata"]
+        self._metrics.set("istio_operator_ready", 0, namespace=meta["namespace"], name=meta["name"])
+        if view.share.wanted is None:
+            return Ended()
+        done = self._run(view.share, [], cancelled)
+        if done.cancelled:
+            return Ended(cancelled=True)
+        result = done.results.get(_APPLY, {})
+        planned = self._tell_what_was_done(obj, result)
+        if done.failure:
+            if not run.failures:
+                self._objects.event(obj, FAILED, done.failure, warning=True)
+            why += f"; and what ran before can't be kept: {done.failure}"
+            self._failed(obj)
+        kept = [one for one in before.get("components") or () if one.get("state") == documents.SUPERSEDED]
+        components = self._components(view.share, done.failure, planned, kept)
+        self._objects.tell(obj, Outcome(INVALID, INVALID, why, components))
+        repaired = bool(result.get("changed"))
+        return Ended(bool(done.failure), repaired and (not done.failure or run.reason == "Drift"))
+
+    def _stand_in(self, view: _View, cancelled: t.Callable[[], bool]) -> None:
+        """Where nothing could be done of what an object asks for, what it asked for before is kept as it was."""
+        good = documents.last_good(view.obj)
+        if good is None:
+            return
+        others = [o for o in _staying(self._objects.all()) if o["metadata"]["uid"] != good["metadata"]["uid"]]
+        share = documents.shares([good, *others], self._settings)[_place(good)]
+        if share.wanted is None or share.problem or not share.owned <= view.releases:
+            return
+        done = self._run(share, [], cancelled)
+        self._tell_what_was_done(view.obj, done.results.get(_APPLY, {}))
+
+    def _run(self, share: Share, left_over: list[dict], cancelled: t.Callable[[], bool]) -> playbook.Done:
+        variables = documents.variables(share.obj, self._settings, share.others)
         document = variables.pop("istio_operator")
         given = {f"control_plane_{name}": value for name, value in variables.items()}
         given["operator_left_over"] = _absent(left_over)
-        given["control_plane_take_ownership"] = self._objects.has_legacy({r.namespace for r in wanted.releases})
-        files = {"control_plane_istio_operator": document}
-        return playbook.run("apply", given, files, self._kubeconfig, lambda: self._cancelled(place))
+        given["control_plane_take_ownership"] = self._objects.has_legacy({namespace for namespace, _ in share.owned})
+        return playbook.run("apply", given, {"control_plane_istio_operator": document}, self._kubeconfig, cancelled)
 
-    def _report(
-        self,
-        obj: dict,
-        place: Place,
-        wanted: ControlPlane,
-        left_over: list[dict],
-        done: playbook.Done,
-        is_new: bool,
-        drifted: str,
-    ) -> None:
-        result = done.results.get(_APPLY, {})
+    def _tell_what_was_done(self, obj: dict, result: t.Mapping[str, t.Any]) -> list[dict]:
+        """Events and metrics for what a run has done; gives what it had planned."""
         planned = result.get("releases") or []
         for reason, message in reports.events(planned):
             self._objects.event(obj, reason, message)
         for one in planned:
             if one["action"] != "none":
                 self._metrics.add("istio_operator_changes_total", action=one["action"], release=one["name"])
-        superseded = [] if done.failure else self._supersede(obj, left_over)
-        unready = self._objects.unready({(r.namespace, r.name) for r in wanted.releases})
-        found = reports.components(wanted.releases, unready, done.failure, planned, superseded)
-        version = (result.get("proof") or {}).get("version", "").partition("-")[0] or None
-        about = {"profile": _profile(obj), "revision": wanted.revision or "default", "version": version}
-        changed = bool(result.get("changed")) and not is_new
-        failures = 0
-        with self._wake:
-            if place in self._paces:
-                failures = self._paces[place].failures
-        if done.failure:
-            if not failures or is_new:
-                self._objects.event(obj, FAILED, done.failure, warning=True)
-            self._objects.tell(obj, Outcome(FAILED, FAILED, done.failure, found, **about))
-            self._metrics.add("istio_operator_failures_total", namespace=place[0], name=place[1])
-            self._ended(place, failed=True)
-        else:
-            message = reports.summary(planned, len(found))
-            if changed and drifted:
-                message += f"; repaired after {drifted} had changed"
-            elif not changed and not is_new and (obj.get("status") or {}).get("state") == READY:
-                message = obj["status"].get("message") or message
-            if is_new:
-                self._objects.event(obj, READY, message)
-            self._objects.tell(obj, Outcome(READY, READY, message, found, **about))
-            self._metrics.set(
-                "istio_operator_last_success_timestamp_seconds", time.time(), namespace=place[0], name=place[1]
-            )
-            again = _SUPERSEDED_AGAIN if superseded else None
-            self._ended(place, failed=False, repaired=changed, retry=again)
-        ready = 0.0 if done.failure else 1.0
-        self._metrics.set("istio_operator_ready", ready, namespace=place[0], name=place[1])
+        return planned
 
-    def _refuse(self, obj: dict, why: str) -> None:
-        """Says what is wrong with an object; what runs stays as it is."""
-        before = obj.get("status") or {}
-        if before.get("state") != INVALID or before.get("observedGeneration") != obj["metadata"].get("generation"):
-            self._objects.event(obj, INVALID, why, warning=True)
-        self._objects.tell(obj, Outcome(INVALID, INVALID, why))
-        meta = obj["metadata"]
-        self._metrics.set("istio_operator_ready", 0, namespace=meta["namespace"], name=meta["name"])
+    def _components(self, share: Share, failure: str, planned: list[dict], superseded: list[dict]) -> list[dict]:
+        unready = self._objects.unready(share.owned)
+        return reports.components(share.wanted.releases, unready, failure, planned, superseded, share.not_owned)
 
-    def _supersede(self, obj: dict, left_over: list[dict]) -> list[dict]:
+    def _failed(self, obj: dict) -> None:
+        place = {"namespace": obj["metadata"]["namespace"], "name": obj["metadata"]["name"]}
+        self._metrics.add("istio_operator_failures_total", **place)
+        self._metrics.set("istio_operator_ready", 0, **place)
+
+    def _supersede(self, obj: dict, left_over: list[dict], cancelled: t.Callable[[], bool]) -> list[dict]:
         """Takes out the control planes of revisions that an object no longer names; gives those still in use."""
         kept = []
         for one in left_over:
             if one.get("chart") != "istiod":
                 continue
-            revision = one["name"].removeprefix("istiod").removeprefix("-") or "default"
+            revision = _revision(one["name"])
             uses = self._objects.uses(revision, set())
             why = f"still used by {_some(uses)}"
             if not uses:
                 given = {"operator_is_last": False, "operator_revision": revision, "operator_left_over": []}
-                done = playbook.run("remove", given, {}, self._kubeconfig, self._beat)
+                done = playbook.run("remove", given, {}, self._kubeconfig, lambda: bool(cancelled()) and False)
                 if not done.failure:
                     self._objects.event(obj, "Removed", f"revision {revision}, which nobody uses any more")
                     continue
                 why = done.failure
-            if one.get("state") != "Superseded":
-                self._objects.event(obj, "Superseded", f"revision {revision} stays for now: {why}")
-            kept.append({**one, "state": "Superseded", "message": why[:300]})
+            if one.get("state") != documents.SUPERSEDED:
+                self._objects.event(obj, documents.SUPERSEDED, f"revision {revision} stays for now: {why}")
+            kept.append({**one, "state": documents.SUPERSEDED, "message": why[:300]})
         return kept
-
-    def _count(self, place: Place, reason: str, outcome: str, begun: float) -> None:
-        labels = {"namespace": place[0], "name": place[1]}
-        self._metrics.add("istio_operator_reconciles_total", reason=reason, outcome=outcome, **labels)
-        self._metrics.observe("istio_operator_reconcile_seconds", time.monotonic() - begun, **labels)
 
     # -- an object goes ---------------------------------------------------
 
-    def remove(self, namespace: str, name: str) -> None:
+    def remove(self, place: Place, beat: t.Callable[[], bool]) -> None:
         """Takes out what an object has installed.
 
         :raises StillUsed: others use it
         :raises ClusterError: it could not be taken out; the text says why
         """
-        with self._running:
-            obj = self._objects.get(namespace, name)
-            if obj is None:
-                return
-            if (obj.get("spec") or {}).get("deletionPolicy") == "Retain":
-                self._objects.event(obj, "Retained", "what was installed stays, as deletionPolicy says")
-                return
-            try:
-                self._remove(obj)
-            except ClusterError as error:
-                reason = "StillUsed" if isinstance(error, StillUsed) else FAILED
-                if (obj.get("status") or {}).get("message") != reports.short(str(error)):
-                    self._objects.event(obj, reason, str(error), warning=True)
-                self._objects.tell(obj, Outcome(DELETING, reason, str(error)))
-                raise
-
-    def _remove(self, obj: dict) -> None:
-        others = [
-            o for o in self._objects.all()
-            if o["metadata"]["uid"] != obj["metadata"]["uid"] and not o["metadata"].get("deletionTimestamp")
-        ]  # fmt: skip
-        components = {(c["namespace"], c["name"]): c for c in (obj.get("status") or {}).get("components") or ()}
+        obj = self._objects.get(*place)
+        if obj is None or documents.is_ignored(obj):
+            return
+        if (obj.get("spec") or {}).get("deletionPolicy") == "Retain":
+            self._objects.event(obj, "Retained", "what was installed stays, as deletionPolicy says")
+            return
         try:
-            wanted = documents.wanted(obj, self._settings)
-            for release in wanted.releases:
-                entry = {"name": release.name, "namespace": release.namespace, "chart": release.chart}
-                components.setdefault((release.namespace, release.name), entry)
-        except documents.Invalid:
-            if not components:
-                return  # nothing of it was ever applied
-        mine = documents.left_over(components.values(), (), others)
-        istiods = [one["name"] for one in mine if one.get("chart") == "istiod"]
-        revisions = [name.removeprefix("istiod").removeprefix("-") or "default" for name in istiods]
+            goes = self._what_goes(obj)
+            while goes:
+                with self._turns.of(goes.releases, beat):
+                    now = self._what_goes(obj)
+                    if now == goes:
+                        self._take_out(obj, goes, beat)
+                        return
+                goes = now
+        except ClusterError as error:
+            reason = "StillUsed" if isinstance(error, StillUsed) else FAILED
+            if (obj.get("status") or {}).get("message") != reports.short(str(error)):
+                self._objects.event(obj, reason, str(error), warning=True)
+            self._objects.tell(obj, Outcome(DELETING, reason, str(error)))
+            raise
+
+    def _what_goes(self, obj: dict) -> _Removal | None:
+        """What goes with an object; None where nothing of it was ever applied.
+
+        :raises StillUsed: others use it
+        """
+        everything = [o for o in self._objects.all() if o["metadata"]["uid"] != obj["metadata"]["uid"]]
+        others = list(_staying(everything))
+        components = {(c["namespace"], c["name"]): c for c in (obj.get("status") or {}).get("components") or ()}
+        own = documents.shares([obj], self._settings)[_place(obj)]
+        if own.wanted is None and not components:
+            return None
+        for release in _asked(own):
+            entry = {"name": release.name, "namespace": release.namespace, "chart": release.chart}
+            components.setdefault((release.namespace, release.name), entry)
+        held = _asked(*documents.shares(others, self._settings).values())
+        mine = documents.left_over(components.values(), held, others)
+        revisions = [_revision(one["name"]) for one in mine if one.get("chart") == "istiod"]
         gateways = {(one["namespace"], one["name"]) for one in mine if one.get("chart") == "gateway"}
         uses = [use for revision in revisions for use in self._objects.uses(revision, gateways)]
         if uses:
             raise StillUsed(f"not removed yet: still used by {_some(uses)}. Take them out of the mesh first")
-        is_last = not others and self._objects.control_planes() <= set(revisions)
-        self._objects.event(obj, DELETING, "all of Istio" if is_last else ", ".join(one["name"] for one in mine))
+        return _Removal(mine, revisions, not others and self._objects.control_planes() <= set(revisions))
+
+    def _take_out(self, obj: dict, goes: _Removal, beat: t.Callable[[], bool]) -> None:
+        keep = self._what_stays(beat) if goes.is_last else []
+        names = ", ".join(one["name"] for one in goes.components) or "nothing is its own"
+        self._objects.event(obj, DELETING, "all of Istio" if goes.is_last else names)
         self._objects.tell(obj, Outcome(DELETING, DELETING, "what was installed is being taken out"))
-        rest = [one for one in mine if one.get("chart") != "istiod"]
-        for number, revision in enumerate(revisions or [""]):
+        rest = [one for one in goes.components if one.get("chart") != "istiod"]
+        for number, revision in enumerate(goes.revisions or [""]):
             given = {
-                "operator_is_last": is_last,
+                "operator_is_last": goes.is_last,
+                "operator_keep": keep,
                 "operator_revision": revision,
                 "operator_left_over": _absent(rest) if not number else [],
             }
-            done = playbook.run("remove", given, {}, self._kubeconfig, self._beat)
+            done = playbook.run("remove", given, {}, self._kubeconfig, beat)
             if done.failure:
                 raise ClusterError(done.failure)
-            if is_last:
+            if goes.is_last:
                 break
+
+    def _what_stays(self, beat: t.Callable[[], bool]) -> list[str]:
+        """What a removal of everything keeps; asks the API server about all the rest before anything is done.
+
+        :raises StillUsed: something is not the operator's to take; it would stop half-way
+        """
+        done = playbook.run("footprint", {}, {}, self._kubeconfig, beat)
+        if done.failure:
+            raise ClusterError(done.failure)
+        purged = done.results[_FOOTPRINT]["purged"]
+        keep = removal.kept(purged)
+        going = removal.going(purged, keep)
+        gateways = removal.gateways(going)
+        if gateways:
+            raise StillUsed(f"not removed yet: still used by {_some(gateways)}. Delete them first")
+        refused = [f"{removal.where(item)} ({why})" for item in going if (why := self._objects.refusal(item))]
+        if refused:
+            raise StillUsed(
+                f"not removed yet: the operator may not change {_some(refused)}. Delete it, or take Istio's labels and"
+                " annotations off it, or add its namespace to managedNamespaces of the operator's chart"
+            )
+        return keep
+
+
+def _staying(objects: t.Iterable[dict]) -> t.Iterator[dict]:
+    return (obj for obj in objects if not obj["metadata"].get("deletionTimestamp"))
+
+
+def _asked(*shares: Share) -> list[t.Any]:
+    """All releases that objects ask for, whoever has them."""
+    return [release for share in shares if share.wanted for release in (*share.wanted.releases, *share.others)]
+
+
+def _place(obj: t.Mapping[str, t.Any]) -> Place:
+    return (obj["metadata"]["namespace"], obj["metadata"]["name"])
+
+
+def _revision(release: str) -> str:
+    """The revision of an istiod's release."""
+    return release.removeprefix("istiod").removeprefix("-") or "default"
 
 
 def _absent(components: t.Iterable[t.Mapping[str, t.Any]]) -> list[dict[str, str]]:

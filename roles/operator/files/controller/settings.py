@@ -34,7 +34,7 @@ class Settings:
     hub: str = ""
     tag: str = ""
     wait_timeout: int = 300
-    resync: float = 600
+    resync: float = 3600
     port: int = 8080
 
 
@@ -56,6 +56,6 @@ def read(given: t.Mapping[str, str] | None = None) -> Settings:
         hub=environment.get("ISTIO_HUB", ""),
         tag=environment.get("ISTIO_TAG", ""),
         wait_timeout=int(environment.get("WAIT_TIMEOUT", "300")),
-        resync=float(environment.get("RESYNC", "600")),
+        resync=float(environment.get("RESYNC", "3600")),
         port=int(environment.get("PORT", "8080")),
     )

@@ -8,6 +8,8 @@ import dataclasses
 import re
 import typing as t
 
+from .documents import NOT_OWNED
+
 #: States of an object.
 RECONCILING, READY, INVALID, FAILED, DELETING = "Reconciling", "Ready", "Invalid", "Failed", "Deleting"
 _DONE = {"install": "Installed", "upgrade": "Upgraded", "repair": "Repaired", "uninstall": "Removed"}
@@ -92,14 +94,16 @@ def components(
     failure: str = "",
     planned: t.Iterable[t.Mapping[str, t.Any]] = (),
     superseded: t.Iterable[t.Mapping[str, t.Any]] = (),
+    not_owned: t.Iterable[tuple[t.Any, str]] = (),
 ) -> list[dict[str, t.Any]]:
     """Each component with its state.
 
-    :param releases: those that the object asks for
+    :param releases: those that the object asks for and has
     :param unready: why workloads of a release aren't ready, by namespace and name of the release
     :param failure: why the run failed; empty where it did not
     :param planned: what the run reports for each release
     :param superseded: components of an earlier revision that others still use
+    :param not_owned: the releases that it asks for and another object has, with that object's title
     """
     open_ones = {(p["namespace"], p["name"]) for p in planned if p["action"] != "none"} if failure else set()
     found = []
@@ -111,16 +115,21 @@ def components(
         if failure and place in open_ones:
             hit = re.search(rf"(?<![\w-]){re.escape(release.name)}(?![\w-])", failure)
             state, message = ("Failed", failure) if hit else ("Pending", message)
-        entry = {
-            "name": release.name,
-            "namespace": release.namespace,
-            "chart": release.chart,
-            "version": release.version or "",
-            "state": state,
-            "message": short(message),
-        }
-        found.append({key: value for key, value in entry.items() if value})
+        found.append(_component(release, state, message, release.version))
+    found += [_component(release, NOT_OWNED, f"owned by {owner}") for release, owner in not_owned]
     return found + [dict(one) for one in superseded]
+
+
+def _component(release: t.Any, state: str, message: str, version: str | None = None) -> dict[str, t.Any]:
+    entry = {
+        "name": release.name,
+        "namespace": release.namespace,
+        "chart": release.chart,
+        "version": version or "",
+        "state": state,
+        "message": short(message),
+    }
+    return {key: value for key, value in entry.items() if value}
 
 
 def events(planned: t.Iterable[t.Mapping[str, t.Any]]) -> list[tuple[str, str]]:
@@ -133,6 +142,6 @@ def events(planned: t.Iterable[t.Mapping[str, t.Any]]) -> list[tuple[str, str]]:
     return found
 
 
-def summary(planned: t.Sequence[t.Mapping[str, t.Any]], count: int) -> str:
+def summary(count: int) -> str:
     """One sentence on a good run."""
     return f"{count} component{'s' if count != 1 else ''} as asked for"

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 import types
 
 import pytest
@@ -64,28 +65,109 @@ def test_a_bad_document_is_refused_with_the_path():
         documents.wanted(obj(components={"pilot": {"k8s": {"overlays": [{"kind": "Deployment"}]}}}), SETTINGS)
 
 
-def test_of_several_objects_the_newest_version_has_what_a_cluster_has_one_of():
-    old, new = obj("old", tag="1.30.0"), obj("new", created="2026-02-01T00:00:00Z", tag="1.31.0", revision="new")
-    assert "base" not in documents.shared_by(old, [old, new], SETTINGS)
-    assert "base" in documents.shared_by(new, [old, new], SETTINGS)
-    new["metadata"]["deletionTimestamp"] = "2026-03-01T00:00:00Z"
-    assert "base" in documents.shared_by(old, [old, new], SETTINGS)
+def shares(*objects):
+    return {name: share for (_namespace, name), share in documents.shares(objects, SETTINGS).items()}
+
+
+def names(share):
+    return [r.name for r in share.wanted.releases] if share.wanted else []
+
+
+LATER = "2026-02-01T00:00:00Z"
+
+
+def test_of_several_objects_the_newest_version_has_what_there_is_one_of():
+    old, new = obj("old", tag="1.30.0"), obj("new", created=LATER, tag="1.31.0", revision="new")
+    found = shares(old, new)
+    assert names(found["old"]) == ["istiod"]
+    assert names(found["new"]) == ["istio-base", "istiod-new", "istio-ingressgateway"]
+    assert {r.name: owner for r, owner in found["old"].not_owned} == dict.fromkeys(
+        ("istio-base", "istio-ingressgateway"), "IstioOperator istio-system/new"
+    )
+    assert names(shares(old)["old"]) == ["istio-base", "istiod", "istio-ingressgateway"]
 
 
 def test_of_several_objects_of_one_version_the_oldest_has_it():
-    one, two = obj("one"), obj("two", created="2026-02-01T00:00:00Z", revision="two")
-    assert "base" in documents.shared_by(one, [two, one], SETTINGS)
-    names = [r.name for r in documents.wanted(two, SETTINGS, documents.shared_by(two, [two, one], SETTINGS)).releases]
-    assert names == ["istiod-two", "istio-ingressgateway"]
+    one, two = obj("one"), obj("two", created=LATER, revision="two")
+    found = shares(two, one)
+    assert names(found["one"]) == ["istio-base", "istiod", "istio-ingressgateway"]
+    assert names(found["two"]) == ["istiod-two"]
+    components = status.components(found["two"].wanted.releases, {}, not_owned=found["two"].not_owned)
+    told = {c["name"]: (c["state"], c.get("message")) for c in components}
+    assert told["istio-ingressgateway"] == ("NotOwned", "owned by IstioOperator istio-system/one")
+
+
+def test_a_gateway_of_its_own_is_an_objects_beside_one_that_another_has():
+    gateways = [
+        {"name": "istio-ingressgateway"},
+        {"name": "mine"},
+        {"name": "istio-ingressgateway", "namespace": "ingress"},
+    ]
+    two = obj("two", created=LATER, revision="two", components={"ingressGateways": gateways})
+    found = [(r.namespace, r.name) for r in shares(obj("one"), two)["two"].wanted.releases if r.chart == "gateway"]
+    assert found == [("istio-system", "mine"), ("ingress", "istio-ingressgateway")]
+
+
+def test_what_a_profile_enables_has_one_owner_too():
+    ambient = {"profile": "ambient"}
+    found = shares(obj("one", **ambient), obj("two", created=LATER, revision="two", **ambient))
+    assert set(names(found["one"])) == {"istio-base", "istio-cni", "istiod", "ztunnel"}
+    assert names(found["two"]) == ["istiod-two"]
 
 
 def test_a_cni_that_another_object_installs_is_relied_on():
     enabled = {"components": {"cni": {"enabled": True}}}
-    one, two = obj("one", **enabled), obj("two", created="2026-02-01T00:00:00Z", revision="two", **enabled)
-    shared = documents.shared_by(two, [one, two], SETTINGS)
-    wanted = {r.chart: r for r in documents.wanted(two, SETTINGS, shared).releases}
+    one, two = obj("one", **enabled), obj("two", created=LATER, revision="two", **enabled)
+    wanted = {r.chart: r for r in shares(one, two)["two"].wanted.releases}
     assert "cni" not in wanted
     assert wanted["istiod"].values["pilot"]["cni"]["enabled"] is True
+
+
+def test_a_second_object_of_a_revision_is_invalid_and_has_nothing():
+    found = shares(obj("two", created=LATER, tag="1.32.0"), obj("one"))
+    assert found["one"].problem == ""
+    assert found["two"].problem.startswith("spec.revision: default is that of IstioOperator istio-system/one already")
+    assert found["two"].wanted is None
+    gateways_only = obj("gw", created=LATER, profile="empty", components={"ingressGateways": [{"name": "more"}]})
+    assert names(shares(obj("one"), gateways_only)["gw"]) == ["more"]
+
+
+def test_a_revision_stays_with_the_object_that_has_installed_it():
+    istiod = {"name": "istiod", "namespace": "istio-system", "chart": "istiod", "state": "Ready"}
+    older, has_it = obj("older"), obj("has-it", created=LATER, status={"components": [istiod]})
+    found = shares(older, has_it)
+    assert found["has-it"].problem == ""
+    assert "is that of IstioOperator istio-system/has-it already" in found["older"].problem
+    istiod["state"] = "Superseded"
+    assert shares(older, has_it)["older"].problem == ""
+
+
+def good(found, **spec):
+    found["metadata"]["annotations"] = {documents.LAST_GOOD: json.dumps(spec)}
+    return found
+
+
+def test_an_object_that_is_bad_now_keeps_what_it_had():
+    bad = good(obj("mesh", revision="Not_A_Name"), profile="minimal")
+    share = shares(bad)["mesh"]
+    assert "Not_A_Name" in share.problem
+    assert names(share) == ["istio-base", "istiod"]
+    assert shares(obj(revision="Not_A_Name"))["mesh"].wanted is None
+    assert documents.last_good(good(obj(profile="demo"), profile="demo")) is None, "it is the same"
+
+
+def test_an_object_that_wants_the_revision_of_another_keeps_its_own():
+    two = good(obj("two", created=LATER), revision="two", profile="minimal")
+    found = shares(obj("one"), two)
+    assert "already" in found["two"].problem
+    assert names(found["two"]) == ["istiod-two"]
+
+
+def test_an_object_is_left_alone_where_it_says_so():
+    record = obj("installed-state")
+    assert not documents.is_ignored(record)
+    record["metadata"]["annotations"] = {"install.istio.io/ignoreReconcile": "true"}
+    assert documents.is_ignored(record)
 
 
 def test_left_over_is_what_nobody_asks_for_any_more():
@@ -194,10 +276,27 @@ def test_failures_are_tried_again_ever_more_slowly_until_the_object_changes():
     pace = Pace(resync=600)
     pace.ran(0, failed=True)
     pace.ran(10, failed=True)
-    pace.drift(11)
     assert pace.due() == (30, "Retry")
     pace.renew()
     assert pace.due() == (0, "Changed")
+
+
+def test_drift_is_looked_at_soon_whatever_has_failed():
+    pace = Pace(resync=600)
+    for at in range(0, 600, 100):
+        pace.ran(at, failed=True)
+    pace.drift(501)
+    assert pace.due() == (510, "Drift")
+    pace.drift(520)
+    assert pace.due() == (520 + QUIET, "Drift")
+    for at in (530, 540, 550, 560):  # what the failing runs themselves change leads to ever fewer of them
+        pace.begins()
+        pace.drift(at - 1)
+        pace.ran(at, failed=True, repaired=True)
+    pace.begins()
+    pace.drift(569)
+    pace.ran(570, failed=True, repaired=True)
+    assert pace.due() == (590, "Drift")
 
 
 def test_a_fight_over_an_object_is_fought_ever_more_slowly():

@@ -41,8 +41,8 @@ class Cluster:
     :param params: a module's parameters (see C(auth.connection_spec))
     :param concurrency: how many requests may be under way at once
     :param retry_time: seconds within which a request is tried again after 429, 5xx or a cut connection
-    :ivar retry_until: on the clock C(time.monotonic), when nothing is tried again any more; None: only retry_time
-        counts. For work of many requests that has a time limit as a whole.
+    :ivar retry_until: on the clock C(time.monotonic), until when each request is tried again, instead of retry_time.
+        For work of many requests that has a time limit as a whole.
     """
 
     def __init__(self, params: t.Mapping[str, t.Any], concurrency: int = 16, retry_time: float = 30) -> None:
@@ -81,9 +81,7 @@ class Cluster:
             given = {k: v for k, v in query.items() if v is not None}
             url += "?" + urllib.parse.urlencode(given) if given else ""
         data = json.dumps(body).encode() if body is not None else None
-        deadline = time.monotonic() + self.retry_time
-        if self.retry_until is not None:
-            deadline = min(deadline, self.retry_until)
+        deadline = self.deadline()
         retried = _RETRIED if method != "POST" else (429, 503)
         pause = 0.1
         while True:
@@ -111,11 +109,16 @@ class Cluster:
             time.sleep(wait)
             pause = min(pause * 2, 5)
 
+    def deadline(self) -> float:
+        """Until when a request that begins now is tried again, on the clock C(time.monotonic)."""
+        return time.monotonic() + self.retry_time if self.retry_until is None else self.retry_until
+
     def _hopeless(self, error: Exception) -> bool:
         """Whether trying again is pointless: the certificate isn't trusted, or nobody ever listened there."""
         if isinstance(error, urllib3.exceptions.SSLError):
             return "CERTIFICATE_VERIFY_FAILED" in str(error) or not self._answered
-        return isinstance(error, urllib3.exceptions.NewConnectionError) and not self._answered
+        unheard = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
+        return isinstance(error, unheard) and not self._answered
 
     def _headers(self, content_type: str | None) -> dict[str, str]:
         headers = self._connection.headers()
@@ -310,13 +313,15 @@ class Cluster:
         how: str = "merge",
         subresource: str | None = None,
         manager: str = FIELD_MANAGER,
+        dry_run: bool = False,
     ) -> dict:
         """Patches one object.
 
         :param how: merge, json or strategic
         """
         path = kind.path(namespace, name) + (f"/{subresource}" if subresource else "")
-        return self.request("PATCH", path, {"fieldManager": manager}, patch, _CONTENT_TYPES[how])
+        query = {"fieldManager": manager, "dryRun": "All" if dry_run else None}
+        return self.request("PATCH", path, query, patch, _CONTENT_TYPES[how])
 
     def delete(
         self,

@@ -131,7 +131,7 @@ def _target(
                 f" {rotation.name(brought.signer)}: finish it first (run without files), or take it back with"
                 " ca_rotation_abort: true"
             )
-        if action == "renew" and set(under_way.trusted) != set(present.bundle.trusted):
+        if action == "renew" and not rotation.same_roots(present.bundle, under_way):
             raise CannotRotate(
                 f"a rotation to the root {rotation.name(under_way.root)} is under way: finish it with the entry point"
                 " rotate, or take it back with ca_rotation_abort: true, and renew then"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.meshops.istio.plugins.filter.gateway_releases import releases as filtered
 from ansible_collections.meshops.istio.plugins.module_utils.istio.gateways import (
     READINESS_PROBE,
     BadGateway,
@@ -74,3 +75,11 @@ def test_a_route_needs_no_load_balancer():
 def test_mistakes_are_named(gateway, said):
     with pytest.raises(BadGateway, match=said):
         gateway_releases([gateway])
+
+
+def test_what_is_said_of_the_chart_stands_in_each_release():
+    given = [{"name": "g"}]
+    (plain,) = filtered(given)
+    assert set(plain) == {"name", "namespace", "chart", "values", "objects"}
+    (pinned,) = filtered(given, digests={"gateway": "sha256:1", "base": "sha256:2"}, charts="oci://x", version="1.31.0")
+    assert (pinned["digest"], pinned["charts"], pinned["version"]) == ("sha256:1", "oci://x", "1.31.0")

@@ -88,7 +88,7 @@ problems:
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.module import run_module
 from ansible_collections.meshops.istio.plugins.module_utils.helm.helm import Helm
 from ansible_collections.meshops.istio.plugins.module_utils.helm.releases import Release
-from ansible_collections.meshops.istio.plugins.module_utils.istio.control_plane import desired_control_plane
+from ansible_collections.meshops.istio.plugins.module_utils.istio.istio_operator import revision_of
 from ansible_collections.meshops.istio.plugins.module_utils.istio.release_render import parse_manifest
 from ansible_collections.meshops.istio.plugins.module_utils.istio.upgrade import check, check_validation
 
@@ -107,17 +107,18 @@ def run(module, cluster):
     params = module.params
     if params["ask_istiod"]:
         return check_validation(cluster, params["revision"])
-    wanted = desired_control_plane({name: params[name] for name in ("istio_operator", "revision", "charts", "version")})
+    revision = revision_of(params["istio_operator"]) if params["istio_operator"] else params["revision"]
+    revision = "" if revision == "default" else revision
     source = {"charts": params["charts"], "version": params["version"]}
     with Helm(binary=params["binary_path"]) as helm:
         version = helm.app_version(Release("istiod", "istiod", "istio-system", **source))
         rendered = helm.template(Release("istio-base", "base", "istio-system", **source), include_crds=True)
     objects = parse_manifest(rendered, "chart base")
     definitions = [obj for obj in objects if obj["kind"] == "CustomResourceDefinition"]
-    result = check(cluster, wanted.revision, version, params["rollback"], definitions)
+    result = check(cluster, revision, version, params["rollback"], definitions)
     for line in result.pop("warnings"):
         module.warn(line)
-    return {**result, "revision": wanted.revision}
+    return {**result, "revision": revision}
 
 
 def main():

@@ -110,6 +110,15 @@ def _file(path: str | os.PathLike) -> t.Any:
     return documents[0]
 
 
+def revision_of(given: t.Any) -> str:
+    """The revision that a document names; empty where it names none.
+
+    :param given: see C(read_document)
+    """
+    _components, values, _warnings = _desired(read_document(given).get("spec") or {}, {}, None)
+    return str(values.get("revision") or "")
+
+
 def translate(
     given: t.Any,
     charts: str | None = None,

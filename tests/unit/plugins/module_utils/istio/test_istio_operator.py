@@ -8,7 +8,11 @@ import pathlib
 import pytest
 import yaml
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.errors import ClusterError
-from ansible_collections.meshops.istio.plugins.module_utils.istio.istio_operator import Translation, translate
+from ansible_collections.meshops.istio.plugins.module_utils.istio.istio_operator import (
+    Translation,
+    revision_of,
+    translate,
+)
 from ansible_collections.meshops.istio.plugins.module_utils.istio.istio_operator_schema import (
     BadDocument,
     check_document,
@@ -59,6 +63,13 @@ def test_profile_decides_what_is_installed(profile: str, expected: list[str]) ->
 def test_no_profile_is_the_default() -> None:
     assert translate(document()) == translate(document(profile="default"))
     assert translate({**document(), "spec": None}) == translate(document())
+
+
+def test_the_revision_that_a_document_names() -> None:
+    gateway = {"name": "edge", "tag": "1.30.0"}  # whose hub isn't known here
+    assert revision_of(document(revision="1-31", components={"ingressGateways": [gateway]})) == "1-31"
+    assert revision_of(document(revision="1-31", values={"revision": "1-32"})) == "1-32"
+    assert revision_of(document()) == ""
 
 
 def test_unknown_profile() -> None:

@@ -84,8 +84,9 @@ def simulated(count: int) -> list[float]:
         return found
 
     wishes = {"source": "generated", "key_type": "EC-P256", "root_days": 3650, "intermediate_days": 730, "min_days": 30}
-    left_out = dict.fromkeys(("files", "root_dir", "root_key", "trust_domains", "report"))
+    left_out = dict.fromkeys(("files", "root_dir", "root_key", "trust_domains", "mesh_config", "report"))
     params = {"action": "rotate", "namespace": "istio-system", "timeout": 300, "restart_proxies": False}
+    params["unproven_proxies"] = False
     observe.proxy_pods = many
     try:
         done = actions.run({**left_out, **wishes, **params}, ca_mesh.cluster(os.environ["KUBECONFIG"]), False)

@@ -196,11 +196,13 @@ class Mesh:
     # -- the playbook -----------------------------------------------------------
 
     def command(self, entry: str, *options: str, **variables: object) -> list[str]:
-        """The command line of the role's entry point."""
-        book = self.folder / f"{entry}.yml"
-        task = {"ansible.builtin.include_role": {"name": "meshops.istio.ca", "tasks_from": f"{entry}.yml"}}
-        show = {"ansible.builtin.debug": {"var": "ca_status.status"}, "when": "ca_status is defined"}
-        book.write_text(yaml.safe_dump([{"hosts": "all", "gather_facts": False, "tasks": [task, show]}]))
+        """The command line of the role's entry point; for rotate, of the playbook."""
+        book = ROOT / "playbooks" / f"{entry}_ca.yml"
+        if not book.exists():
+            book = self.folder / f"{entry}.yml"
+            task = {"ansible.builtin.include_role": {"name": "meshops.istio.ca", "tasks_from": f"{entry}.yml"}}
+            show = {"ansible.builtin.debug": {"var": "ca_status.status"}, "when": "ca_status is defined"}
+            book.write_text(yaml.safe_dump([{"hosts": "all", "gather_facts": False, "tasks": [task, show]}]))
         (self.folder / "vars.json").write_text(json.dumps(variables))
         return [
             str(BIN / "ansible-playbook"), "-i", "localhost,", "-c", "local", "-e",
@@ -209,9 +211,32 @@ class Mesh:
 
     def start(self, entry: str, *options: str, **variables: object) -> subprocess.Popen:
         """Starts an entry point of the role; what it prints goes to run.log."""
+        kept = {
+            "ANSIBLE_LOCAL_TEMP": "local",
+            "ANSIBLE_REMOTE_TEMP": "remote",
+            "ANSIBLE_LOG_PATH": "kept/log",
+            "ANSIBLE_CACHE_PLUGIN_CONNECTION": "kept/facts",
+        }
+        (self.folder / "kept").mkdir(exist_ok=True)
+        env = {**os.environ, "ANSIBLE_CACHE_PLUGIN": "ansible.builtin.jsonfile"}
+        env |= {name: str(self.folder / place) for name, place in kept.items()}
         with (self.folder / "run.log").open("w") as log:
             command = self.command(entry, *options, **variables)
-            return subprocess.Popen(command, stdout=log, stderr=log)
+            return subprocess.Popen(command, stdout=log, stderr=log, env=env)
+
+    def open_to_others(self) -> str:
+        """What others can read of a run's temporary files, and what it leaves in its log and facts."""
+        found = []
+        for folder, _folders, files in os.walk(self.folder / "kept"):
+            found += [pathlib.Path(folder, file).read_text() for file in files]
+        for place in (self.folder / "local", self.folder / "remote"):
+            for folder, folders, files in os.walk(place):
+                folders[:] = [each for each in folders if _mode(folder, each) & 0o055]
+                for file in files:
+                    with contextlib.suppress(FileNotFoundError):  # gone meanwhile
+                        if _mode(folder, file) & 0o044:
+                            found.append(pathlib.Path(folder, file).read_text(errors="replace"))
+        return "".join(found)
 
     def wait_for_phase(self, phase: str, process: subprocess.Popen) -> None:
         """Waits until a run has written a phase."""
@@ -229,6 +254,16 @@ class Mesh:
         """What the entry point status gives."""
         return json.loads(self.role("status").partition('"ca_status.status": ')[2].partition("\n}")[0])
 
+    def proxies(self, *namespaces: str) -> list[dict]:
+        """What the module proxies gives."""
+        book = self.folder / "proxies.yml"
+        task = {"meshops.istio.proxies": {"namespaces": list(namespaces)}, "register": "mesh"}
+        show = {"ansible.builtin.copy": {"content": "{{ mesh.proxies | to_json }}", "dest": f"{book}.json"}}
+        book.write_text(yaml.safe_dump([{"hosts": "all", "gather_facts": False, "tasks": [task, show]}]))
+        command = self.command("status")
+        run(*command[:-1], str(book))
+        return json.loads(pathlib.Path(f"{book}.json").read_text())
+
     def role(self, entry: str, *options: str, fails: bool = False, **variables: object) -> str:
         """Runs an entry point of the role, and gives what ansible printed."""
         done = subprocess.run(
@@ -236,6 +271,13 @@ class Mesh:
         )
         assert (done.returncode != 0) == fails, done.stdout + done.stderr
         return done.stdout + done.stderr
+
+
+def _mode(*path: str) -> int:
+    try:
+        return os.stat(os.path.join(*path)).st_mode
+    except FileNotFoundError:
+        return 0
 
 
 class Load:

@@ -14,6 +14,8 @@ import subprocess
 
 import ca_mesh
 import pytest
+from ansible_collections.meshops.istio.plugins.module_utils.ca.authority import Wishes, generated
+from ansible_collections.meshops.istio.plugins.module_utils.ca.observe import now
 
 
 @pytest.fixture(scope="module")
@@ -73,30 +75,44 @@ def test_from_self_signed_to_plugged_in_with_a_kill_and_a_new_namespace(story, l
     load.assert_nothing_failed()
 
 
-def test_rotation_of_the_root_shows_no_key_at_vvvv(story, load, tmp_path):
-    root = story.folder / "root"  # the renewal signs with it
-    keys = ca_mesh.private_keys()
-    process = story.start("rotate", "-vvvv", "--diff", ca_root_dir=str(root), ca_report=str(tmp_path / "ca.html"))
-    command_lines = []
+def watched(story, entry, *keys, **variables):
+    """Runs an entry point at -vvvv: no key in what it prints, in process list, logs, facts and temporary files."""
+    lines, seen = ca_mesh.private_keys(), []
+    process = story.start(entry, "-vvvv", "--diff", **variables)
     while process.poll() is None:
-        command_lines.append(subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout)
-        keys += ca_mesh.private_keys()
+        seen.append(subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout)
+        seen.append(story.open_to_others())
+        lines += ca_mesh.private_keys()
     said = (story.folder / "run.log").read_text()
     assert process.returncode == 0, said
-    keys += [line for line in (root / "root-key.pem").read_text().splitlines() if len(line) > 40]
-    assert len(set(keys)) > 10
-    seen = said + "".join(command_lines) + (tmp_path / "ca.html").read_text()
-    assert [key for key in set(keys) if key in seen] == []
+    lines += [line for key in keys for line in key.splitlines() if len(line) > 40]
+    assert len(set(lines)) > 10
+    seen = said + "".join(seen) + story.open_to_others()
+    assert "PLAY RECAP" in story.open_to_others(), "the log"
+    assert [line for line in set(lines) if line in seen] == []
+    return said
+
+
+def test_rotation_to_a_ca_that_is_brought_shows_no_key_at_vvvv(story, load, tmp_path):
+    root = story.folder / "root"  # the renewal signs with its key
+    own = generated(Wishes(key_type="RSA-4096", root_dir=str(root)), now())
+    files = {"ca_cert": own.certificate, "ca_key": own.key, "root_cert": own.roots}
+    report = tmp_path / "ca.html"
+    said = watched(story, "rotate", own.key, ca_source="files", ca_files=files, ca_report=str(report))
     for phase in ("trust", "sign", "drop"):
         assert f'"phase": "{phase}"' in said
-    assert "<svg" in (tmp_path / "ca.html").read_text()
+    assert "<svg" in report.read_text()
+    assert [line for line in own.key.splitlines() if len(line) > 40 and line in report.read_text()] == []
+    held = {(each["namespace"], root["fingerprint"]) for each in story.proxies("app") for root in each["roots"]}
+    assert held == {("app", own.root.fingerprint)}
     load.assert_nothing_failed()
 
 
 def test_renewal_of_the_intermediate_restarts_nothing(story, load):
     before = {pod["metadata"]["uid"] for pod in ca_mesh.get("pods", "-n", "istio-system")["items"]}
     old = story.status()
-    story.role("renew", ca_root_dir=str(story.folder / "root"))
+    key = (story.folder / "root" / "root-key.pem").read_text()
+    watched(story, "renew", key, ca_root_key=key)
     new = story.status()
     assert [r["fingerprint"] for r in new["roots"]] == [r["fingerprint"] for r in old["roots"]]
     assert not signers(new) & signers(old)
@@ -104,15 +120,17 @@ def test_renewal_of_the_intermediate_restarts_nothing(story, load):
     load.assert_nothing_failed()
 
 
-def test_a_killed_rotation_is_taken_back(story, load):
+def test_a_killed_rotation_is_taken_back_though_somebody_deleted_its_secret(story, load):
     old = story.status()
     story.run_until("sign", "rotate")
     assert story.status()["under_way"]
-    story.role("rotate", ca_rotation_abort=True)
+    ca_mesh.kubectl("delete", "secret", "cacerts", "-n", "istio-system")
+    assert '"phase": "adopt"' in story.role("rotate", "-v", ca_rotation_abort=True)
     new = story.status()
     assert not new["under_way"]
     assert [r["fingerprint"] for r in new["roots"]] == [r["fingerprint"] for r in old["roots"]]
     assert signers(new) == signers(old)
+    assert ca_mesh.record()["phase"] == "aborted"
     load.assert_nothing_failed()
 
 

@@ -25,7 +25,9 @@ BIN = pathlib.Path(sys.executable).parent
 
 @pytest.fixture
 def role(api_server, namespace, tmp_path):
-    """Runs an entry point of the role at -vvvv, and gives the return code and all that was printed."""
+    """Runs an entry point of the role at -vvvv, and gives the return code and all that was printed, or left in the log,
+    the facts and the directories for temporary files.
+    """
 
     def run(entry: str, *options: str, **variables: object) -> tuple[int, str]:
         task = {"ansible.builtin.include_role": {"name": "meshops.istio.ca", "tasks_from": f"{entry}.yml"}}
@@ -35,9 +37,19 @@ def role(api_server, namespace, tmp_path):
             BIN / "ansible-playbook", "-i", "localhost,", "-c", "local", "-vvvv", "--diff", *options,
             "-e", f"ansible_python_interpreter={sys.executable}", "-e", f"@{tmp_path}/vars.json", tmp_path / "play.yml",
         ]  # fmt: skip
-        env = {**os.environ, **api_server, "ANSIBLE_LOCAL_TEMP": str(tmp_path / "local")}
+        kept = {
+            "ANSIBLE_LOCAL_TEMP": "local",
+            "ANSIBLE_REMOTE_TEMP": "remote",
+            "ANSIBLE_LOG_PATH": "log",
+            "ANSIBLE_CACHE_PLUGIN_CONNECTION": "facts",
+        }
+        env = {**os.environ, **api_server, "ANSIBLE_CACHE_PLUGIN": "ansible.builtin.jsonfile"}
+        env |= {name: str(tmp_path / place) for name, place in kept.items()}
         done = subprocess.run(command, capture_output=True, text=True, check=False, env=env, timeout=300)
-        return done.returncode, done.stdout + done.stderr
+        files = [file for place in kept.values() for file in (tmp_path / place, *(tmp_path / place).rglob("*"))]
+        left = "".join(file.read_text(errors="replace") for file in files if file.is_file())
+        assert "PLAY RECAP" in left, "the log"
+        return done.returncode, done.stdout + done.stderr + left
 
     return run
 
@@ -100,6 +112,30 @@ def test_rotation_without_a_control_plane_names_the_remedy(role):
     assert code != 0
     assert "no istiod runs in the namespace" in told
     assert "use the entry point install" in told
+
+
+def test_the_roots_key_as_text_is_shown_nowhere(role):
+    key = generated(Wishes(), now()).key
+    code, told = role("renew", ca_root_key=key)
+    assert code != 0
+    assert "no istiod runs in the namespace" in told
+    assert [line for line in lines(key) if line in told] == []
+
+
+def test_an_abort_that_is_false_on_the_command_line_takes_nothing_back(role):
+    for entry in ("rotate", "renew"):
+        code, told = role(entry, "-e", "ca_rotation_abort=false")
+        assert code != 0
+        assert "no istiod runs in the namespace" in told
+    assert "changed=0" in role("rotate", "-e", "ca_rotation_abort=true")[1]
+
+
+def test_the_intermediate_is_for_the_trust_domain_that_the_mesh_will_have(role, cluster, namespace):
+    code, told = role("install", control_plane_mesh_config={"trustDomain": "mesh.example"})
+    assert code == 0, told
+    signer = bundle_of(data(cluster, namespace)).signer
+    assert (signer.may_sign_for("mesh.example"), signer.may_sign_for("cluster.local")) == (True, False)
+    assert "cluster.local alone" not in told
 
 
 def test_another_ca_than_the_one_in_place_is_for_rotate(role, cluster, namespace):

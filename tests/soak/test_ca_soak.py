@@ -144,9 +144,10 @@ def test_a_workload_that_can_not_become_ready_does_not_stop_it(story, load):
     ca_mesh.kubectl("apply", "-f", "-", stdin=json.dumps(broken))
     ca_mesh.wait_for(lambda: any(leaf["proxy"].startswith("app/broken") for leaf in story.status()["leaves"]))
     old = story.status()
-    story.role("rotate")
+    told = story.role("rotate", "-v")
     new = story.status()
     ca_mesh.kubectl("delete", "deployment", "broken", "-n", "app")
+    assert "(Deployment/broken)" in told.partition('"not_ready": ')[2].partition("]")[0]
     assert not set(fingerprints(new)) & set(fingerprints(old))
     assert any(leaf["proxy"].startswith("app/broken") for leaf in new["leaves"])
     load.assert_nothing_failed()

@@ -207,6 +207,11 @@ ca:
       description: Whether every namespace trusts the same roots.
       returned: success
       type: bool
+    unreadable:
+      description: The namespaces whose roots can't be read, with C(namespace) and C(reason).
+      returned: success
+      type: list
+      elements: dict
 namespaces:
   description: Every namespace that is told to be in the mesh, or has pods that are.
   returned: when asked for
@@ -249,7 +254,7 @@ findings:
   description:
     - What is wrong, or soon will be, in the sections that were read. Errors come first.
     - For example proxies that lag behind their control plane, a tag whose revision is gone, a gateway without a ready
-      pod, a root that expires within 90 days.
+      pod, a root that expires within 90 days or that can't be read.
   returned: always
   type: list
   elements: dict

@@ -86,7 +86,13 @@ def _gateways(gateways: t.Iterable[dict]) -> t.Iterator[Finding]:
 
 
 def _roots(ca: t.Mapping[str, t.Any]) -> t.Iterator[Finding]:
-    if ca and not ca["complete"]:
+    for broken in ca.get("unreadable", ()):
+        about = f"ConfigMap {broken['namespace']}/istio-ca-root-cert"
+        text = (
+            "new proxies there trust nobody: delete it, and istiod writes it anew, if it runs and serves this namespace"
+        )
+        yield _error(about, f"{broken['reason']}: {text}")
+    if ca and not ca["complete"] and not ca.get("unreadable"):
         text = (
             "not every namespace trusts the same roots: mutual TLS between them may fail, unless a rotation is going on"
         )

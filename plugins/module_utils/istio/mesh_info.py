@@ -10,6 +10,7 @@ import re
 import typing as t
 
 from ..cluster.client import Cluster
+from ..cluster.errors import ClusterError
 from ..cluster.kinds import KNOWN
 from .footprint import owner_of_pod, revision_of_pod
 
@@ -147,20 +148,33 @@ def gateways(listed: Listed) -> list[dict]:
 def ca(listed: Listed, describe: t.Callable[[str], list[dict]]) -> dict[str, t.Any]:
     """The roots that namespaces are told to trust, each with the namespaces that have it.
 
-    :returns: C(roots), and C(complete): whether every namespace has the same roots
+    :returns: C(roots), C(complete): whether every namespace has the same roots, and C(unreadable): the namespaces
+        whose roots can't be read, with the reason
     """
     roots: dict[str, dict] = {}
     bundles = set()
+    unreadable = {}
     for config_map in listed["roots"]:
-        text = (config_map.get("data") or {}).get("root-cert.pem", "")
-        facts = describe(text)
+        namespace = config_map["metadata"]["namespace"]
+        try:
+            facts = describe((config_map.get("data") or {}).get("root-cert.pem") or "")
+        except ClusterError as error:
+            unreadable[namespace] = str(error)
+            continue
+        if not facts:
+            unreadable[namespace] = "it holds no certificate"
+            continue
         bundles.add(frozenset(f["fingerprint"] for f in facts))
         for fact in facts:
             root = roots.setdefault(fact["fingerprint"], {**fact, "namespaces": []})
-            root["namespaces"].append(config_map["metadata"]["namespace"])
+            root["namespaces"].append(namespace)
     for root in roots.values():
         root["namespaces"].sort()
-    return {"roots": sorted(roots.values(), key=lambda r: r["not_after"]), "complete": len(bundles) <= 1}
+    return {
+        "roots": sorted(roots.values(), key=lambda r: r["not_after"]),
+        "complete": len(bundles) <= 1 and not unreadable,
+        "unreadable": [{"namespace": name, "reason": unreadable[name]} for name in sorted(unreadable)],
+    }
 
 
 def namespaces(listed: Listed) -> list[dict]:

@@ -7,6 +7,8 @@ from __future__ import annotations
 import json
 
 import pytest
+from ansible_collections.meshops.istio.plugins.module_utils.cluster.errors import ClusterError
+from ansible_collections.meshops.istio.plugins.module_utils.istio.mesh_findings import findings
 from ansible_collections.meshops.istio.plugins.module_utils.istio.mesh_info import (
     ca,
     control_planes,
@@ -155,6 +157,31 @@ def test_roots_name_the_namespaces_that_trust_them():
     assert [(r["fingerprint"], r["namespaces"]) for r in found["roots"]] == [("b", ["y"]), ("a", ["x", "y"])]
     assert not found["complete"]
     assert ca({"roots": [config_map("y", "a b"), config_map("x", "b a")]}, describe)["complete"]
+
+
+def test_roots_that_cannot_be_read_hide_no_others():
+    def describe(text):
+        if text == "broken":
+            raise ClusterError("a certificate can't be read")
+        return [{"fingerprint": root, "not_after": root} for root in text.split()]
+
+    def config_map(namespace, **data):
+        return {"metadata": {"namespace": namespace}, "data": data or None}
+
+    listed = [
+        config_map("x", **{"root-cert.pem": "a"}),
+        config_map("y", **{"root-cert.pem": "broken"}),
+        config_map("z"),
+    ]
+    found = ca({"roots": listed}, describe)
+    assert [root["namespaces"] for root in found["roots"]] == [["x"]]
+    assert not found["complete"]
+    assert found["unreadable"] == [
+        {"namespace": "y", "reason": "a certificate can't be read"},
+        {"namespace": "z", "reason": "it holds no certificate"},
+    ]
+    wrong = [(finding["severity"], finding["about"]) for finding in findings({"ca": {**found, "roots": []}})]
+    assert wrong == [("error", f"ConfigMap {namespace}/istio-ca-root-cert") for namespace in "yz"]
 
 
 def test_namespaces_follow_tags_and_count_their_pods():

@@ -173,7 +173,20 @@ def measure(story: Story, before: dict, install: Callable[[Story], str], tool: C
 
 #: The machine's load in the minute in which a tool ran, for each row.
 LOADS: list[float] = []
-MESHES = {"install_istioctl": "istioctl, profile demo", "install_helm": "Helm"}
+MESHES = {
+    "install_istioctl": "istioctl, profile demo",
+    "install_helm": "Helm",
+    "install_site": "site.yml",
+    "install_revisions": "Helm, two revisions with tags",
+    "install_cni": "Helm, with the CNI",
+}
+#: What each mesh is taken away by; on those that Helm's charts make, `istioctl` and `helm` leave much the same.
+ROWS: tuple[tuple[Callable[[Story], str], tuple[Callable[[Story], None], ...]], ...] = (
+    (Story.install_istioctl, (istioctl, ours_as_others_do, ours_without_restarts, istioctl_by_hand, ours)),
+    (Story.install_helm, (istioctl, helm, ours_as_others_do, ours_without_restarts, helm_by_hand, ours)),
+    *((install, (istioctl, ours_as_others_do, ours))
+      for install in (Story.install_site, Story.install_revisions, Story.install_cni)),
+)  # fmt: skip
 TOOLS = {
     "helm": "`helm uninstall`",
     "helm_by_hand": "`helm uninstall`, and the rest by hand",
@@ -228,10 +241,7 @@ def main() -> None:
     before = story.everything()
     rows = []
     for _round in range(chosen.rounds):
-        for install, tools in (
-            (Story.install_istioctl, (istioctl, ours_as_others_do, ours_without_restarts, istioctl_by_hand, ours)),
-            (Story.install_helm, (istioctl, helm, ours_as_others_do, ours_without_restarts, helm_by_hand, ours)),
-        ):
+        for install, tools in ROWS:
             for tool in tools:
                 name = f"{install.__name__.removeprefix('install_')}/{tool.__name__}"
                 if chosen.only and name not in chosen.only:

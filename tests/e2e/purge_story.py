@@ -166,6 +166,24 @@ class Story:
         self.gateway()
         return "istio-injection=enabled"
 
+    def install_site(self) -> str:
+        """A small mesh as site.yml installs it."""
+        gateway = {
+            "name": "istio-ingress",
+            "namespace": "istio-ingress",
+            "direction": "ingress",
+            "service": {"type": "NodePort"},
+            "values": {"imagePullPolicy": "IfNotPresent", "autoscaling": {"enabled": False}},
+        }
+        variables = {
+            "control_plane_charts": str(self.charts),
+            "control_plane_version": self.env["LAB_TAG"],
+            "control_plane_values": {"istiod": {**self.images, **ISTIOD}},
+            "gateways_list": [gateway],
+        }
+        self.playbook("meshops.istio.site", "-e", json.dumps(variables))
+        return "istio-injection=enabled"
+
     def install_cni(self) -> str:
         return self.install_helm(cni=True)
 
@@ -237,11 +255,12 @@ class Story:
     # -- purging ----------------------------------------------------------
 
     def purge(self, *words: str, **variables: object) -> dict:
-        """Runs playbooks/purge.yml; gives the module's result."""
+        """Runs playbooks/purge.yml; gives the module's result. A variable that is None is left to the role."""
         with tempfile.TemporaryDirectory() as folder:
             told = Path(folder) / "vars.json"
             out = Path(folder) / "result.json"
-            told.write_text(json.dumps({"purge_confirm": True, "purge_backup_dir": "", **variables}))
+            given = {"purge_confirm": True, "purge_backup_dir": "", **variables}
+            told.write_text(json.dumps({name: value for name, value in given.items() if value is not None}))
             play = Path(folder) / "play.yml"
             play.write_text(
                 "- import_playbook: meshops.istio.purge\n"
@@ -262,7 +281,10 @@ class Story:
     # -- looking ----------------------------------------------------------
 
     def everything(self) -> dict[str, dict]:
-        """Every object of every kind that the server can list, without what changes by itself."""
+        """Every object of every kind that the server can list, without what changes by itself.
+
+        Of Leases only the names are looked at, and not those by which nodes show that they live.
+        """
         while True:
             kinds = self.kubectl("api-resources", "--verbs=list", "-o", "name").split()
             kinds = [k for k in kinds if k not in _MOVING and not k.endswith(".metrics.k8s.io")]
@@ -274,6 +296,7 @@ class Story:
             "/".join((o["apiVersion"].rpartition("/")[0], o["kind"], o["metadata"].get("namespace", ""),
                       o["metadata"]["name"])): still(o)
             for o in found
+            if o["metadata"].get("namespace") != "kube-node-lease"
         }  # fmt: skip
 
     def node_files(self) -> dict[str, object]:
@@ -305,13 +328,17 @@ class Story:
 
 _MOVING = (
     "events", "events.events.k8s.io", "pods", "endpoints", "endpointslices.discovery.k8s.io", "replicasets.apps",
-    "leases.coordination.k8s.io", "controllerrevisions.apps", "componentstatuses", "nodes",
+    "controllerrevisions.apps", "componentstatuses",
 )  # fmt: skip
 
 
 def still(obj: dict) -> dict:
     """An object without what the server and controllers write."""
     obj = json.loads(json.dumps(obj))
+    if obj["kind"] == "Lease":
+        return {"metadata": {"name": obj["metadata"]["name"]}}
+    if obj["kind"] == "Node":
+        return {"metadata": {"labels": obj["metadata"].get("labels")}, "spec": {"taints": obj["spec"].get("taints")}}
     obj.pop("status", None)
     for field in ("uid", "resourceVersion", "generation", "managedFields", "creationTimestamp"):
         obj["metadata"].pop(field, None)

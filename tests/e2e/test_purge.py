@@ -8,7 +8,11 @@ rest of the matrix is in tests/soak/test_purge_matrix.py.
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
+import yaml
 from purge_story import MESH_OBJECTS, Story, Traffic, difference
 
 STRICT = """
@@ -17,12 +21,56 @@ kind: PeerAuthentication
 metadata: {name: default, namespace: shop}
 spec: {mtls: {mode: STRICT}}
 """
+#: The Gateway API with another controller that serves it.
+ANOTHER_CONTROLLERS = """
+apiVersion: gateway.networking.k8s.io/v1
+kind: GatewayClass
+metadata: {name: another}
+spec: {controllerName: example.com/another}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: another, namespace: outside}
+spec: {gatewayClassName: another, listeners: [{name: http, port: 80, protocol: HTTP}]}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: another, namespace: outside}
+spec: {parentRefs: [{name: another}], rules: [{backendRefs: [{name: echo, port: 80}]}]}
+"""
+#: A gateway of the Gateway API, and one of a user's own manifest, as Istio's documentation shows both.
+GATEWAYS = """
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: front, namespace: shop, annotations: {networking.istio.io/service-type: ClusterIP}}
+spec: {gatewayClassName: istio, listeners: [{name: http, port: 80, protocol: HTTP}]}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: front, namespace: shop}
+spec: {parentRefs: [{name: front}], rules: [{backendRefs: [{name: echo, port: 80}]}]}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: edge, namespace: outside}
+spec:
+  selector: {matchLabels: {istio: edge}}
+  template:
+    metadata:
+      annotations: {inject.istio.io/templates: gateway}
+      labels: {istio: edge, sidecar.istio.io/inject: "true"}
+    spec: {containers: [{name: istio-proxy, image: auto, imagePullPolicy: IfNotPresent}]}
+"""
 
 
 @pytest.fixture(scope="module")
 def story(own_cluster):
     story = Story(own_cluster)
     story.users_own()
+    definitions = next(path for path in own_cluster["LAB_CRDS"].split(":") if "gateway-api" in path)
+    story.kubectl("apply", "--server-side", "-f", definitions)
+    story.kubectl("wait", "--for=condition=Established", "-f", definitions, "--timeout=60s")
+    story.apply(ANOTHER_CONTROLLERS)
     return story
 
 
@@ -31,11 +79,23 @@ def before(story):
     return story.everything()
 
 
-def test_a_mesh_that_helm_installed_with_cni(story, before, tmp_path):
-    """Workloads keep answering; the backup brings the same mesh back; killed and repeated purges are no harm."""
+@pytest.fixture(scope="module")
+def backup(story, tmp_path_factory):
+    """The folder that the role writes its backups to by itself."""
+    home = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(story.env, "HOME", str(home))
+        yield home / "istio-backup/lab"
+
+
+def test_a_mesh_that_helm_installed_with_cni(story, before, backup):
+    """Workloads keep answering; what users have written is saved; a second purge changes nothing."""
     files = story.node_files()
     story.use_mesh(story.install_cni())
     assert story.node_files() != files
+    story.apply(GATEWAYS)
+    story.kubectl("-n", "shop", "wait", "gateway/front", "--for=condition=Programmed", "--timeout=120s")
+    story.kubectl("-n", "outside", "rollout", "status", "deployment/edge", "--timeout=120s")
 
     story.apply(STRICT)
     story.wait_for_answers({}, set())
@@ -47,7 +107,7 @@ def test_a_mesh_that_helm_installed_with_cni(story, before, tmp_path):
     assert story.kubectl("get", "deployment", "-n", "istio-system", "istiod")
 
     with Traffic(story) as traffic:
-        done = story.purge(purge_backup_dir=str(tmp_path))
+        done = story.purge(purge_backup_dir=None)
     assert difference(before, story.everything()) == []
     assert story.traces() == []
     assert story.node_files() == files
@@ -61,13 +121,27 @@ def test_a_mesh_that_helm_installed_with_cni(story, before, tmp_path):
     stays = {(item["kind"], item["name"]) for item in done["stays"]}
     assert stays >= {("Namespace", "istio-demo"), ("ServiceAccount", "istiod")}
 
-    assert story.purge()["changed"] is False
+    assert {name.rpartition(".")[0] for name in os.listdir(backup / "mesh_objects")} == {
+        "virtualservice.shop.echo",
+        "destinationrule.shop.echo",
+        "peerauthentication.shop.default",
+        "gateway.gateway.networking.k8s.io.shop.front",
+        "httproute.gateway.networking.k8s.io.shop.front",
+        "deployment.outside.edge",
+    }
+    assert story.purge(purge_backup_dir=None)["changed"] is False
 
 
-def test_a_mesh_that_istioctl_installed_and_istiod_is_down(story, before):
+def test_a_mesh_that_istioctl_installed_and_istiod_is_down(story, before, backup):
     story.use_mesh(story.install_istioctl())
     story.kubectl("-n", "istio-system", "scale", "deployment/istiod", "--replicas=0")
     story.kubectl("-n", "istio-system", "wait", "--for=delete", "pod", "-l", "app=istiod", "--timeout=120s")
-    story.purge()
+    done = story.purge(purge_backup_dir=None)
     assert difference(before, story.everything()) == []
     assert story.traces() == []
+    earlier = Path(done["remarks"][0].rpartition(" ")[2])
+    assert earlier.name.startswith("lab.20")
+    profiles = [
+        yaml.safe_load((folder / "site.yml").read_text()).get("control_plane_cni") for folder in (earlier, backup)
+    ]
+    assert profiles == [True, None]

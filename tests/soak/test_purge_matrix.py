@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 from killing import kill
-from purge_story import ISTIOD, ROOT, Story, difference, still
+from purge_story import ROOT, Story, difference, still
 
 pytestmark = pytest.mark.timeout(1800)
 
@@ -41,24 +41,6 @@ def audited(story, before):
     assert story.node_files() == files
 
 
-def site_variables(story):
-    """A small mesh as site.yml installs it."""
-    return {
-        "control_plane_charts": str(story.charts),
-        "control_plane_version": story.env["LAB_TAG"],
-        "control_plane_values": {"istiod": {**story.images, **ISTIOD}},
-        "gateways_list": [
-            {
-                "name": "istio-ingress",
-                "namespace": "istio-ingress",
-                "direction": "ingress",
-                "service": {"type": "NodePort"},
-                "values": {"imagePullPolicy": "IfNotPresent", "autoscaling": {"enabled": False}},
-            }
-        ],
-    }
-
-
 def mesh_objects(story):
     kinds = "virtualservices,destinationrules,peerauthentications"
     return [still(obj) for obj in story.get(kinds, "-A")["items"]]
@@ -74,10 +56,7 @@ def without_finalizers(objects):
 
 def test_site_and_back_again(story, audited, tmp_path):
     """What a purge has saved makes the same mesh again, with the same root, and a second run changes nothing."""
-    told = tmp_path / "site.json"
-    told.write_text(json.dumps(site_variables(story)))
-    story.playbook("meshops.istio.site", "-e", f"@{told}")
-    story.use_mesh("istio-injection=enabled")
+    story.use_mesh(story.install_site())
     objects = without_finalizers(mesh_objects(story))
     root = story.get("secret", "istio-ca-secret", "-n", "istio-system")["data"]["ca-cert.pem"]
 
@@ -128,7 +107,7 @@ def test_two_revisions_with_tags(story, audited):
     story.kubectl("delete", "mutatingwebhookconfiguration", "istio-revision-tag-next")
     done = story.purge(purge_revision="canary")
     assert {item["name"] for item in done["purged"]} >= {"istiod-canary", "istio-sidecar-injector-canary"}
-    names = [*story.everything(), *(lease["metadata"]["name"] for lease in story.get("leases", "-A")["items"])]
+    names = list(story.everything())
     assert not [name for name in names if "canary" in name]
     assert [name for name in names if "stable" in name]
     assert "istiod-canary" not in story.run("helm", "ls", "-A", "-q")

@@ -91,9 +91,10 @@ def foreign_hands(cacerts: t.Mapping[str, t.Any] | None) -> list[str]:
 def record_of(annotations: t.Mapping[str, str] | None) -> dict[str, t.Any]:
     """What the annotation says about the last or present rotation; empty where there is none."""
     try:
-        return json.loads((annotations or {}).get(RECORD) or "{}")
+        found = json.loads((annotations or {}).get(RECORD) or "{}")
     except ValueError:
         return {}
+    return found if isinstance(found, dict) else {}
 
 
 def present_ca(

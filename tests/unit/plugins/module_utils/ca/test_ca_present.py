@@ -21,6 +21,7 @@ from ansible_collections.meshops.istio.plugins.module_utils.ca.present import (
     CannotRotate,
     foreign_hands,
     present_ca,
+    record_of,
 )
 from ansible_collections.meshops.istio.plugins.module_utils.ca.trust_bundle import plugged, secret_data
 
@@ -107,6 +108,11 @@ def test_istiod_counts_from_the_adoption_where_the_secret_was_there_before():
     secrets = {CACERTS: secret(own(), **{RECORD: adopted}), SELF_SIGNED: made_by_istiod()}
     assert not present_ca(secrets, roots(own()), [started(AFTER, uid="u1"), started(AFTER, uid="u2")]).watched
     assert present_ca(secrets, roots(own()), [started(BEFORE, uid="u2")]).watched
+
+
+def test_an_annotation_that_somebody_has_spoilt_tells_nothing():
+    for spoilt in ("[]", "{", ""):
+        assert record_of({RECORD: spoilt}) == {}
 
 
 def test_a_ca_that_istiod_made_for_itself_in_cacerts_is_not_plugged_in():

@@ -16,6 +16,7 @@ from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import
 
 BIN = pathlib.Path(__file__).parents[2] / ".venv/bin"
 SECRET, NAMESPACE, DEPLOYMENT = KNOWN["", "Secret"], KNOWN["", "Namespace"], KNOWN["apps", "Deployment"]
+CONFIG_MAP = KNOWN["", "ConfigMap"]
 
 
 def state(mesh) -> dict:
@@ -156,6 +157,33 @@ def test_typo_in_a_gateway(mesh):
     said = refused(mesh, "-e", json.dumps({"gateways_list": [{"name": "in", "direction": "ingres"}]}))
     assert "ingres" in said
     assert "ingress" in said
+
+
+def what_runs(mesh) -> dict:
+    """The images of all workloads, and what istiod and its injector go by."""
+    specs = {
+        f"{m['namespace']}/{m['name']}": d["spec"]["template"]["spec"]
+        for d in mesh.cluster.list(DEPLOYMENT)
+        if (m := d["metadata"])
+    }
+    config = mesh.cluster.list(CONFIG_MAP, "istio-system")
+    return {
+        "images": {name: sorted(c["image"] for c in spec["containers"]) for name, spec in specs.items()},
+        "config": {c["metadata"]["name"]: c.get("data") for c in config if "leader" not in c["metadata"]["name"]},
+    }
+
+
+def test_control_plane_whose_image_cannot_be_pulled(mesh):
+    """It is taken back without being asked to, so that nothing injects an image that nobody can pull."""
+    before = what_runs(mesh)
+    begun = time.monotonic()
+    run = mesh.play("site", "-e", "control_plane_tag=nosuch", fails=True)
+    assert time.monotonic() - begun < 120
+    assert f"image {mesh.env['LAB_HUB']}/pilot:nosuch: ImagePullBackOff" in run.text
+    assert "Release istiod has been taken back to revision" in run.text
+    assert what_runs(mesh) == before
+    assert mesh.ingress("/")[0] == 200
+    assert mesh.play("site").count("changed") == 0
 
 
 def test_image_that_cannot_be_pulled(mesh, tmp_path):

@@ -18,14 +18,22 @@ if t.TYPE_CHECKING:
 WORKLOADS = ("Deployment", "DaemonSet", "StatefulSet")
 
 #: Reasons of a waiting container that don't go away by themselves.
-_HOPELESS = ("ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName", "CreateContainerConfigError")
+_UNPULLABLE = ("ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName")
+_HOPELESS = (*_UNPULLABLE[1:], "CreateContainerConfigError")
 _CRASHES = 3
 _RESTARTED_AT = "kubectl.kubernetes.io/restartedAt"
 _REVISION = "deployment.kubernetes.io/revision"
 
 
 class NotReady(ClusterError):
-    """Something doesn't become ready; the text says what, and what its pods have to say."""
+    """Something doesn't become ready; the text says what, and what its pods have to say.
+
+    :ivar unpullable: a pod of it waits for an image that can't be pulled
+    """
+
+    def __init__(self, message: str, unpullable: bool = False) -> None:
+        super().__init__(message)
+        self.unpullable = unpullable
 
 
 def _condition(status: t.Mapping[str, t.Any], name: str) -> dict | None:
@@ -75,7 +83,8 @@ def wait_ready(
             if trouble or late:
                 where = f"{meta['namespace']}/{meta['name']}" if meta.get("namespace") else meta["name"]
                 after = f" after {timeout:.0f} s" if late else ""
-                raise NotReady(f"{wanted['kind']} {where} is not ready{after}: {reason}{trouble and '. ' + trouble}")
+                said = f"{wanted['kind']} {where} is not ready{after}: {reason}{trouble and '. ' + trouble}"
+                raise NotReady(said, live is not None and _lacks_image(cluster, live, wanted["kind"]))
             still.append(wanted)
         waiting = still
         if waiting:
@@ -92,7 +101,7 @@ def _explain(cluster: Cluster, live: dict, kind: str, late: bool) -> str:
     if kind not in WORKLOADS and kind != "Pod":
         return ""
     said = []
-    for pod in [live] if kind == "Pod" else new_pods(cluster, live, kind):
+    for pod in _new_pods(cluster, live, kind):
         trouble = _pod_trouble(pod, late)
         if trouble:
             said.append(f"Pod {pod['metadata']['name']}: {trouble}{_events(cluster, pod)}{_last_lines(cluster, pod)}")
@@ -100,6 +109,24 @@ def _explain(cluster: Cluster, live: dict, kind: str, late: bool) -> str:
         conditions = (live.get("status") or {}).get("conditions") or ()
         said = [c["message"] for c in conditions if c["type"] in ("ReplicaFailure", "Progressing") and c.get("message")]
     return " ".join(said[:2])
+
+
+def _lacks_image(cluster: Cluster, live: dict, kind: str) -> bool:
+    """Whether a container of something that isn't ready waits for an image that can't be pulled."""
+    statuses = [c for pod in _new_pods(cluster, live, kind) for c in _container_statuses(pod)]
+    return any(((c.get("state") or {}).get("waiting") or {}).get("reason") in _UNPULLABLE for c in statuses)
+
+
+def _container_statuses(pod: dict) -> list[dict]:
+    status = pod.get("status") or {}
+    return [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
+
+
+def _new_pods(cluster: Cluster, live: dict, kind: str) -> list[dict]:
+    """The pods of anything; a pod's is itself."""
+    if kind == "Pod":
+        return [live]
+    return new_pods(cluster, live, kind) if kind in WORKLOADS else []
 
 
 def new_pods(cluster: Cluster, live: dict, kind: str) -> list[dict]:
@@ -142,7 +169,7 @@ def selector(workload: t.Mapping[str, t.Any]) -> str:
 def _pod_trouble(pod: dict, late: bool) -> str:
     """What keeps a pod from being ready; empty where nothing does, or where it may still come and isn't late."""
     status = pod.get("status") or {}
-    for container in [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]:
+    for container in _container_statuses(pod):
         waiting = (container.get("state") or {}).get("waiting") or {}
         reason = waiting.get("reason", "")
         hopeless = reason in _HOPELESS or (reason == "CrashLoopBackOff" and container["restartCount"] >= _CRASHES)

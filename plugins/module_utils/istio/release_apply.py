@@ -9,7 +9,7 @@ import typing as t
 
 from ..cluster.client import Cluster
 from ..cluster.errors import ClusterError
-from ..cluster.workloads import wait_ready
+from ..cluster.workloads import NotReady, wait_ready
 from ..helm.helm import Helm
 from ..helm.stored import PENDING, forget
 from ..reconcile.identity import defined_kinds, key
@@ -41,18 +41,22 @@ def apply_releases(
     On a first installation a release needn't wait for one that runs nothing and brings no kind that it uses: istiod's
     objects are made beside Istio's CustomResourceDefinitions, for which istiod itself waits (pkg/kube/crdwatcher).
 
+    An image that can't be pulled takes back all that was done until then, with or without C(atomic): what needs it has
+    never run, another run wouldn't mend it, and istiod would inject a proxy that nobody can pull.
+
     :param timeout: seconds that a release may take to become ready
     :param atomic: take a release that doesn't come up back to its last good revision, or out; it is waited for, then
     :raises ReleaseError: one failed; those that depend on it were not begun
     """
     done: dict[tuple[str, str], concurrent.futures.Future] = {}
     by_name: dict[str, list[ReleasePlan]] = {}
+    written: list[ReleasePlan] = []
 
     def run(one: ReleasePlan, before: list[concurrent.futures.Future]) -> None:
         concurrent.futures.wait(before)
         if any(f.exception() for f in before):
             raise _Skipped
-        _apply(cluster, helm, one, timeout, atomic, wait or atomic)
+        _apply(cluster, helm, one, timeout, atomic, wait or atomic, written)
 
     ordered = _in_order([one for one in plans if one.release.state == "present"])
     with concurrent.futures.ThreadPoolExecutor(max_workers=max(1, len(ordered))) as pool:
@@ -71,7 +75,9 @@ def apply_releases(
         raise Busy(" ".join(reasons))
     if reasons:
         waits = f" Not begun, because they come after: {', '.join(skipped)}." if skipped else ""
-        raise ReleaseError(" ".join(reasons) + waits)
+        unpullable = any(isinstance(e, _Unpullable) for e in errors.values())
+        back = _take_all_back(helm, [one for one in ordered if one in written]) if unpullable else ""
+        raise ReleaseError(" ".join(reasons) + waits + back)
     for one in reversed(plans):  # what goes, goes last: the others may have used it until now
         if one.action == "uninstall":
             helm.uninstall(one.release.name, one.release.namespace, timeout)
@@ -83,6 +89,10 @@ def _place(one: ReleasePlan) -> tuple[str, str]:
 
 class Busy(ReleaseError):
     """Another helm has got hold of a release in the meantime."""
+
+
+class _Unpullable(ReleaseError):
+    """What this run has made of a release needs an image that can't be pulled."""
 
 
 class _Skipped(Exception):
@@ -113,17 +123,40 @@ def _must_wait(one: ReleasePlan, other: ReleasePlan) -> bool:
     return runs or not defined_kinds(other.objects).isdisjoint(key(obj)[:2] for obj in one.objects)
 
 
-def _apply(cluster: Cluster, helm: Helm, one: ReleasePlan, timeout: float, atomic: bool, wait: bool) -> None:
+def _apply(
+    cluster: Cluster,
+    helm: Helm,
+    one: ReleasePlan,
+    timeout: float,
+    atomic: bool,
+    wait: bool,
+    written: list[ReleasePlan],
+) -> None:
+    """Applies one plan.
+
+    :param written: gets the plan once helm has done its part, unless that was taken back
+    """
     for takeover in one.takeovers:
         take_over(cluster, takeover)
     try:
         _write(cluster, helm, one, timeout)
+        if one.action != "none":
+            written.append(one)
         if wait:
             wait_ready(cluster, _awaited(one), unready, timeout)
     except ClusterError as error:
-        if not atomic or one.action == "none" or _is_busy(str(error)) or (one.takeovers and one.good is None):
+        if one in written and isinstance(error, NotReady) and error.unpullable:
+            raise _Unpullable(str(error)) from error
+        if not atomic or one.action == "none" or _is_busy(str(error)) or _was_there(one):
             raise  # another helm has it in hand, or what was there before must not be taken out
+        if one in written:
+            written.remove(one)
         raise ReleaseError(f"{_sentence(error)} {_take_back(helm, one)}") from error
+
+
+def _was_there(one: ReleasePlan) -> bool:
+    """Whether a release's objects were there before it was one."""
+    return bool(one.takeovers) and one.good is None
 
 
 def _write(cluster: Cluster, helm: Helm, one: ReleasePlan, timeout: float) -> None:
@@ -154,6 +187,15 @@ def _awaited(one: ReleasePlan) -> list[dict]:
     if one.changed:
         return awaited
     return [obj for obj in awaited if key(obj) not in one.live or unready(one.live[key(obj)])]
+
+
+def _take_all_back(helm: Helm, written: t.Sequence[ReleasePlan]) -> str:
+    """Takes releases back to where they were, the last first, and says so."""
+    said = [_take_back(helm, one) for one in reversed(written) if not _was_there(one)]
+    said += [f"Release {one.release.name} stays: its objects were there before." for one in written if _was_there(one)]
+    if any(one.good is None and not _was_there(one) for one in written):
+        said.append("Namespaces stay, and the CustomResourceDefinitions that Helm keeps.")
+    return "".join(f" {sentence}" for sentence in said)
 
 
 def _take_back(helm: Helm, one: ReleasePlan) -> str:

@@ -6,6 +6,7 @@ import copy
 import dataclasses
 
 import pytest
+from ansible_collections.meshops.istio.plugins.module_utils.cluster.workloads import NotReady
 from ansible_collections.meshops.istio.plugins.module_utils.helm.helm import HelmError
 from ansible_collections.meshops.istio.plugins.module_utils.helm.releases import Release
 from ansible_collections.meshops.istio.plugins.module_utils.helm.stored import Stored
@@ -187,6 +188,74 @@ def test_atomic_takes_back_what_helm_itself_could_not_install():
     with pytest.raises(Busy):
         apply_releases(None, helm, [upgrade], atomic=True)
     assert helm.did == [("upgrade", "a")]
+
+
+class Workloads:
+    """Stands in for wait_ready: what is named, by the kind of its one object, waits for an image for ever."""
+
+    def __init__(self, *unpullable):
+        self.unpullable = unpullable
+
+    def __call__(self, _cluster, objects, _unready, _timeout):
+        for one in objects:
+            if one["metadata"]["name"] in self.unpullable:
+                raise NotReady(f"Deployment {one['metadata']['name']} is not ready", unpullable=True)
+
+
+def running(name, good=None, **more):
+    objects = [{"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}}]
+    made = dataclasses.replace(to_install(name, name, **more), objects=objects)
+    return dataclasses.replace(made, action="upgrade", stored=good, good=good) if good else made
+
+
+@pytest.mark.parametrize("atomic", [False, True])
+def test_an_image_that_can_not_be_pulled_takes_all_back_the_last_first(monkeypatch, atomic):
+    monkeypatch.setattr(release_apply, "wait_ready", Workloads("istiod"))
+    helm = Helm()
+    plans = [
+        running("base", decoded(3)),
+        running("istiod", decoded(7), after=["base"]),
+        running("ztunnel", decoded(2), after=["istiod"]),
+        ReleasePlan(Release("same", "c", "same")),
+    ]
+    with pytest.raises(ReleaseError) as error:
+        apply_releases(None, helm, plans, atomic=atomic)
+    assert helm.did == [("upgrade", "base"), ("upgrade", "istiod"), ("rollback", "istiod", 7), ("rollback", "base", 3)]
+    assert str(error.value) == (
+        "Deployment istiod is not ready. Not begun, because they come after: ztunnel."
+        " Release istiod has been taken back to revision 7. Release base has been taken back to revision 3."
+    )
+
+
+def test_a_first_installation_whose_image_can_not_be_pulled_is_taken_out_again(monkeypatch):
+    monkeypatch.setattr(release_apply, "wait_ready", Workloads("istiod"))
+    helm = Helm()
+    with pytest.raises(ReleaseError) as error:
+        apply_releases(None, helm, [running("base"), running("istiod", after=["base"])])
+    assert helm.did[2:] == [("uninstall", "istiod"), ("uninstall", "base")]
+    assert str(error.value).endswith(
+        "Release istiod has been taken out again. Release base has been taken out again. Namespaces stay, and the"
+        " CustomResourceDefinitions that Helm keeps."
+    )
+
+
+def test_an_image_that_could_not_be_pulled_before_takes_nothing_back(monkeypatch):
+    monkeypatch.setattr(release_apply, "wait_ready", Workloads("cni"))
+    helm = Helm()
+    same = dataclasses.replace(running("cni", decoded(1)), action="none")
+    with pytest.raises(ReleaseError, match="^Deployment cni is not ready.$"):
+        apply_releases(None, helm, [running("istiod", decoded(7)), same])
+    assert helm.did == [("upgrade", "istiod")]
+
+
+def test_what_was_there_before_it_became_a_release_stays(monkeypatch):
+    monkeypatch.setattr(release_apply, "wait_ready", Workloads("istiod"))
+    monkeypatch.setattr(release_apply, "take_over", lambda *_arguments: None)
+    helm = Helm()
+    adopted = dataclasses.replace(running("istiod"), takeovers=["a takeover"])
+    with pytest.raises(ReleaseError, match="Release istiod stays: its objects were there before.$"):
+        apply_releases(None, helm, [adopted], atomic=True)
+    assert helm.did == [("upgrade", "istiod")]
 
 
 def test_atomic_waits(monkeypatch):

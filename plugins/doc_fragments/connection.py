@@ -69,12 +69,13 @@ options:
   proxy:
     description:
       - URL of an HTTP proxy on the way to the API server.
-      - Falls back to E(K8S_AUTH_PROXY). Other proxy variables, such as E(HTTPS_PROXY), are not looked at.
+      - Falls back to E(K8S_AUTH_PROXY), and from version 37 of the Python package kubernetes on to E(HTTPS_PROXY) or
+        E(HTTP_PROXY), as the scheme of the API server's URL is.
     type: str
   no_proxy:
     description:
       - Hosts, domains, addresses and networks, separated by commas, that are reached without the proxy.
-      - Falls back to E(K8S_AUTH_NO_PROXY).
+      - Falls back to E(K8S_AUTH_NO_PROXY), and from version 37 of the Python package kubernetes on to E(NO_PROXY).
     type: str
   proxy_headers:
     description:

@@ -74,7 +74,7 @@ object:
       namespace: example
 diff:
   description: What is declared, before and after.
-  returned: when something changes
+  returned: when something changes, in diff mode
   type: dict
   contains:
     before:

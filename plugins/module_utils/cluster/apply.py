@@ -44,8 +44,8 @@ class Stage(t.Protocol):
 
     changes: t.Sequence[t.Any]
     settle: bool
-    takes_away: bool
     waits_for: t.Mapping[t.Any, t.Sequence[t.Any]]
+    needed_by: t.Mapping[t.Any, t.Sequence[t.Any]]
 
 
 @dataclasses.dataclass
@@ -56,12 +56,14 @@ class Outcome:
     :ivar action: C(created), C(updated), C(deleted), C(unchanged) or C(failed)
     :ivar obj: the object as the server has it now; None after a deletion or a failure
     :ivar error: why it failed
+    :ivar note: what check mode could not find out
     """
 
     change: t.Any
     action: str
     obj: dict | None = None
     error: ClusterError | None = None
+    note: str = ""
 
 
 class Conflict(ClusterError):
@@ -100,24 +102,27 @@ def execute(
     """
     outcomes: list[Outcome] = []
     finished: dict[t.Any, float] = {}
+    failed: dict[t.Any, str] = {}
     with concurrent.futures.ThreadPoolExecutor(cluster.concurrency) as threads:
         for stage in stages:
             if stage.settle and not dry_run:
-                failed = [outcome for outcome in outcomes if outcome.error]
-                if failed and stage.takes_away:  # routes may still need it
-                    outcomes += [_held_back(change, failed[0]) for change in stage.changes]
-                    continue
                 time.sleep(settle)
 
             def carry_out(change: t.Any, stage: Stage = stage) -> Outcome:
-                written = max((finished.get(key, 0) for key in stage.waits_for.get(change.key, ())), default=0)
-                if written and not dry_run:
-                    time.sleep(max(0, written + settle - time.monotonic()))
+                waits_for = stage.waits_for.get(change.key, ())
+                if not dry_run:
+                    for keys, why in ((waits_for, "needs"), (stage.needed_by.get(change.key, ()), "may be needed by")):
+                        if cause := next((failed[key] for key in keys if key in failed), None):
+                            text = f"{change.title}: nothing was done, as it {why} {cause}, which failed"
+                            return Outcome(change, "failed", error=ClusterError(text))
+                    written = max((finished.get(key, 0) for key in waits_for), default=0)
+                    time.sleep(max(0, written + settle - time.monotonic()) if written else 0)
                 outcome = _carry_out(cluster, change, force, dry_run, explain, keep)
                 finished[change.key] = time.monotonic()
                 return outcome
 
             done = list(threads.map(carry_out, stage.changes))
+            failed.update({outcome.change.key: outcome.change.title for outcome in done if outcome.error})
             outcomes += done
             if after_stage is not None and not dry_run:
                 after_stage(stage, done)
@@ -145,18 +150,15 @@ def _carry_out(
         return Outcome(change, "failed", error=conflict or ClusterError(text))
     except ClusterError as error:
         return Outcome(change, "failed", error=ClusterError(f"{change.title}: {error}"))
+    except Exception as error:  # whatever it is, the outcomes of the others are told
+        return Outcome(change, "failed", error=ClusterError(f"{change.title}: {type(error).__name__}: {error}"))
     same = change.before is not None and _version(obj) == _version(change.before) and not dry_run
     return Outcome(change, "unchanged" if same else _DONE[change.action], obj if keep(change) else None)
 
 
-def _held_back(change: t.Any, cause: Outcome) -> Outcome:
-    text = f"{change.title}: nothing was taken away, as {cause.change.title} failed and may still need it"
-    return Outcome(change, "failed", error=ClusterError(text))
-
-
 def _apply(cluster: Cluster, change: t.Any, force: bool, dry_run: bool) -> dict:
     """Applies; a conflict of two writers at one moment, and not of two owners, is tried again."""
-    deadline = time.monotonic() + cluster.retry_time
+    deadline = cluster.deadline()
     pause = 0.05
     while True:
         try:

@@ -46,6 +46,8 @@ class Cluster:
     """
 
     def __init__(self, params: t.Mapping[str, t.Any], concurrency: int = 16, retry_time: float = 30) -> None:
+        if concurrency < 1:
+            raise ClusterError(f"concurrency is {concurrency}: it must be 1 at least")
         self.concurrency = concurrency
         self.retry_time = retry_time
         self.retry_until: float | None = None
@@ -453,6 +455,11 @@ def _refusal(answer: t.Any) -> ApiError:
     except (ValueError, AttributeError):
         message, reason = answer.data.decode(errors="replace").strip()[:500], ""
     after = answer.headers.get("Retry-After", "") or str(details.get("retryAfterSeconds", ""))
+    if answer.status == 401:
+        message = (
+            f"the API server does not accept this login ({message or 'HTTP 401'}): the token or certificate that the"
+            " kubeconfig or the connection options name may have expired; log in again"
+        )
     mistyped = answer.status == 500 and message.startswith(_MISTYPED)
     return ApiError(
         message or f"HTTP {answer.status}",

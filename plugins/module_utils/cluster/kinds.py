@@ -88,13 +88,17 @@ security.istio.io             v1        RequestAuthentication             reques
 security.istio.io             v1        AuthorizationPolicy               authorizationpolicies              namespaced
 telemetry.istio.io            v1        Telemetry                         telemetries                        namespaced
 extensions.istio.io           v1alpha1  WasmPlugin                        wasmplugins                        namespaced
+extensions.istio.io           v1alpha1  TrafficExtension                  trafficextensions                  namespaced
 gateway.networking.k8s.io     v1        GatewayClass                      gatewayclasses                     cluster
 gateway.networking.k8s.io     v1        Gateway                           gateways                           namespaced
 gateway.networking.k8s.io     v1        HTTPRoute                         httproutes                         namespaced
 gateway.networking.k8s.io     v1        GRPCRoute                         grpcroutes                         namespaced
-gateway.networking.k8s.io     v1alpha2  TCPRoute                          tcproutes                          namespaced
-gateway.networking.k8s.io     v1alpha2  TLSRoute                          tlsroutes                          namespaced
-gateway.networking.k8s.io     v1beta1   ReferenceGrant                    referencegrants                    namespaced
+gateway.networking.k8s.io     v1        TCPRoute                          tcproutes                          namespaced
+gateway.networking.k8s.io     v1        TLSRoute                          tlsroutes                          namespaced
+gateway.networking.k8s.io     v1        UDPRoute                          udproutes                          namespaced
+gateway.networking.k8s.io     v1        BackendTLSPolicy                  backendtlspolicies                 namespaced
+gateway.networking.k8s.io     v1        ListenerSet                       listenersets                       namespaced
+gateway.networking.k8s.io     v1        ReferenceGrant                    referencegrants                    namespaced
 """
 
 

@@ -3,27 +3,29 @@
 """Brings declared objects about: what mesh_objects and the typed modules share.
 
 A typed module builds its one object and calls C(reconcile_objects); that is all it does.
+Most runs change nothing: what it takes to write, wait and explain is imported where it is needed.
 """
 
 from __future__ import annotations
 
 import collections
+import dataclasses
+import re
 import time
 import typing as t
 
-from ..cluster.apply import Outcome, execute
 from ..cluster.client import Cluster
 from ..cluster.errors import ApiError, ClusterError
 from ..cluster.kinds import KNOWN, Kind, split_api_version
 from ..cluster.live import Live
-from ..cluster.wait import wait_established, wait_gone
-from ..reconcile import order
-from ..reconcile.compare import SchemaSource
+from ..reconcile.compare import SchemaSource, is_built_in
 from ..reconcile.identity import OWNER_LABEL, title
 from ..reconcile.plan import Change, PlanError, plan
-from ..reconcile.readiness import unready
-from ..reconcile.refusal import sentences, unserved
 from ..reconcile.schema import Schema
+
+if t.TYPE_CHECKING:
+    from ..cluster.apply import Outcome
+    from ..reconcile.order import Stage
 
 #: The groups whose objects are the mesh's own; what is pruned is looked for in all of their kinds.
 MESH_GROUPS = (
@@ -35,11 +37,15 @@ MESH_GROUPS = (
 )
 #: What else can belong to such a set: the role egress writes NetworkPolicies beside Istio's objects.
 _BESIDE = (KNOWN["networking.k8s.io", "NetworkPolicy"],)
-#: Istio's CustomResourceDefinitions have no defaults and no atomic maps: this schema says so of every field.
+#: The kinds of Istio that have lists with keys; of these the server's schema is read where it matters.
+_KEYED = ("ServiceEntry", "WasmPlugin", "TrafficExtension")
+#: All other CustomResourceDefinitions of Istio have no defaults and no lists with keys: this schema says so of a field.
 _NO_DEFAULTS = Schema(
     {"$ref": "any"},
     {"any": {"additionalProperties": {"$ref": "any"}, "items": {"$ref": "any"}}},
 )
+#: A name that leads to one object in a URL, and to nothing else.
+_IN_A_PATH = re.compile(r"(?!\.\.?\Z)[^/%?#\s]+\Z")
 _DONE = {"create": "created", "update": "updated", "delete": "deleted", "unchanged": "unchanged"}
 _ACTIONS = ("created", "updated", "deleted", "unchanged", "failed")
 
@@ -122,7 +128,7 @@ def _reconcile(
         _check_prune(declared, owner, prune_all, state)
     kinds = _Kinds(cluster, declared)
     declared = [kinds.place(obj, namespace) for obj in declared]
-    kinds.raise_unknown()
+    kinds.raise_unknown(may_come=module.check_mode and state == "present")
     options: dict[str, t.Any] = {
         "state": state,
         "owner_name": owner,
@@ -144,8 +150,9 @@ def _reconcile(
     todo = [change for change in changes if change.action != "unchanged"]
     unserved = kinds.unserved(live.unserved, todo)
     kinds.require(unserved, todo, wait_timeout, may_come=module.check_mode)
+    missing = {(kind.api_version, kind.kind) for kind in unserved} | kinds.unknown
     outcomes = _carry_out(
-        module, cluster, todo, force_conflicts, unserved, begin + wait_timeout, keep=wait or return_objects
+        module, cluster, todo, force_conflicts, missing, begin + wait_timeout, keep=wait or return_objects
     )
     result = _result(module, changes, outcomes, return_objects)
     failures = [outcome for outcome in outcomes.values() if outcome.error]
@@ -180,6 +187,7 @@ class _Kinds:
     def __init__(self, cluster: Cluster, declared: list[dict]) -> None:
         self._cluster = cluster
         self._declared = {kind.api_version + kind.kind: kind for obj in declared for kind in _defined(obj)}
+        self._existing: list[dict] | None = None
         self._found: dict[tuple[str, str], Kind | None] = {}
         self._unknown: dict[tuple[str, str], list[dict]] = collections.defaultdict(list)
 
@@ -192,7 +200,7 @@ class _Kinds:
             except ApiError:
                 raise
             except ClusterError:
-                pass
+                found = None if is_built_in(api_version) else self._coming(api_version, kind)
             self._found[api_version, kind] = found
         return self._found[api_version, kind]
 
@@ -208,17 +216,49 @@ class _Kinds:
             meta = {k: v for k, v in meta.items() if k != "namespace"}
         if not isinstance(meta["name"], str):
             meta = {**meta, "name": str(meta["name"])}
+        for field in ("name", "namespace"):
+            if not _IN_A_PATH.match(meta.get(field) or field):
+                raise ClusterError(f"{title(obj)}: metadata.{field} {meta[field]!r} can't be one in Kubernetes")
         return obj if meta is obj["metadata"] else {**obj, "metadata": meta}
 
-    def raise_unknown(self) -> None:
-        if self._unknown:
-            raise ClusterError("\n".join(self._unserved_text(*which, objs) for which, objs in self._unknown.items()))
+    def raise_unknown(self, may_come: bool) -> None:
+        """Complains of kinds that the server doesn't know.
+
+        :param may_come: not of those whose CustomResourceDefinition may be still to come
+        """
+        hopeless = {which: objs for which, objs in self._unknown.items() if not (may_come and self._may_come(*which))}
+        if hopeless:
+            raise ClusterError("\n".join(self._unserved_text(*which, objs) for which, objs in hopeless.items()))
+
+    def _may_come(self, api_version: str, kind: str) -> bool:
+        group, version = split_api_version(api_version)
+        known = is_built_in(api_version) or group in MESH_GROUPS
+        return not known and self._serving(Kind(group, version, kind, "", True)) is None
+
+    def _coming(self, api_version: str, kind: str) -> Kind | None:
+        """The kind of a CustomResourceDefinition that exists, though the server doesn't serve it yet."""
+        if self._existing is None:
+            try:
+                self._existing = self._cluster.list(KNOWN["apiextensions.k8s.io", "CustomResourceDefinition"])
+            except ApiError as error:
+                if error.status != 403:
+                    raise
+                self._existing = []
+            self._cluster.forget_kinds()  # by now it may serve what it didn't
+        defined = [one for definition in self._existing for one in _defined(definition) if _serves(definition, one)]
+        return next((one for one in defined if (one.api_version, one.kind) == (api_version, kind)), None)
+
+    @property
+    def unknown(self) -> set[tuple[str, str]]:
+        """apiVersion and kind of what the server doesn't know."""
+        return set(self._unknown)
 
     def wanted(self, declared: list[dict]) -> dict[Kind, dict[str, set[str]]]:
         wanted: dict[Kind, dict[str, set[str]]] = {}
         for obj in declared:
-            kind, meta = t.cast(Kind, self.of(obj)), obj["metadata"]
-            wanted.setdefault(kind, {}).setdefault(meta.get("namespace", ""), set()).add(meta["name"])
+            kind, meta = self.of(obj), obj["metadata"]
+            if kind is not None:
+                wanted.setdefault(kind, {}).setdefault(meta.get("namespace", ""), set()).add(meta["name"])
         return wanted
 
     def pruned(self) -> list[Kind]:
@@ -248,6 +288,10 @@ class _Kinds:
         :param may_come: complain only of kinds that the server serves in another version
         """
         given = [kind for kind in unserved if kind.api_version + kind.kind not in self._declared]
+        if not given:
+            return
+        from ..cluster.wait import wait_established
+
         missing = wait_established(self._cluster, given, timeout)
         if may_come:
             missing = [kind for kind in missing if self._serving(kind)]
@@ -265,6 +309,8 @@ class _Kinds:
         return found.api_version if found else None
 
     def _unserved_text(self, api_version: str, kind: str, objs: list[dict]) -> str:
+        from ..reconcile.refusal import unserved
+
         more = f" and {len(objs) - 1} more" if len(objs) > 1 else ""
         group, version = split_api_version(api_version)
         serving = self._serving(Kind(group, version, kind, "", True))
@@ -278,12 +324,13 @@ def _defined(obj: dict) -> list[Kind]:
     spec = obj.get("spec") or {}
     try:
         names = spec["names"]
-        return [
+        kinds = [
             Kind(spec["group"], v["name"], names["kind"], names["plural"], spec["scope"] == "Namespaced")
             for v in spec["versions"]
         ]
     except (KeyError, TypeError):
         return []  # the API server will say what is missing
+    return [one for one in kinds if all(isinstance(text, (str, bool)) for text in dataclasses.astuple(one))]
 
 
 class _Schemas:
@@ -295,8 +342,9 @@ class _Schemas:
         self._schemas: dict[tuple[str, str], Schema | None] = {}
 
     def __call__(self, obj: t.Mapping[str, t.Any]) -> Schema | None:
-        group, version = split_api_version(obj["apiVersion"])
-        return _NO_DEFAULTS if group.endswith(".istio.io") else self.published(obj["apiVersion"], obj["kind"])
+        group, _version = split_api_version(obj["apiVersion"])
+        plain = group.endswith(".istio.io") and obj["kind"] not in _KEYED
+        return _NO_DEFAULTS if plain else self.published(obj["apiVersion"], obj["kind"])
 
     def published(self, api_version: str, kind: str) -> Schema | None:
         if (api_version, kind) not in self._schemas:
@@ -320,17 +368,23 @@ def _carry_out(
     cluster: Cluster,
     todo: list[Change],
     force: bool,
-    unserved: set[Kind],
+    missing: set[tuple[str, str]],
     deadline: float,
     keep: bool,
 ) -> dict[tuple, Outcome]:
     """Executes, or tries where check mode lets it; an outcome for every change, by key."""
+    if not todo:
+        return {}
+    from ..cluster.apply import execute
+    from ..cluster.wait import wait_established
+    from ..reconcile.order import stages
+
     outcomes: dict[tuple, Outcome] = {}
     if module.check_mode:
-        todo, outcomes = _untried(todo, unserved)
+        todo, outcomes = _untried(todo, missing)
     explainer = _Explainer(cluster)
 
-    def after_stage(stage: order.Stage, done: list[Outcome]) -> None:
+    def after_stage(stage: Stage, done: list[Outcome]) -> None:
         defined = [kind for outcome in done if outcome.obj for kind in _defined(outcome.obj)]
         if defined:
             served = [kind for kind in defined if any(_serves(o.obj, kind) for o in done if o.obj)]
@@ -338,7 +392,7 @@ def _carry_out(
 
     done = execute(
         cluster,
-        order.stages(todo),
+        stages(todo),
         force=force,
         dry_run=module.check_mode,
         explain=explainer,
@@ -349,7 +403,7 @@ def _carry_out(
         former = outcomes.get(outcome.change.key)
         if module.check_mode and outcome.error and explainer.missing_namespace.get(outcome.change.key):
             text = f"namespace {outcome.change.namespace} does not exist yet, so the API server could not check this"
-            outcome = _Note(outcome.change, _DONE[outcome.change.action], note=text)
+            outcome = _untriable(outcome.change, text)
         if former is None or not former.error:
             outcomes[outcome.change.key] = outcome
     return outcomes
@@ -359,18 +413,16 @@ def _serves(obj: dict, kind: Kind) -> bool:
     return any(v["name"] == kind.version and v.get("served") for v in (obj.get("spec") or {}).get("versions", ()))
 
 
-class _Note(Outcome):
+def _untriable(change: Change, note: str) -> Outcome:
     """The outcome of a change that check mode can't try."""
+    from ..cluster.apply import Outcome
 
-    def __init__(self, change: Change, action: str, note: str) -> None:
-        super().__init__(change, action)
-        self.note = note
+    return Outcome(change, _DONE[change.action], note=note)
 
 
-def _untried(todo: list[Change], unserved: set[Kind]) -> tuple[list[Change], dict[tuple, Outcome]]:
+def _untried(todo: list[Change], missing: set[tuple[str, str]]) -> tuple[list[Change], dict[tuple, Outcome]]:
     """Check mode: what the server can check, and the outcome of what it can't, as namespace or CRD are to come."""
     namespaces = {change.name for change in todo if change.action == "create" and change.kind == "Namespace"}
-    missing = {(kind.api_version, kind.kind) for kind in unserved}
     tried, outcomes = [], {}
     for change in todo:
         note = ""
@@ -381,7 +433,7 @@ def _untried(todo: list[Change], unserved: set[Kind]) -> tuple[list[Change], dic
                 f"the API server does not serve {change.kind} in {change.api_version} yet, so it could not check this"
             )
         if note:
-            outcomes[change.key] = _Note(change, _DONE[change.action], note)
+            outcomes[change.key] = _untriable(change, note)
         else:
             tried.append(change)
     return tried, outcomes
@@ -395,6 +447,8 @@ class _Explainer:
         self.missing_namespace: dict[tuple, bool] = {}
 
     def __call__(self, change: Change, error: ApiError) -> str:
+        from ..reconcile.refusal import sentences
+
         text = str(error)
         said = sentences(
             text, error.causes, change.after or {}, lambda: self._schemas.published(change.api_version, change.kind)
@@ -430,7 +484,7 @@ def _result(module: Module, changes: list[Change], outcomes: dict[tuple, Outcome
             "action": action,
             "error": str(outcome.error) if outcome and outcome.error else None,
         }
-        if isinstance(outcome, _Note):
+        if outcome and outcome.note:
             entry["note"] = outcome.note
         if full:
             entry["object"] = _shown((outcome.obj if outcome else change.before) or {})
@@ -465,7 +519,9 @@ def _failure_text(failures: list[Outcome], total: int) -> str:
 def _wait(
     cluster: Cluster, changes: list[Change], outcomes: dict[tuple, Outcome], result: dict, timeout: float
 ) -> None:
+    from ..cluster.wait import wait_gone
     from ..cluster.workloads import NotReady, wait_ready
+    from ..reconcile.readiness import unready
 
     gone, late = [], []
     for change in changes:

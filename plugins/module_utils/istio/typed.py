@@ -42,6 +42,7 @@ def run_typed_module(api_version: str, kind: str, fields: dict[str, dict], requi
         options["metadata_labels"] = OBJECT_SPEC["labels"]
 
     def run(module: t.Any, cluster: Cluster) -> dict:
+        cluster.retry_time = module.params["wait_timeout"]
         obj = build(api_version, kind, fields, module.params)
         served = cluster.served(cluster.kind(api_version, kind))
         if served is not None:

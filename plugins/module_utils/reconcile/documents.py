@@ -50,9 +50,9 @@ _MAPPING = "tag:yaml.org,2002:map"
 _SEQUENCE = "tag:yaml.org,2002:seq"
 _MERGE = "tag:yaml.org,2002:merge"
 _PLAIN = "plain"
-_INTEGER = re.compile(r"[-+]?(0|[1-9][0-9_]*)\Z")
-_OTHER_INTEGER = re.compile(r"([-+]?)(?:0b([01_]+)|0x([0-9a-fA-F_]+)|0o?([0-7_]+))\Z")
-_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9][0-9_]*(\.[0-9_]*)?)([eE][-+]?[0-9]+)?\Z")
+_INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)\Z")
+_OTHER_INTEGER = re.compile(r"([-+]?)(?:0b([01]+)|0x([0-9a-fA-F]+)|0o?([0-7]+))\Z")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?\Z")
 _WORDS: dict[str, t.Any] = {"": None, "~": None}
 for _word, _value in (
     ("null", None),
@@ -108,6 +108,9 @@ def parse(text: str, source: str, twice: bool = False) -> list[Document]:
         ) from error
     except yaml.YAMLError as error:
         raise DocumentError(f"{source}, document {max(number, 1)}: not YAML: {error}") from error
+    except RecursionError as error:
+        text = "an alias leads to what it is in, or it is nested too deeply"
+        raise DocumentError(f"{source}, document {max(number, 1)}: {text}") from error
     finally:
         loader.dispose()
     return found
@@ -127,16 +130,31 @@ def objects(value: t.Any, place: str) -> list[dict]:
         if not isinstance(value.get(field), str) or not value[field]:
             raise DocumentError(f"{place}: {field} is missing: a Kubernetes object names its apiVersion and its kind")
     meta = value.get("metadata")
-    if not isinstance(meta, dict) or not isinstance(meta.get("name"), (str, int)) or meta["name"] == "":
+    if not isinstance(meta, dict) or meta.get("name") in (None, ""):
         raise DocumentError(f"{place}: {value['kind']} without metadata.name: give the object a name")
-    for field in ("labels", "annotations"):
-        for name, text in (meta.get(field) or {}).items():
-            if not isinstance(text, str):
-                raise DocumentError(
-                    f"{place}: {value['kind']} {meta['name']}: metadata.{field}.{name} is {text!r}:"
-                    " quote it, it must be a string"
-                )
+    _check(value, meta, f"{place}: {value['kind']} {meta['name']}")
     return [value]
+
+
+def _check(value: dict, meta: dict, what: str) -> None:
+    """What the plan goes by must have its type, whatever else the API server will say.
+
+    :raises DocumentError: it hasn't
+    """
+    texts = {field: meta[field] for field in ("name", "namespace") if meta.get(field) is not None}
+    if isinstance(meta["name"], int) and not isinstance(meta["name"], bool):
+        del texts["name"]  # a number is taken as its text
+    for field in ("labels", "annotations"):
+        pairs = meta.get(field) or {}
+        if not isinstance(pairs, dict):
+            raise DocumentError(f"{what}: metadata.{field} must be a mapping: write `name: value` without dashes")
+        texts.update({f"{field}.{name}": text for name, text in pairs.items()})
+    for field, text in texts.items():
+        if not isinstance(text, str):
+            raise DocumentError(f"{what}: metadata.{field} is {text!r}: quote it, it must be a string")
+    for field in ("data", "stringData") if value["kind"] == "Secret" else ():
+        if not isinstance(value.get(field) or {}, dict):
+            raise DocumentError(f"{what}: {field} must be a mapping: write `name: value` below it")
 
 
 def _construct(node: t.Any, place: str, twice: bool) -> t.Any:
@@ -155,7 +173,10 @@ def _construct(node: t.Any, place: str, twice: bool) -> t.Any:
         name = key_node.value
         if key_node.tag == _PLAIN and name == "<<":
             merges = _construct(value_node, place, twice)
-            merged += merges if isinstance(merges, list) else [merges]
+            merges = merges if isinstance(merges, list) else [merges]
+            if not all(isinstance(one, dict) for one in merges):
+                raise DocumentError(f"{place}: line {key_node.start_mark.line + 1}: << must lead to a mapping")
+            merged += merges
             continue
         if not isinstance(name, str):
             raise DocumentError(f"{place}: line {key_node.start_mark.line + 1}: a key must be a string")
@@ -183,13 +204,12 @@ def _plain(text: str) -> t.Any:
     first = text[0]
     if not (first.isdigit() or first in "+-."):
         return text
-    if _INTEGER.match(text):
-        return int(text.replace("_", ""))
-    other = _OTHER_INTEGER.match(text)
+    number = text.replace("_", "")
+    if _INTEGER.match(number):
+        return int(number)
+    other = _OTHER_INTEGER.match(number)
     if other:
         sign, binary, hexadecimal, octal = other.groups()
         digits, base = next((d, b) for d, b in ((binary, 2), (hexadecimal, 16), (octal, 8)) if d)
-        return int(sign + digits.replace("_", ""), base)
-    if _FLOAT.match(text):
-        return float(text.replace("_", ""))
-    return text
+        return int(sign + digits, base)
+    return float(number) if _FLOAT.match(number) else text

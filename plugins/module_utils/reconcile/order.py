@@ -21,9 +21,9 @@ _STAGES = (
     {"Namespace", "CustomResourceDefinition"},
     {"ServiceAccount", "ClusterRole", "Role", "ConfigMap", "Secret", "GatewayClass"},
     {"ClusterRoleBinding", "RoleBinding", "Service", "ServiceEntry", "WorkloadEntry", "WorkloadGroup"},
-    {"DestinationRule", "EnvoyFilter", "Sidecar", "ProxyConfig", "ReferenceGrant"},
+    {"DestinationRule", "EnvoyFilter", "Sidecar", "ProxyConfig", "ReferenceGrant", "BackendTLSPolicy"},
     set(),  # every other kind
-    {"VirtualService", "HTTPRoute", "GRPCRoute", "TCPRoute", "TLSRoute"},
+    {"VirtualService", "HTTPRoute", "GRPCRoute", "TCPRoute", "TLSRoute", "UDPRoute"},
     {"MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"},
 )
 _STAGE = {kind: number for number, kinds in enumerate(_STAGES) for kind in kinds}
@@ -36,14 +36,16 @@ class Stage:
 
     :ivar changes: creations and updates, or deletions
     :ivar settle: proxies need a moment to take the former stages before this one is begun
-    :ivar waits_for: proxies need a moment between the second changes, of former stages, and the first
-    :ivar takes_away: what the former stages changed may still need it where a change has failed
+    :ivar waits_for: change -> changes of former stages between which and it proxies need a moment; where one of them
+        has failed it must not be made
+    :ivar needed_by: change -> changes of former stages; where one of them has failed, what is there still needs what
+        the change takes away
     """
 
     changes: list[Change]
     settle: bool = False
-    takes_away: bool = False
     waits_for: dict[Key, list[Key]] = dataclasses.field(default_factory=dict)
+    needed_by: dict[Key, list[Key]] = dataclasses.field(default_factory=dict)
 
 
 def stage(kind: str) -> int:
@@ -59,7 +61,7 @@ def stages(changes: t.Iterable[Change]) -> list[Stage]:
     """
     todo = [change for change in changes if change.action != "unchanged"]
     todo.sort(key=lambda change: (change.namespace or "", change.name))  # rules and routes of one service at like times
-    routes_change = any(stage(change.kind) == stage("VirtualService") for change in todo)
+    routes = [change for change in todo if stage(change.kind) == stage("VirtualService")]
     writes: dict[int, list[Change]] = {}
     deletions: dict[int, list[Change]] = {}
     last: list[Change] = []
@@ -67,50 +69,78 @@ def stages(changes: t.Iterable[Change]) -> list[Stage]:
         if change.action == "delete":
             deletions.setdefault(-stage(change.kind), []).append(change)
             continue
-        going = _going_subsets(change) if routes_change else []
+        going = _going_subsets(change) if routes else []
         if going:
             writes.setdefault(stage(change.kind), []).append(_with_subsets(change, going))
             last.append(change)
         else:
             writes.setdefault(stage(change.kind), []).append(change)
     ordered = [Stage(writes[number]) for number in sorted(writes)]
-    for routes in ordered:
-        if stage(routes.changes[0].kind) == stage("VirtualService"):
-            routes.waits_for = _waits(routes.changes, [change for change in todo if _arriving_subsets(change)])
+    for written in ordered:
+        if stage(written.changes[0].kind) == stage("VirtualService"):
+            arriving = [change for change in todo if _arriving_subsets(change)]
+            written.waits_for = _led_to(written.changes, arriving, ("after",))
     if last:
-        ordered.append(Stage(last, settle=True, takes_away=True))
+        ordered.append(Stage(last, settle=True, needed_by=_needed_by(routes, last)))
     for number in sorted(deletions):
-        settle = routes_change and number == -stage("DestinationRule")
-        ordered.append(Stage(deletions[number], settle=settle, takes_away=settle))
+        settle = bool(routes) and number == -stage("DestinationRule")
+        needed_by = _needed_by(routes, deletions[number]) if settle else {}
+        ordered.append(Stage(deletions[number], settle=settle, needed_by=needed_by))
     return ordered
 
 
 def _going_subsets(change: Change) -> list[dict]:
     if change.kind != "DestinationRule" or change.action != "update":
         return []
-    staying = {subset.get("name") for subset in _subsets(change.after)}
+    spec = (change.after or {}).get("spec") or {}
+    wanted = (spec.get("subsets") or []) if isinstance(spec, dict) else None
+    if not isinstance(wanted, list) or not all(isinstance(subset, dict) for subset in wanted):
+        return []  # the API server will refuse it
+    staying = [subset.get("name") for subset in wanted]
     return [subset for subset in _subsets(change.before) if subset.get("name") not in staying]
 
 
 def _arriving_subsets(change: Change) -> bool:
     if change.kind != "DestinationRule" or change.action == "delete":
         return False
-    there = {subset.get("name") for subset in _subsets(change.before)}
+    there = [subset.get("name") for subset in _subsets(change.before)]
     return any(subset.get("name") not in there for subset in _subsets(change.after))
 
 
-def _waits(routes: list[Change], rules: list[Change]) -> dict[Key, list[Key]]:
-    """The rules, among those with new subsets, of the hosts that a route leads to."""
-    by_host: dict[str, list[Key]] = {}
+def _led_to(routes: list[Change], rules: list[Change], when: t.Sequence[str]) -> dict[Key, list[Key]]:
+    """The rules of the hosts to which a route leads by subset, for each route that has some.
+
+    :param when: C(before) the changes, C(after) them, or both
+    """
+    by_host: dict[str, set[Key]] = {}
     for rule in rules:
-        host = ((rule.after or {}).get("spec") or {}).get("host")
-        by_host.setdefault(_service(host, rule.namespace), []).append(rule.key)
-    wildcards = [key for host, keys in by_host.items() if host.startswith("*") for key in keys]
-    waits = {}
+        for spec in (_spec(getattr(rule, state)) for state in when):
+            if spec:
+                by_host.setdefault(_service(spec.get("host"), rule.namespace), set()).add(rule.key)
+    wildcards = [(host, keys) for host, keys in by_host.items() if host.startswith("*")]
+    found = {}
     for route in routes if rules else ():
-        hosts = {_service(host, route.namespace) for host in _destinations((route.after or {}).get("spec"))}
-        waits[route.key] = wildcards + [key for host in hosts for key in by_host.get(host, ())]
-    return {route: keys for route, keys in waits.items() if keys}
+        hosts = {
+            _service(host, route.namespace) for state in when for host in _destinations(_spec(getattr(route, state)))
+        }
+        keys = [by_host.get(host, set()) for host in hosts]
+        keys += [keys for pattern, keys in wildcards if any(_covers(pattern, host) for host in hosts)]
+        found[route.key] = sorted(set().union(*keys))
+    return {route: keys for route, keys in found.items() if keys}
+
+
+def _needed_by(routes: list[Change], rules: list[Change]) -> dict[Key, list[Key]]:
+    """The routes that lead, now or then, by subset to the hosts of rules."""
+    needed: dict[Key, list[Key]] = {}
+    for route, keys in _led_to(routes, rules, ("before", "after")).items():
+        for key in keys:
+            needed.setdefault(key, []).append(route)
+    return needed
+
+
+def _spec(obj: dict | None) -> dict:
+    found = (obj or {}).get("spec")
+    return found if isinstance(found, dict) else {}
 
 
 def _destinations(value: t.Any) -> t.Iterator[str]:
@@ -134,12 +164,18 @@ def _service(host: t.Any, namespace: str | None) -> str:
     return f"{name}.{home}" if domain.startswith("svc") and name != "*" else str(host)
 
 
+def _covers(pattern: str, host: str) -> bool:
+    """Whether a wildcard such as C(*.shop.svc.cluster.local) stands for a host as C(_service) writes it."""
+    ending = pattern[1:].partition(".svc")[0]
+    return host.endswith(ending) or f"{host}.svc.cluster.local".endswith(ending)
+
+
 def _subsets(obj: dict | None) -> list[dict]:
-    found = ((obj or {}).get("spec") or {}).get("subsets")
+    found = _spec(obj).get("subsets")
     return [subset for subset in found if isinstance(subset, dict)] if isinstance(found, list) else []
 
 
 def _with_subsets(change: Change, subsets: list[dict]) -> Change:
     after = copy.deepcopy(change.after or {})
-    after["spec"]["subsets"] = [*_subsets(after), *subsets]
+    after["spec"] = {**_spec(after), "subsets": [*_subsets(after), *subsets]}
     return dataclasses.replace(change, after=after)

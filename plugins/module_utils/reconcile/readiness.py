@@ -214,8 +214,9 @@ _ISTIO_KINDS = {
     ),
     "security.istio.io": ("PeerAuthentication", "RequestAuthentication", "AuthorizationPolicy"),
     "telemetry.istio.io": ("Telemetry",),
-    "extensions.istio.io": ("WasmPlugin",),
+    "extensions.istio.io": ("WasmPlugin", "TrafficExtension"),
 }  # fmt: skip
+_ROUTES = ("HTTPRoute", "GRPCRoute", "TCPRoute", "TLSRoute", "UDPRoute")
 _CHECKS: dict[tuple[str, str], t.Callable[[t.Mapping[str, t.Any]], str | None]] = {
     ("apps", "Deployment"): _deployment,
     ("apps", "DaemonSet"): _daemon_set,
@@ -229,6 +230,7 @@ _CHECKS: dict[tuple[str, str], t.Callable[[t.Mapping[str, t.Any]], str | None]] 
     ("apiextensions.k8s.io", "CustomResourceDefinition"): _crd,
     ("gateway.networking.k8s.io", "GatewayClass"): _gateway_class,
     ("gateway.networking.k8s.io", "Gateway"): _k8s_gateway,
-    **{("gateway.networking.k8s.io", k): _route for k in ("HTTPRoute", "GRPCRoute", "TCPRoute", "TLSRoute")},
+    ("gateway.networking.k8s.io", "ListenerSet"): _k8s_gateway,
+    **{("gateway.networking.k8s.io", k): _route for k in _ROUTES},
     **{(group, kind): _istio for group, kinds in _ISTIO_KINDS.items() for kind in kinds},
 }

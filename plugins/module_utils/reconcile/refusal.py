@@ -35,6 +35,7 @@ _DURATION = re.compile(r"type conversion error from 'string' to 'google.protobuf
 _WEBHOOK = re.compile(
     r'^admission webhook "(?P<name>[^"]*istio\.io)" denied the request: (?:configuration is invalid: )?'
 )
+_SILENT = re.compile(r'failed calling webhook "(?P<name>[^"]*)": (?P<why>.*)', re.S)
 _COUNT = re.compile(r"^\d+ errors? occurred:\s*")
 #: A cause that only says that other causes have to be dealt with first.
 _UNCHECKED = "some validation rules were not checked"
@@ -63,6 +64,8 @@ def sentences(
     webhook = _WEBHOOK.match(message)
     if webhook:
         return [_denied(message[webhook.end() :], obj)]
+    if silent := _SILENT.search(message):
+        return [_silent(silent["name"], silent["why"])]
     unknown = [m["path"] for m in _STRICT.finditer(message)]
     if unknown:
         return [_unknown(path, schema()) for path in dict.fromkeys(unknown)]
@@ -152,6 +155,16 @@ def _denied(text: str, obj: t.Mapping[str, t.Any]) -> str:
     lines = [line.lstrip("\t* ") for line in _COUNT.sub("", text).strip().splitlines() if line.strip()]
     path = _meant(text, obj.get("spec"))
     return f"istiod refuses it: {'; '.join(lines)}" + (f" (see {path})" if path else "")
+
+
+def _silent(webhook: str, why: str) -> str:
+    remedy = "see that its service runs, or remove the webhook configuration that a former installation left behind"
+    if webhook.endswith("istio.io"):
+        remedy = (
+            "see that istiod runs and is ready; where that control plane is gone, remove its"
+            " ValidatingWebhookConfiguration"
+        )
+    return f"the admission webhook {webhook} does not answer: {remedy} ({why})"
 
 
 def _meant(text: str, spec: t.Any) -> str | None:

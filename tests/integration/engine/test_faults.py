@@ -149,7 +149,7 @@ def test_a_lasting_failure_is_reported_object_by_object(proxy, reconcile, cluste
     wanted = virtual_services(namespace, 6)
     proxy.fault = lambda method, path: "500" if path.endswith(("vs-1", "vs-4")) else None
     with pytest.raises(ObjectsFailed) as failure:
-        reconcile(wanted, on=proxy.cluster(retry_time=1))
+        reconcile(wanted, on=proxy.cluster(), wait_timeout=2)
     result = failure.value.result
     assert [e["name"] for e in result["objects"] if e["action"] == "failed"] == ["vs-1", "vs-4"]
     assert all("etcd is away" in e["error"] for e in result["objects"] if e["action"] == "failed")
@@ -164,10 +164,17 @@ def test_a_lasting_failure_is_reported_object_by_object(proxy, reconcile, cluste
     }
 
 
+def test_a_server_that_comes_back_within_the_tasks_time_is_waited_for(proxy, reconcile, namespace):
+    back = time.monotonic() + 3
+    proxy.fault = lambda method, path: "500" if time.monotonic() < back else None
+    result = reconcile(virtual_services(namespace, 3), on=proxy.cluster(retry_time=1), wait_timeout=30)
+    assert result["summary"]["created"] == 3
+
+
 def test_the_whole_task_ends_in_its_time(proxy, reconcile, namespace):
     proxy.fault = lambda method, path: "500" if method == "PATCH" else None
     with pytest.raises(ObjectsFailed) as failure:
-        reconcile(virtual_services(namespace, 100), on=proxy.cluster(concurrency=4, retry_time=30), wait_timeout=2)
+        reconcile(virtual_services(namespace, 100), on=proxy.cluster(concurrency=4), wait_timeout=2)
     assert failure.value.result["summary"]["failed"] == 100
     attempts = collections.Counter(path for method, path, *_rest in proxy.log if method == "PATCH")
     assert min(attempts.values()) == 1, "when the time is over, what is left is tried once"

@@ -5,13 +5,14 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 
 import pytest
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.client import Cluster
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.errors import ClusterError
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN
-from ansible_collections.meshops.istio.plugins.module_utils.istio.objects import ObjectsFailed
+from ansible_collections.meshops.istio.plugins.module_utils.istio.objects import _KEYED, MESH_GROUPS, ObjectsFailed
 
 VIRTUAL_SERVICE = KNOWN["networking.istio.io", "VirtualService"]
 DESTINATION_RULE = KNOWN["networking.istio.io", "DestinationRule"]
@@ -153,6 +154,42 @@ def test_a_definition_and_its_objects_in_one_run(reconcile, cluster, namespace):
         cluster.delete(KNOWN["apiextensions.k8s.io", "CustomResourceDefinition"], f"things.{group}")
     with pytest.raises(ClusterError, match="Thing test-.*/one: the API server does not serve Thing"):
         reconcile([thing])
+    with pytest.raises(ClusterError, match="does not serve Thing"):
+        reconcile([thing], check_mode=True, state="absent")
+    to_come = reconcile([thing], check_mode=True)["objects"][0]
+    assert (to_come["action"], to_come["error"]) == ("created", None)
+    assert "does not serve Thing" in to_come["note"]
+    try:
+        cluster.create(definition)
+        assert actions(reconcile([thing])) == ["created"], "a kind that is not Established yet is waited for"
+        assert actions(reconcile([thing], check_mode=True)) == ["unchanged"]
+        wrong = {**thing, "apiVersion": f"{group}/v2"}
+        with pytest.raises(ClusterError, match=f"use apiVersion {group}/v1, which it serves"):
+            reconcile([wrong], check_mode=True)
+    finally:
+        cluster.delete(KNOWN["apiextensions.k8s.io", "CustomResourceDefinition"], f"things.{group}")
+
+
+@pytest.mark.parametrize(
+    ("api_version", "kind"), [("networking.istio.io/v1", "VirtualServce"), ("apps/v1", "Deploiment"), ("v1", "Sekret")]
+)
+def test_a_kind_that_no_definition_can_bring_is_an_error_in_check_mode_too(reconcile, namespace, api_version, kind):
+    obj = {"apiVersion": api_version, "kind": kind, "metadata": {"name": "a", "namespace": namespace}}
+    with pytest.raises(ClusterError, match=f"{kind} .*/a: the API server does not serve {kind}"):
+        reconcile([obj], check_mode=True)
+
+
+def test_what_is_malformed_is_told_and_stops_no_other(reconcile, namespace):
+    with pytest.raises(ClusterError, match="VirtualService .*metadata.name 'a/status' can't be one"):
+        reconcile([virtual_service(namespace, "a/status")])
+    reconcile([destination_rule(namespace, "a"), destination_rule(namespace, "b")])
+    text = {**destination_rule(namespace, "a"), "spec": "text"}
+    route = virtual_service(namespace, http=[{"route": [{"destination": {"host": ["a"], "subset": "v1"}}]}])
+    with pytest.raises(ObjectsFailed) as failure:
+        reconcile([text, route, destination_rule(namespace, "b", ["v2"])])
+    assert actions(failure.value.result) == ["failed", "failed", "updated"]
+    assert "spec must be a mapping" in failure.value.result["objects"][0]["error"]
+    assert "spec.http[0].route[0].destination.host must be a string" in failure.value.result["objects"][1]["error"]
 
 
 def test_prune_deletes_only_what_is_the_owners(reconcile, cluster, namespace):
@@ -333,6 +370,25 @@ def test_a_version_that_the_server_lacks(reconcile, namespace):
     for check_mode in (True, False):
         with pytest.raises(ClusterError, match="app: .* use apiVersion apps/v1, which it serves"):
             reconcile([account], check_mode=check_mode)
+
+
+def test_the_table_has_every_kind_of_the_mesh(cluster):
+    """What is missing there would not be pruned, and a list with keys would be compared wrongly."""
+    keyed = set()
+    for definition in cluster.list(KNOWN["apiextensions.k8s.io", "CustomResourceDefinition"]):
+        spec, names = definition["spec"], definition["spec"]["names"]
+        if spec["group"] not in MESH_GROUPS:
+            continue
+        kind = KNOWN[spec["group"], names["kind"]]
+        assert (kind.plural, kind.namespaced) == (names["plural"], spec["scope"] == "Namespaced")
+        assert kind.version in [version["name"] for version in spec["versions"] if version["served"]], kind
+        schemas = json.dumps(
+            [version["schema"]["openAPIV3Schema"]["properties"]["spec"] for version in spec["versions"]]
+        )
+        if spec["group"].endswith("istio.io"):
+            assert not re.search('"default":|"x-kubernetes-map-type"', schemas), kind
+            keyed |= {kind.kind} if '"x-kubernetes-list-type"' in schemas else set()
+    assert keyed == set(_KEYED)
 
 
 def test_a_kind_of_the_mesh_is_taken_in_any_version(reconcile, cluster, namespace):

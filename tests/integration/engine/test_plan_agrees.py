@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The plan and the API server agree: an object is unchanged if and only if server-side apply leaves it as it was.
 
-Random objects of kinds that differ in what matters: Istio's (nothing but atomic lists), the Gateway API's (defaults
+Random objects of kinds that differ in what matters: Istio's (atomic lists, some with keys), the Gateway API's (defaults
 inside lists, lists with keys), built-in ones (quantities, defaults made by code, empty values that are dropped).
 """
 
@@ -55,6 +55,18 @@ DESTINATION_RULES = fields(
     ),
     subsets=lists(fields({"name": WORDS}, labels=LABELS)),
     workloadSelector=fields(matchLabels=st.dictionaries(WORDS, WORDS, max_size=2)),
+)
+SERVICE_ENTRIES = fields(
+    {"hosts": lists(WORDS, low=1), "resolution": st.just("NONE")},
+    exportTo=st.sampled_from([[], ["."]]),
+    addresses=lists(st.sampled_from(["192.0.2.1", "192.0.2.2"])),
+    ports=lists(fields({"name": WORDS, "number": PORTS}, protocol=st.just("TCP")), by=lambda port: port["name"]),
+)
+WASM_PLUGINS = fields(
+    {"url": st.just("oci://example.org/filter")},
+    vmConfig=fields(env=lists(fields({"name": WORDS}, value=st.sampled_from(["", "x"])), by=lambda e: e["name"])),
+    match=lists(fields(ports=lists(fields({"number": PORTS}), by=lambda port: port["number"])), low=1),
+    pluginConfig=LABELS,
 )
 ENVOY_FILTERS = fields(
     configPatches=lists(
@@ -157,6 +169,8 @@ NETWORK_POLICIES = fields(
 KINDS = {
     "VirtualService": ("networking.istio.io/v1", {"spec": VIRTUAL_SERVICES}),
     "DestinationRule": ("networking.istio.io/v1", {"spec": DESTINATION_RULES}),
+    "ServiceEntry": ("networking.istio.io/v1", {"spec": SERVICE_ENTRIES}),
+    "WasmPlugin": ("extensions.istio.io/v1alpha1", {"spec": WASM_PLUGINS}),
     "EnvoyFilter": ("networking.istio.io/v1alpha3", {"spec": ENVOY_FILTERS}),
     "HTTPRoute": ("gateway.networking.k8s.io/v1", {"spec": HTTP_ROUTES}),
     "Gateway": ("gateway.networking.k8s.io/v1", {"spec": GATEWAYS}),

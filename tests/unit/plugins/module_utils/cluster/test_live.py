@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.errors import ApiError
-from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN
+from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN, Kind
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.live import Live
 from hypothesis import given
 from hypothesis import strategies as st
@@ -83,6 +83,16 @@ def test_an_unserved_kind_is_told_and_nothing_is_lost():
     live = Live(server, {VIRTUAL_SERVICE: {"a": names(5)}})
     assert list(live) == []
     assert live.unserved == {VIRTUAL_SERVICE}
+
+
+def test_what_a_label_finds_is_read_in_the_version_that_the_server_has():
+    new, old = (
+        Kind("gateway.networking.k8s.io", version, "ReferenceGrant", "grants", True) for version in ("v1", "v1beta1")
+    )
+    unserved = ApiError("no such page", status=404, unserved=True)
+    server = Server([("ReferenceGrant", "a", "n0")], lambda kind, namespace: unserved if kind == new else None)
+    server.served = lambda kind: old
+    assert list(Live(server, {}, "owner=x", [new])) == [("ReferenceGrant", "a", "n0")]
 
 
 def test_a_refusal_ends_the_reading():

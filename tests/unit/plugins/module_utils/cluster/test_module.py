@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 
 import pytest
@@ -26,7 +27,8 @@ def run(capsys):
         output = capsys.readouterr()
         return output.out + output.err, json.loads(output.out)
 
-    return run
+    yield run
+    gc.enable()  # mesh_objects does without
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,11 @@ def test_many_documents():
         ("0.0.0.0/0", "0.0.0.0/0"),
         ("!!str 12", "12"),
         ("y", "y"),
+        ("1_000", 1000),
+        ("0_", 0),
+        ("0b_", "0b_"),
+        ("0x_", "0x_"),
+        ("1__.5", 1.5),
     ],
 )
 def test_scalars_are_read_as_kubectl_reads_them(text, value):
@@ -75,6 +80,14 @@ def test_a_list_stands_for_its_items():
         (f"{ONE}  labels: {{version: 1}}\n", r"ConfigMap a: metadata.labels.version is 1: quote it"),
         ("x: !!python/object:os.system a\n", r"the tag .* has no meaning in Kubernetes"),
         ("a: \x00", r"mesh.yml, document 1: not YAML"),
+        (f"{ONE}---\na: &x [*x]\n", r"mesh.yml, document 2: an alias leads to what it is in"),
+        (f"{ONE}<<: 5\n", r"mesh.yml, document 1, line 1: line 5: << must lead to a mapping"),
+        (f"{ONE}  namespace: 5\n", r"mesh.yml, document 1, line 1: ConfigMap a: metadata.namespace is 5: quote it"),
+        (f"{ONE}  labels: [x]\n", r"ConfigMap a: metadata.labels must be a mapping"),
+        (f"{ONE}  annotations: x\n", r"ConfigMap a: metadata.annotations must be a mapping"),
+        (ONE.replace("name: a", "name: yes"), r"ConfigMap True: metadata.name is True: quote it"),
+        (ONE.replace("name: a", "name: [a]"), r"metadata.name is \['a'\]: quote it"),
+        (ONE.replace("ConfigMap", "Secret") + "stringData: {a: b}\ndata: x\n", r"Secret a: data must be a mapping"),
     ],
 )
 def test_errors_say_where(text, message):

@@ -180,6 +180,16 @@ def test_no_value_of_a_secret_is_told(value):
     assert told("is invalid", secret, causes) == ["data.password: Too long: must have at most 1048576 bytes"]
 
 
+@pytest.mark.parametrize(
+    ("name", "remedy"), [("rev.validation.istio.io", "see that istiod runs"), ("x.example.org", "see that its service")]
+)
+def test_a_webhook_that_does_not_answer_has_a_remedy(name, remedy):
+    why = 'failed to call webhook: Post "https://x.y.svc:443/": no endpoints available for service "x"'
+    (said,) = told(f'Internal error occurred: failed calling webhook "{name}": {why}')
+    assert said.startswith(f"the admission webhook {name} does not answer: {remedy}")
+    assert said.endswith(f"({why})")
+
+
 def test_other_refusals_are_left_to_others():
     def never():
         raise AssertionError("the schema is not needed")

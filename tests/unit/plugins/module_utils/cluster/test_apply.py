@@ -1,0 +1,95 @@
+# Copyright: (c) 2026, The meshops.istio authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What a failed write holds back, and what it doesn't."""
+
+from __future__ import annotations
+
+import types
+
+import pytest
+from ansible_collections.meshops.istio.plugins.module_utils.cluster.apply import execute
+from ansible_collections.meshops.istio.plugins.module_utils.cluster.errors import ApiError
+from ansible_collections.meshops.istio.plugins.module_utils.reconcile.order import stages
+from ansible_collections.meshops.istio.plugins.module_utils.reconcile.plan import Change
+
+
+def obj(kind, name, **spec):
+    meta = {"namespace": "shop", "name": name, "uid": "1", "resourceVersion": "1"}
+    return {"apiVersion": "networking.istio.io/v1", "kind": kind, "metadata": meta, "spec": spec}
+
+
+def rule(name, *subsets):
+    return obj("DestinationRule", name, host=name, subsets=[{"name": subset} for subset in subsets])
+
+
+def route(name, subset):
+    return obj("VirtualService", name, http=[{"route": [{"destination": {"host": name, "subset": subset}}]}])
+
+
+def change(before, after):
+    action = "create" if before is None else "delete" if after is None else "update"
+    shown = after or before
+    meta = shown["metadata"]
+    return Change(action, shown["apiVersion"], shown["kind"], "shop", meta["name"], before=before, after=after)
+
+
+def run(changes, failing=lambda obj: False, error=None, dry_run=False):
+    """Executes changes on a server that refuses some objects; what became of each, and what was written."""
+    written = []
+
+    def apply(obj, force, dry_run):
+        if failing(obj):
+            raise error or ApiError("no", status=422)
+        written.append((obj["kind"], obj["metadata"]["name"]))
+        return {**obj, "metadata": {**obj["metadata"], "resourceVersion": "2"}}
+
+    def delete(kind, name, namespace, uid, dry_run):
+        written.append(("gone", name))
+
+    cluster = types.SimpleNamespace(
+        concurrency=2, apply=apply, delete=delete, kind=lambda api_version, kind: kind, deadline=lambda: 0
+    )
+    outcomes = execute(cluster, stages(changes), settle=0, dry_run=dry_run)
+    return [(o.change.kind, o.change.name, o.action, str(o.error or "")) for o in outcomes], written
+
+
+def swap(name):
+    return [change(rule(name, "v1"), rule(name, "v2")), change(route(name, "v1"), route(name, "v2"))]
+
+
+def test_a_route_that_fails_keeps_its_own_rule_and_no_other():
+    outcomes, written = run(
+        [*swap("a"), *swap("b"), change(rule("c", "v1"), None)],
+        lambda obj: (obj["kind"], obj["metadata"]["name"]) == ("VirtualService", "a"),
+    )
+    failed = [outcome for outcome in outcomes if outcome[2] == "failed"]
+    assert [outcome[:2] for outcome in failed] == [("VirtualService", "a"), ("DestinationRule", "a")]
+    assert failed[1][3].endswith("nothing was done, as it may be needed by VirtualService shop/a, which failed")
+    assert written.count(("DestinationRule", "a")) == 1
+    assert written.count(("DestinationRule", "b")) == 2
+    assert ("gone", "c") in written
+
+
+def test_something_else_that_fails_holds_nothing_back():
+    other = change(None, obj("Gateway", "g"))
+    outcomes, written = run([*swap("a"), other], lambda obj: obj["kind"] == "Gateway")
+    assert [outcome[1] for outcome in outcomes if outcome[2] == "failed"] == ["g"]
+    assert written.count(("DestinationRule", "a")) == 2
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_a_route_is_not_written_without_its_new_subsets(dry_run):
+    outcomes, written = run(swap("a") + swap("b"), lambda obj: obj["spec"].get("host") == "a", dry_run=dry_run)
+    assert (("VirtualService", "a") in written) == dry_run, "check mode tries what it can"
+    assert ("VirtualService", "b") in written
+    if not dry_run:
+        [held] = [outcome[3] for outcome in outcomes if outcome[:2] == ("VirtualService", "a")]
+        assert held.endswith("nothing was done, as it needs DestinationRule shop/a, which failed")
+
+
+def test_whatever_goes_wrong_with_one_the_others_are_told():
+    outcomes, _written = run(
+        [change(None, obj("Gateway", name)) for name in "ab"], lambda obj: obj["metadata"]["name"] == "a", KeyError("x")
+    )
+    assert [outcome[2] for outcome in outcomes] == ["failed", "created"]
+    assert outcomes[0][3] == "Gateway shop/a: KeyError: 'x'"

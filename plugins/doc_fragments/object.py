@@ -53,7 +53,7 @@ options:
     default: false
   wait_timeout:
     description:
-      - How many seconds to wait at most.
+      - Seconds that writing, repeating refused requests, and waiting may take.
     type: int
     default: 120
 notes:

@@ -243,8 +243,8 @@ def report(results: Results, empty: dict[int, Run], bench: Bench) -> str:
         f" {statistics.median(run.seconds for run in empty.values()):.2f} s.",
         "",
         f"When mesh_objects creates, it gives proxies {SETTLE:.0f} s to take a DestinationRule's subsets before it"
-        " writes the routes of that host, so that no request meets a missing subset. So to create few objects takes that"
-        " long at least; with many, most of the time passes while others are written. Nobody else here waits.",
+        " writes the routes of that host, so that no request meets a missing subset. So to create few objects takes"
+        " that long at least; with many, most of the time passes while others are written. Nobody else here waits.",
         "",
         f"Seen on {time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores, Python {platform.python_version()}, Kubernetes"
         f" {bench.cluster.server_version()}, kubectl {json.loads(version)['clientVersion']['gitVersion']}; API server,"

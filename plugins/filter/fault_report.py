@@ -43,7 +43,17 @@ _value:
   type: dict
 """
 
-from ansible_collections.meshops.istio.plugins.module_utils.istio.fault_report import fault_report
+from ansible.errors import AnsibleFilterError
+from ansible_collections.meshops.istio.plugins.module_utils.istio import fault_report as reports
+from ansible_collections.meshops.istio.plugins.module_utils.istio.faults import FaultError
+
+
+def fault_report(tests, **options):
+    """See module_utils/istio/fault_report.py."""
+    try:
+        return reports.fault_report(tests, **options)
+    except FaultError as error:
+        raise AnsibleFilterError(str(error)) from error
 
 
 class FilterModule:

@@ -88,8 +88,9 @@ options:
   duration:
     description:
       - How long the faults stay, such as V(10m). A Job in the cluster takes them out then, also when nobody is there to
-        do it any more. The faults are put in only after that Job's pod runs.
-      - Without it, they stay until O(state=absent).
+        do it any more. The faults are put in only after that Job's pod has reached the API server, for which a
+        NetworkPolicy lets it out of the namespace.
+      - Without it, they stay until O(state=absent), also those that had a limit before.
     type: str
   image:
     description:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import pytest
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN
 from ansible_collections.meshops.istio.plugins.module_utils.istio import fault_runs
+from ansible_collections.meshops.istio.plugins.module_utils.istio.fault_guard import LABEL
 from ansible_collections.meshops.istio.plugins.module_utils.istio.faults import (
     FaultError,
     mark_of,
@@ -15,6 +16,7 @@ from ansible_collections.meshops.istio.plugins.module_utils.istio.faults import 
 )
 
 VIRTUAL_SERVICE = KNOWN["networking.istio.io", "VirtualService"]
+JOB, NETWORK_POLICY = KNOWN["batch", "Job"], KNOWN["networking.k8s.io", "NetworkPolicy"]
 DELAY = [read_fault({"delay": "2s"})]
 CLOSE = [read_fault({"abort": {"close": True, "percentage": 50}})]
 
@@ -214,6 +216,16 @@ def test_two_sets_of_routes_for_a_host_need_a_word_of_the_user(cluster, namespac
         put_in(cluster, namespace, virtual_service="third")
 
 
+def test_the_faults_of_a_host_are_found_in_a_gateways_routes_too(cluster, namespace):
+    gateway = routes(namespace, "door", ["shop.example.com"])
+    gateway["spec"]["gateways"] = ["door"]
+    cluster.apply(gateway)
+    put_in(cluster, namespace, virtual_service="door")
+    found = fault_runs.faulted_for(cluster, "echo", namespace, None, "cluster.local")
+    assert [one["metadata"]["name"] for one in found] == ["door"]
+    assert fault_runs.faulted_for(cluster, "other", namespace, None, "cluster.local") == []
+
+
 def test_a_host_outside_is_found_by_its_service_entry(cluster, namespace):
     spec = {"hosts": [f"{namespace}.example.com"], "ports": [{"number": 80, "name": "http", "protocol": "HTTP"}]}
     meta = {"name": "outside", "namespace": namespace}
@@ -223,3 +235,62 @@ def test_a_host_outside_is_found_by_its_service_entry(cluster, namespace):
     assert (outcome.namespace, outcome.name) == (namespace, f"fault-injection-{host}")
     found = fault_runs.faulted_for(cluster, host, "default", None, "cluster.local")
     assert [o.after for o in fault_runs.take_all_out(cluster, found, False)] == [None]
+
+
+@pytest.fixture
+def guards_run(monkeypatch):
+    """No node runs here, so this says what has become of a guard's pod."""
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "guard"}, "status": {"phase": "Running"}}
+    monkeypatch.setattr(fault_runs, "_guard_pod", lambda *_arguments: pod)
+    monkeypatch.setattr(fault_runs, "wait_ready", lambda *_arguments: [pod])
+    return pod["status"]
+
+
+def guards(cluster, namespace):
+    return [o["metadata"]["name"] for kind in (JOB, NETWORK_POLICY) for o in cluster.list(kind, namespace, LABEL)]
+
+
+def test_the_guard_may_leave_the_namespace_and_its_time_is_the_clusters(cluster, namespace, guards_run, monkeypatch):
+    monkeypatch.setattr(fault_runs.time, "time", lambda: 0.0)
+    cluster.apply(routes(namespace))
+    put_in(cluster, namespace, duration=600.0, image="proxy")
+    (job,) = cluster.list(JOB, namespace, LABEL)
+    environment = {one["name"]: one["value"] for one in job["spec"]["template"]["spec"]["containers"][0]["env"]}
+    made = fault_runs._server_time(
+        cluster, {**job, "metadata": {"name": "other", "namespace": namespace}, "spec": SPEC}
+    )
+    assert 590 <= int(environment["DEADLINE"]) - made <= 600
+    assert len(guards(cluster, namespace)) == 2
+
+
+SPEC = {"template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "a", "image": "a"}]}}}
+
+
+@pytest.mark.parametrize(("phase", "duration"), [("Succeeded", 600.0), ("Running", 4.0)], ids=["over", "nearly over"])
+def test_no_fault_goes_in_when_its_guard_is_over(cluster, namespace, guards_run, phase, duration):
+    guards_run["phase"] = phase
+    cluster.apply(routes(namespace))
+    before = get(cluster, namespace)
+    with pytest.raises(FaultError, match="duration: .* too short: .* no fault was put in; give more"):
+        put_in(cluster, namespace, duration=duration, image="proxy")
+    assert get(cluster, namespace) == before and cluster.list(JOB, namespace, LABEL) == []
+
+
+def test_faults_that_went_in_too_late_are_taken_out(cluster, namespace, guards_run, monkeypatch):
+    cluster.apply(routes(namespace))
+    before = get(cluster, namespace)
+    real = fault_runs._start_guard
+    monkeypatch.setattr(fault_runs, "_start_guard", lambda *arguments: (real(*arguments)[0], 0.0))
+    with pytest.raises(FaultError, match="so late that they are out again"):
+        put_in(cluster, namespace, duration=600.0, image="proxy")
+    assert all_but_the_version(get(cluster, namespace)) == all_but_the_version(before)
+    assert cluster.list(JOB, namespace, LABEL) == []
+
+
+def test_the_same_faults_without_a_limit_stay_for_good(cluster, namespace, guards_run):
+    cluster.apply(routes(namespace))
+    put_in(cluster, namespace, duration=600.0, image="proxy")
+    assert put_in(cluster, namespace, check=True).changed and cluster.list(JOB, namespace, LABEL)
+    assert put_in(cluster, namespace).changed
+    assert cluster.list(JOB, namespace, LABEL) == [] and marked(get(cluster, namespace)["spec"])
+    assert not put_in(cluster, namespace).changed

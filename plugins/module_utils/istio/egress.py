@@ -5,8 +5,11 @@
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 import re
 import typing as t
+
+from ansible.module_utils.parsing.convert_bool import boolean
 
 from ..cluster.errors import ClusterError
 
@@ -34,18 +37,25 @@ class EgressError(ClusterError):
 def egress_objects(
     policy: str | None,
     hosts: t.Sequence[t.Mapping[str, t.Any]],
-    namespaces: t.Sequence[str] = (),
-    through_gateway: bool = False,
+    namespaces: t.Sequence[str] | str = (),
+    through_gateway: bool | str = False,
     gateway: t.Mapping[str, t.Any] | None = None,
     root_namespace: str = "istio-system",
-    network_policy: bool = False,
+    network_policy: bool | str = False,
 ) -> list[dict]:
     """All objects for a policy and a list of hosts; see the role egress for what each option means.
+
+    What comes by C(-e) is text: C(false), C(demo,shop).
 
     :raises EgressError: an option is wrong, or Istio can't do it; the text names the host and what to do
     """
     if policy and policy not in _POLICIES:
         raise EgressError(f"egress_policy: {policy!r} is none of {', '.join(_POLICIES)}")
+    namespaces = _names(namespaces, "egress_namespaces")
+    network_policy = _yes(network_policy, "egress_network_policy")
+    through_gateway = _yes(through_gateway, "egress_through_gateway")
+    if not isinstance(hosts, t.Sequence) or isinstance(hosts, str):
+        raise EgressError(f"egress_hosts: wants a list, not {hosts!r}; with -e, write it as JSON")
     if network_policy and not namespaces:
         raise EgressError(
             "egress_network_policy: name the namespaces in egress_namespaces; a cluster-wide one is not made"
@@ -98,6 +108,8 @@ class _Port:
         default = 443 if self.tls == "originate" else self.number
         self.target = _port(given.get("target_port") or default, f"{where}.target_port")
         self.settings = given.get("tls_settings") or {}
+        if not isinstance(self.settings, t.Mapping):
+            raise EgressError(f"{where}.tls_settings: wants a dictionary, not {self.settings!r}")
         if self.settings and self.tls != "originate":
             raise EgressError(f"{where}.tls_settings: only with tls originate, where the mesh opens the TLS connection")
 
@@ -119,22 +131,34 @@ class _Host:
     def __init__(self, given: t.Mapping[str, t.Any], where: str, through_gateway: bool) -> None:
         _only(given, _HOST_OPTIONS, where)
         self.name = str(given.get("host") or "")
+        if _is_address(self.name):
+            raise EgressError(
+                f"{where}.host: {self.name} is an address; give the host a name, and the address in endpoints"
+            )
         if not _HOST.fullmatch(self.name):
             raise EgressError(
                 f"{where}.host: {self.name!r} is no host name; write it like api.example.com or *.example.com"
             )
         self.wild = self.name.startswith("*")
-        self.endpoints = list(given.get("endpoints") or [])
+        self.endpoints = _names(given.get("endpoints") or [], f"{where}.endpoints")
         ports = given.get("ports") or [443]
+        if isinstance(ports, (str, int)):
+            ports = _names(str(ports), f"{where}.ports")
         self.ports = [_Port(port, f"{where}.ports[{i}]") for i, port in enumerate(ports)]
         numbers = [port.number for port in self.ports]
         if len(set(numbers)) != len(numbers):
             raise EgressError(f"{where}.ports: a port is there twice")
-        self.through_gateway = bool(given.get("through_gateway", through_gateway))
+        own = given.get("through_gateway")
+        self.through_gateway = through_gateway if own is None else _yes(own, f"{where}.through_gateway")
         self._check(where)
 
     def _check(self, where: str) -> None:
         about = f"{where} ({self.name})"
+        if not self.through_gateway and any("credentialName" in port.settings for port in self.ports):
+            raise EgressError(
+                f"{about}: tls_settings.credentialName is a Secret beside the egress gateway, and sidecars read none;"
+                " set through_gateway to true, or give caCertificates, a file in the sidecars"
+            )
         if self.wild and self.endpoints:
             raise EgressError(f"{about}: a wildcard has no endpoints; give each host by its name")
         if self.wild and any(port.tls == "originate" for port in self.ports):
@@ -173,6 +197,30 @@ def _only(given: t.Any, known: t.Sequence[str], where: str) -> None:
     unknown = sorted(set(given) - set(known))
     if unknown:
         raise EgressError(f"{where}: unknown {', '.join(unknown)}; known are {', '.join(known)}")
+
+
+def _yes(value: t.Any, where: str) -> bool:
+    try:
+        return boolean(value)
+    except TypeError:
+        raise EgressError(f"{where}: {value!r} is neither true nor false") from None
+
+
+def _names(value: t.Any, where: str) -> list:
+    """A list, also where it is one text with commas in it."""
+    if isinstance(value, str):
+        return [one.strip() for one in value.split(",") if one.strip()]
+    if not isinstance(value, t.Sequence):
+        raise EgressError(f"{where}: wants a list, not {value!r}")
+    return list(value)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _port(value: t.Any, where: str) -> int:

@@ -19,10 +19,7 @@ LABEL = "meshops.istio/fault-injection-guard"
 _OTHERS_ROUTES = 32
 _JOB_GRACE = 600
 
-# Each marked route is looked for by its name (that of a route of connections is the host that it leads to) at every
-# index, and removed only where the name is still there: the test and the removal are one request, so nothing that
-# others have written can be lost.
-_SCRIPT = r"""
+_ASK = r"""
 set -u
 credentials=/var/run/secrets/kubernetes.io/serviceaccount
 ask() {
@@ -31,6 +28,23 @@ ask() {
 Authorization: Bearer $(cat $credentials/token)
 END
 }
+"""
+# The VirtualService may not be there yet.
+_REACHED = (
+    _ASK
+    + r"""
+code=$(ask GET application/json '')
+case $code in 200|404) exit 0 ;; esac
+echo "the guard needs the API server, which answers HTTP $code (000 is no answer)"
+exit 1
+"""
+)
+# Each marked route is looked for by its name (that of a route of connections is the host that it leads to) at every
+# index, and removed only where the name is still there: the test and the removal are one request, so nothing that
+# others have written can be lost. Where there was none, but the annotation is there, it is tried again.
+_SCRIPT = (
+    _ASK
+    + r"""
 curl --version > /dev/null || exit 1
 until [ "$(date +%s)" -ge "$DEADLINE" ]; do sleep 1; done
 if [ -n "$DELETE" ]; then
@@ -38,6 +52,7 @@ if [ -n "$DELETE" ]; then
   echo "delete: $code"
   case $code in 200|202|404) exit 0 ;; *) exit 1 ;; esac
 fi
+removed=
 for route in $ROUTES; do
   section=${route%%/*} name=${route#*/} said=name i=0
   [ "$section" = http ] || { name=$name.invalid said=route/0/destination/host; }
@@ -46,7 +61,7 @@ for route in $ROUTES; do
     code=$(ask PATCH application/json-patch+json \
       "[{\"op\":\"test\",\"path\":\"$at/$said\",\"value\":\"$name\"},{\"op\":\"remove\",\"path\":\"$at\"}]")
     case $code in
-      200) echo "removed $route"; break ;;
+      200) echo "removed $route"; removed=yes; break ;;
       404) exit 0 ;;
       422) i=$((i + 1)) ;;
       *) echo "$route: HTTP $code"; exit 1 ;;
@@ -61,7 +76,12 @@ for section in $MADE; do
 done
 code=$(ask PATCH application/json-patch+json "$LEAVE")
 echo "leave: $code"
+[ "$code" != 200 ] && [ -z "$removed" ] || exit 0
+code=$(ask PATCH application/json-patch+json "$STAYS")
+echo "nothing to remove, annotation: $code"
+case $code in 404|422) exit 0 ;; *) exit 1 ;; esac
 """
+)
 
 
 def guard_key(namespace: str, name: str) -> str:
@@ -78,6 +98,7 @@ def guard_job(
     made: t.Sequence[str],
     limit: int,
     leave: list[dict],
+    stays: list[dict],
     path: str,
     delete: bool,
     user: int | None,
@@ -92,6 +113,7 @@ def guard_job(
     :param made: sections of the spec to remove when they are empty
     :param limit: how many routes a section of the VirtualService has at most
     :param leave: JSON patch that makes its metadata what it was
+    :param stays: JSON patch that succeeds while its metadata says that faults are there
     :param path: of the VirtualService at the API server
     :param delete: whether it was made for the faults, and is to be deleted with them
     :param user: the user id to run as, None where the cluster chooses
@@ -111,6 +133,7 @@ def guard_job(
         "MADE": " ".join(made),
         "LIMIT": str(limit + _OTHERS_ROUTES),
         "LEAVE": json.dumps(leave),
+        "STAYS": json.dumps(stays),
     }
     container = {
         "name": "guard",
@@ -118,6 +141,13 @@ def guard_job(
         "imagePullPolicy": "IfNotPresent",
         "command": ["sh", "-c", _SCRIPT],
         "env": [{"name": key, "value": value} for key, value in environment.items()],
+        # It counts as started when it has reached the API server, as it will have to.
+        "startupProbe": {
+            "exec": {"command": ["sh", "-c", _REACHED]},
+            "periodSeconds": 1,
+            "timeoutSeconds": 35,
+            "failureThreshold": 300,
+        },
         "resources": {"requests": {"cpu": "5m", "memory": "16Mi"}, "limits": {"memory": "64Mi"}},
         "securityContext": {
             "allowPrivilegeEscalation": False,
@@ -150,7 +180,10 @@ def guard_job(
 
 
 def guard_rights(job: t.Mapping[str, t.Any], virtual_service: str, uid: str) -> list[dict]:
-    """What the Job needs beside it: a ServiceAccount and a Role for the one VirtualService, owned by the Job."""
+    """What the Job needs beside it and owns: a ServiceAccount, a Role for the one VirtualService, and a way out.
+
+    Where NetworkPolicies keep the namespace's pods inside the cluster, the guard would not reach the API server.
+    """
     name, namespace = job["metadata"]["name"], job["metadata"]["namespace"]
     meta = {
         "name": name,
@@ -174,6 +207,16 @@ def guard_rights(job: t.Mapping[str, t.Any], virtual_service: str, uid: str) -> 
             "metadata": meta,
             "roleRef": {"apiGroup": rbac, "kind": "Role", "name": name},
             "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": namespace}],
+        },
+        {
+            "apiVersion": "networking.k8s.io/v1",
+            "kind": "NetworkPolicy",
+            "metadata": meta,
+            "spec": {
+                "podSelector": {"matchLabels": {LABEL: job["metadata"]["labels"][LABEL]}},
+                "policyTypes": ["Egress"],
+                "egress": [{}],
+            },
         },
     ]
 

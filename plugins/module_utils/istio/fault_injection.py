@@ -65,6 +65,8 @@ def run(module: AnsibleModule, cluster: Cluster) -> dict:
         for ask in asks:
             if not 0 <= ask["fault"] <= len(faults):
                 raise FaultError(f"measure: fault {ask['fault']} is none of the {len(faults)} faults; 0 means none")
+            if ask["requests"] < 1 or ask["parallel"] < 1:
+                raise FaultError(f"measure: {ask['url']}: requests and parallel are 1 at least")
             mode_of(ask["url"])
             client_pod(cluster, ask["namespace"], ask["selector"])  # fails before anything is changed
         duration = seconds(params["duration"], "duration") if params["duration"] else None

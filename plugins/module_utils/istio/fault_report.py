@@ -7,7 +7,7 @@ from __future__ import annotations
 import math
 import typing as t
 
-from .faults import seconds
+from .faults import FaultError, seconds
 
 #: HTTP status that Envoy gives a plain HTTP client for a gRPC status.
 _HTTP_OF_GRPC = {
@@ -35,12 +35,17 @@ _DEVIATIONS = 4
 #: A timer may fire, and a client may measure, a little early.
 _EARLY_MS = 2.0
 _PHASES = ("before", "during", "after")
+_LIMITS = ("success_percent", "p50_ms", "p90_ms", "p99_ms")
 
 
 def fault_report(
-    tests: t.Sequence[t.Mapping[str, t.Any]], tolerance_ms: float = 300, limits: t.Mapping[str, float] | None = None
+    tests: t.Sequence[t.Mapping[str, t.Any]],
+    tolerance_ms: float | str = 300,
+    limits: t.Mapping[str, float | str] | None = None,
 ) -> dict:
     """Judges fault tests.
+
+    Without faults, everything is to be answered. What is seen afterwards is held against what was seen before.
 
     :param tests: each C(name), C(faults) (as the module returns them), and C(before), C(during), C(after), each
         what the module returned as C(measured)
@@ -49,12 +54,18 @@ def fault_report(
         least, C(p50_ms), C(p90_ms), C(p99_ms) at most
     :returns: C(rows) (test, phase, request, expected, measured, passed), C(passed), C(table) (lines of text),
         and C(charts) (bars of the latencies, for the HTML report)
+    :raises FaultError: there is nothing to judge, or tolerance and limits are no numbers
     """
+    if not tests:
+        raise FaultError("nothing was tested: give fault_injection_delay, fault_injection_abort or more faults")
+    tolerance, bounds = fault_limits(tolerance_ms, limits)
     rows = []
     for test in tests:
+        before = {(one["url"], place): one for place, one in enumerate(test.get("before") or [])}
         for phase in _PHASES:
-            for measured in test.get(phase) or []:
-                for expected, seen, passed in _judge(test["faults"], phase, measured, tolerance_ms, limits or {}):
+            for place, measured in enumerate(test.get(phase) or []):
+                usual = before.get((measured["url"], place)) if phase != "before" else None
+                for expected, seen, passed in _judge(test["faults"], phase, measured, tolerance, bounds, usual):
                     about = {"test": test["name"], "phase": phase, "request": measured["url"]}
                     rows.append({**about, "expected": expected, "measured": seen, "passed": passed})
     return {
@@ -65,12 +76,38 @@ def fault_report(
     }
 
 
+def fault_limits(
+    tolerance_ms: float | str, limits: t.Mapping[str, float | str] | None
+) -> tuple[float, dict[str, float]]:
+    """The tolerance and the limits as numbers; what comes by C(-e) is text.
+
+    :raises FaultError: one is none, or unknown
+    """
+    if not isinstance(limits or {}, t.Mapping):
+        raise FaultError(f"fault_injection_limits: wants a dictionary, not {limits!r}; with -e, write it as JSON")
+    found = {}
+    for name, value in (limits or {}).items():
+        if name not in _LIMITS:
+            raise FaultError(f"fault_injection_limits: unknown {name}; known are {', '.join(_LIMITS)}")
+        if value is not None:
+            found[name] = _number(value, f"fault_injection_limits.{name}")
+    return _number(tolerance_ms, "fault_injection_tolerance_ms"), found
+
+
+def _number(value: t.Any, what: str) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise FaultError(f"{what}: {value!r} is no number") from None
+
+
 def _judge(
     faults: t.Sequence[dict],
     phase: str,
     measured: t.Mapping[str, t.Any],
     tolerance_ms: float,
     limits: t.Mapping[str, float],
+    before: t.Mapping[str, t.Any] | None,
 ) -> t.Iterator[tuple[str, str, bool]]:
     number = measured.get("fault", 1)
     fault = faults[number - 1]["fault"] if phase == "during" and number else {}
@@ -96,16 +133,42 @@ def _judge(
             is_share(count, total, share),
         )
     if not fault:
-        statuses = {aborted_status(f["abort"]) for f in every if "abort" in f and "close" not in f["abort"]}
-        delays = [seconds(f["delay"]["fixedDelay"], "delay") * 1000 - _EARLY_MS for f in every if "delay" in f]
-        met = sum(measured["statuses"].get(s, 0) for s in statuses)
-        late = sum(1 for one in times if delays and one >= min(delays))
         seen = f"{_counts(measured)}, median {_ms(measured['latency_ms']['p50'])}"
-        yield "no fault", seen, total > 0 and not (met or late or errors)
+        expected = "no fault" if before is None else f"as before: {_ways(before)}"
+        yield expected, seen, total > 0 and not errors and not _met(every, phase, measured, before)
     elif errors > (aborted(fault["abort"], measured)[0] if "abort" in fault else 0):
         yield "an answer to every request", f"{errors} of {total} without: {_counts(measured)}", False
     if phase == "during":
         yield from _limits(measured, limits)
+
+
+def _met(
+    faults: t.Sequence[dict],
+    phase: str,
+    measured: t.Mapping[str, t.Any],
+    before: t.Mapping[str, t.Any] | None,
+) -> bool:
+    """Whether requests that are to meet no fault show one.
+
+    Before, the host's own latency is what it is, and what fails then fails by itself.
+    """
+    seen, times = measured["statuses"], measured["latencies_ms"]
+    aborts = {aborted_status(f["abort"]) for f in faults if "abort" in f and "close" not in f["abort"]}
+    if phase == "before":
+        return bool(aborts & set(seen)) or any(int(status) >= 500 for status in seen)
+    if before is not None and set(seen) - set(before["statuses"]):
+        return True
+    if before is None and aborts & set(seen):
+        return True
+    # As slow as before, and a delay more: that is the fault. The slowest of before may be as slow again.
+    usual = before["latency_ms"]["p50"] if before else 0.0
+    slowest = before["latency_ms"]["max"] if before else 0.0
+    delays = [seconds(f["delay"]["fixedDelay"], "delay") * 1000 - _EARLY_MS for f in faults if "delay" in f]
+    return bool(delays) and any(one >= usual + min(delays) and one > slowest for one in times)
+
+
+def _ways(measured: t.Mapping[str, t.Any]) -> str:
+    return ", ".join(sorted(measured["statuses"])) or "nothing"
 
 
 def _limits(measured: t.Mapping[str, t.Any], limits: t.Mapping[str, float]) -> t.Iterator[tuple[str, str, bool]]:

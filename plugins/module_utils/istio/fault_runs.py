@@ -4,9 +4,11 @@
 
 from __future__ import annotations
 
+import calendar
 import dataclasses
 import difflib
 import json
+import math
 import time
 import typing as t
 
@@ -31,6 +33,7 @@ from .faults import (
     plain_routes,
     routes_of,
     saved,
+    stays_patch,
     take_out,
     title,
     to_save,
@@ -48,6 +51,8 @@ _SERVICE_ENTRY = KNOWN["networking.istio.io", "ServiceEntry"]
 _SERVICE, _POD, _JOB = KNOWN["", "Service"], KNOWN["", "Pod"], KNOWN["batch", "Job"]
 _TRIES = 5
 _GUARD_START = 90
+#: Seconds before its time by which the guard has to stand.
+_MARGIN = 5
 
 
 @dataclasses.dataclass
@@ -151,22 +156,22 @@ def put_in(cluster: Cluster, wish: Wish, check: bool) -> Outcome:
     for attempt in range(_TRIES):
         namespace, name, live = choose(cluster, wish.hostname, wish.namespace, wish.virtual_service, wish.domain)
         path = _VIRTUAL_SERVICE.path(namespace, name)
-        if live is None:
-            host, _where = find_host(cluster, wish.hostname, wish.namespace, wish.domain)
-            before_spec = plain_routes(host, wish.faults)
-        else:
-            before_spec = live["spec"]
+        host, _where = find_host(cluster, wish.hostname, wish.namespace, wish.domain)
+        before_spec = plain_routes(host, wish.faults) if live is None else live["spec"]
         after_spec = inject(before_spec, wish.faults, f"{namespace}/{name}")
         changed = live is None or after_spec != before_spec
         state = {"created": True} if live is None else saved(live) or to_save(live)
+        state = {**state, "host": host}
         annotation = json.dumps(state, separators=(",", ":"), sort_keys=True)
         if len(annotation) > 200_000:
             raise FaultError(f"VirtualService {namespace}/{name} has too many field owners to be kept in an annotation")
-        outcome = Outcome(namespace, name, changed or wish.duration is not None, live, {"spec": after_spec})
+        # A guard of before would take the faults out at a time that nobody means any more.
+        guarded = live is not None and bool(_guards(cluster, namespace, name))
+        outcome = Outcome(namespace, name, changed or guarded or wish.duration is not None, live, {"spec": after_spec})
         outcome.warnings = _warnings(live, wish)
-        job = None
+        job, until = None, math.inf
         if wish.duration is not None and not check:
-            job = _start_guard(cluster, wish, outcome, state, annotation, 1 if changed else 0)
+            job, until = _start_guard(cluster, wish, outcome, state, annotation, 1 if changed else 0)
         try:
             if live is None:
                 _create(cluster, namespace, name, after_spec, annotation, job, check)
@@ -186,6 +191,9 @@ def put_in(cluster: Cluster, wish: Wish, check: bool) -> Outcome:
         except BaseException:
             _drop(cluster, job)
             raise
+        if time.monotonic() > until:
+            _take_out(cluster, {"metadata": {"namespace": namespace, "name": name}}, False)
+            raise _too_short(wish, "the faults were put in so late that they are out again")
         if outcome.changed and not check:
             _drop_guards(cluster, namespace, name, but=job)
         return outcome
@@ -249,7 +257,10 @@ def faulted(cluster: Cluster, namespace: str | None) -> list[dict]:
 
 
 def faulted_for(cluster: Cluster, hostname: str, namespace: str, named: str | None, domain: str) -> list[dict]:
-    """Those of faulted() that are meant by a host, which need not exist any more, or by the VirtualService's name."""
+    """Those of faulted() that are meant by a host, which need not exist any more, or by the VirtualService's name.
+
+    A host's faults may be in a VirtualService for other hosts, such as the one of a gateway.
+    """
     services = faulted(cluster, None)
     if named:
         wanted = named if "/" in named else f"{namespace}/{named}"
@@ -259,7 +270,11 @@ def faulted_for(cluster: Cluster, hostname: str, namespace: str, named: str | No
     return [
         s
         for s in services
-        if names & {full_host(h, s["metadata"]["namespace"], domain) for h in s["spec"].get("hosts") or []}
+        if names
+        & {
+            (saved(s) or {}).get("host"),
+            *(full_host(h, s["metadata"]["namespace"], domain) for h in s["spec"].get("hosts") or []),
+        }
     ]
 
 
@@ -316,14 +331,15 @@ def _restore(cluster: Cluster, path: str, live: dict, check: bool) -> None:
 # -- the guard ------------------------------------------------------------
 
 
-def _start_guard(cluster: Cluster, wish: Wish, outcome: Outcome, state: dict, annotation: str, writes: int) -> dict:
-    """Makes the guard and waits until it runs; gives its Job.
+def _start_guard(
+    cluster: Cluster, wish: Wish, outcome: Outcome, state: dict, annotation: str, writes: int
+) -> tuple[dict, float]:
+    """Makes the guard and waits until it runs; gives its Job, and when its turn is, on the clock C(time.monotonic).
 
     :param writes: how often the VirtualService's spec will be written before the guard's turn
-    :raises FaultError: no image is known
+    :raises FaultError: no image is known, or its turn would be before the faults are in
     """
     seconds_left = int(t.cast(float, wish.duration))
-    deadline = int(time.time()) + seconds_left
     live = outcome.before
     image = wish.image or guard_image(cluster.list(_POD, outcome.namespace) or ()) or guard_image(cluster.list(_POD))
     if image is None:
@@ -345,21 +361,41 @@ def _start_guard(cluster: Cluster, wish: Wish, outcome: Outcome, state: dict, an
         ]
     user = None if cluster.versions("security.openshift.io") else 65532
     limit = max(len(after.get(section) or []) for section, _route in all_marked(after))
-    job = guard_job(
-        about, deadline, image, seconds_left, routes, made_sections, limit, leave,
-        _VIRTUAL_SERVICE.path(outcome.namespace, outcome.name), delete=bool(state.get("created")), user=user,
-    )  # fmt: skip
+
+    def job_for(deadline: int) -> dict:
+        return guard_job(
+            about, deadline, image, seconds_left, routes, made_sections, limit, leave, stays_patch(annotation),
+            _VIRTUAL_SERVICE.path(outcome.namespace, outcome.name), delete=bool(state.get("created")), user=user,
+        )  # fmt: skip
+
+    begun = time.monotonic()
+    job = job_for(_server_time(cluster, job_for(0)) + seconds_left)
     made = cluster.create(job)
     made["apiVersion"], made["kind"] = job["apiVersion"], job["kind"]
     try:
         for obj in guard_rights(job, outcome.name, made["metadata"]["uid"]):
             cluster.create(obj)
         cluster.patch(_JOB, job["metadata"]["name"], {"spec": {"suspend": False}}, outcome.namespace)
-        wait_ready(cluster, [_guard_pod(cluster, made)], unready, _GUARD_START)
+        (pod,) = wait_ready(cluster, [_guard_pod(cluster, made)], unready, _GUARD_START)
+        took = time.monotonic() - begun
+        if pod["status"]["phase"] != "Running" or seconds_left - took < _MARGIN:
+            raise _too_short(
+                wish, f"what is to take the faults out took {took:.0f} s to start, and no fault was put in"
+            )
     except BaseException:
         _drop(cluster, made)
         raise
-    return made
+    return made, begun + seconds_left
+
+
+def _too_short(wish: Wish, why: str) -> FaultError:
+    return FaultError(f"duration: {wish.duration:g} s is too short: {why}; give more")
+
+
+def _server_time(cluster: Cluster, job: dict) -> int:
+    """The cluster's clock, in seconds since 1970; this machine's may be another."""
+    made = cluster.create(job, dry_run=True)
+    return calendar.timegm(time.strptime(made["metadata"]["creationTimestamp"], "%Y-%m-%dT%H:%M:%SZ"))
 
 
 def _guard_pod(cluster: Cluster, job: dict) -> dict:
@@ -381,8 +417,12 @@ def _drop(cluster: Cluster, job: dict | None) -> None:
         cluster.delete(_JOB, job["metadata"]["name"], job["metadata"]["namespace"])
 
 
+def _guards(cluster: Cluster, namespace: str, name: str) -> list[dict]:
+    return cluster.list(_JOB, namespace, labels=f"{LABEL}={guard_key(namespace, name)}")
+
+
 def _drop_guards(cluster: Cluster, namespace: str, name: str, but: dict | None = None) -> None:
     """Deletes the guards of a VirtualService, and with each what belongs to it."""
-    for job in cluster.list(_JOB, namespace, labels=f"{LABEL}={guard_key(namespace, name)}"):
+    for job in _guards(cluster, namespace, name):
         if but is None or job["metadata"]["uid"] != but["metadata"]["uid"]:
             _drop(cluster, job)

@@ -23,7 +23,7 @@ from ..cluster.errors import ClusterError
 
 #: Routes whose names begin like this were put in by the functions below.
 MARK = "meshops-fault-injection-"
-#: Holds what is needed to leave no trace: JSON with C(created), or C(managedFields) and C(annotated).
+#: Holds what is needed to leave no trace: JSON with C(created), or C(managedFields) and C(annotated), and the C(host).
 ANNOTATION = "meshops.istio/fault-injection"
 
 #: The top-level domain of hosts that are never there (RFC 2606).
@@ -47,6 +47,12 @@ _MATCH_FIELDS = {
     "ignoreUriCase": "same",
     "name": "route",
     "statPrefix": "route",
+}
+_MATCH_TYPES: dict[str, tuple[type, str]] = {
+    "sourceLabels": (dict, "a dictionary"),
+    "sourceNamespace": (str, "a namespace"),
+    "gateways": (list, "a list"),
+    "destinationSubnets": (list, "a list"),
 }
 _HOW = {**_MATCH_FIELDS, "destinationSubnets": "same", "sniHosts": "same"}
 _GRPC_STATUSES = (
@@ -153,7 +159,12 @@ def _abort(given: t.Any, where: str) -> dict:
     if "close" in given:
         if given["close"] is not True:
             raise FaultError(f"{where}.close: {given['close']!r} is not true; leave the fault out instead")
-        return {"close": True, "percentage": _percentage(given, where)}
+        percentage = _percentage(given, where)
+        if percentage["value"] < 0.01:
+            raise FaultError(
+                f"{where}.percentage: {percentage['value']} is too little to close connections; 0.01 is least"
+            )
+        return {"close": True, "percentage": percentage}
     if "grpcStatus" in given:
         if given["grpcStatus"] not in _GRPC_STATUSES:
             raise FaultError(f"{where}.grpcStatus: {given['grpcStatus']!r} is none of {', '.join(_GRPC_STATUSES)}")
@@ -168,6 +179,9 @@ def _match(given: t.Any, where: str, close: bool = False) -> dict:
     requests = [name for name, how in _MATCH_FIELDS.items() if how != "route"]
     _only(given, _CONNECTION_FIELDS if close else requests, where)
     match = dict(given)
+    for name, (kind, words) in _MATCH_TYPES.items():
+        if name in match and not isinstance(match[name], kind):
+            raise FaultError(f"{where}.{name}: wants {words}, not {match[name]!r}")
     for name, how in _MATCH_FIELDS.items():
         value = match.get(name)
         if how == "string" and value is not None:
@@ -235,6 +249,8 @@ def _both_labels(one: dict, other: dict, name: str) -> dict | None:
 
 
 def _both_strings(one: dict, other: dict, name: str) -> dict | None:
+    if name == "headers":
+        one, other = _lower(one), _lower(other)
     joined = {**one, **other}
     for key in one.keys() & other.keys():
         value = _both_string(one[key], other[key], f"{name}.{key}")
@@ -244,7 +260,13 @@ def _both_strings(one: dict, other: dict, name: str) -> dict | None:
     return joined
 
 
+def _lower(headers: dict) -> dict:
+    """Proxies take no notice of the case of a header's name."""
+    return {name.lower(): value for name, value in headers.items()}
+
+
 def _both_without(one: dict, other: dict, name: str) -> dict:
+    one, other = _lower(one), _lower(other)
     for key in one.keys() & other.keys():
         _both_same(one[key], other[key], f"{name}.{key}")
     return {**one, **other}
@@ -260,7 +282,7 @@ def _both_string(one: dict, other: dict, name: str) -> dict | None:
     if how == "exact" or other_how == "exact":
         if how != "exact":
             (how, text), (other_how, other_text) = (other_how, other_text), (how, text)
-        return {"exact": text} if _meets(text, other_how, other_text) else None
+        return {"exact": text} if _meets(text, other_how, other_text, name) else None
     if how == other_how == "prefix":
         longer, shorter = sorted((text, other_text), key=len, reverse=True)
         return {"prefix": longer} if longer.startswith(shorter) else None
@@ -270,9 +292,15 @@ def _both_string(one: dict, other: dict, name: str) -> dict | None:
     )
 
 
-def _meets(text: str, how: str, wanted: str) -> bool:
+def _meets(text: str, how: str, wanted: str, name: str) -> bool:
     if how == "regex":
-        return re.fullmatch(wanted, text) is not None
+        try:
+            return re.fullmatch(wanted, text) is not None
+        except re.error as error:
+            raise FaultError(
+                f"whether {name} {text!r} fits the regular expression {wanted!r} can't be told here ({error}):"
+                " give the fault an exact value"
+            ) from error
     return text.startswith(wanted) if how == "prefix" else text == wanted
 
 
@@ -542,6 +570,11 @@ def annotate_patch(virtual_service: t.Mapping[str, t.Any], text: str) -> list[di
     if virtual_service["metadata"].get("annotations"):
         return [{"op": "add", "path": f"/metadata/annotations/{_pointer(ANNOTATION)}", "value": text}]
     return [{"op": "add", "path": "/metadata/annotations", "value": {ANNOTATION: text}}]
+
+
+def stays_patch(text: str) -> list[dict]:
+    """JSON patch that changes nothing, and fails where ANNOTATION isn't this text."""
+    return [{"op": "test", "path": f"/metadata/annotations/{_pointer(ANNOTATION)}", "value": text}]
 
 
 def leave_patch(

@@ -10,6 +10,8 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.meshops.istio.plugins.filter import egress_objects as filter_plugin
 from ansible_collections.meshops.istio.plugins.module_utils.istio.egress import EgressError, egress_objects
 
+ROOTS = {"credentialName": "roots"}
+
 
 def made(objects):
     """kind -> spec, of the objects for one host."""
@@ -28,9 +30,20 @@ def test_a_host_alone_is_a_service_entry_for_tls_that_the_workload_speaks():
     }
 
 
+def test_what_comes_as_text_means_what_it_says():
+    """As -e gives it."""
+    hosts = [{"host": "a.example.com", "ports": "80, 443"}, {"host": "b.example.com", "through_gateway": "yes"}]
+    real = [{"host": "a.example.com", "ports": [80, 443]}, {"host": "b.example.com", "through_gateway": True}]
+    text = egress_objects("REGISTRY_ONLY", hosts, "demo, shop", "false", network_policy="no")
+    assert text == egress_objects("REGISTRY_ONLY", real, ["demo", "shop"], False, network_policy=False)
+    assert egress_objects(None, [{"host": "a.example.com", "ports": "443"}]) == egress_objects(
+        None, [{"host": "a.example.com", "ports": 443}]
+    )
+
+
 def test_the_mesh_opens_tls_where_it_is_asked_to():
-    port = {"number": 80, "tls": "originate", "tls_settings": {"credentialName": "roots"}}
-    specs = made(egress_objects(None, [{"host": "api.example.com", "ports": [port]}]))
+    port = {"number": 80, "tls": "originate", "tls_settings": ROOTS}
+    specs = made(egress_objects(None, [{"host": "api.example.com", "ports": [port], "through_gateway": True}])[:2])
     assert specs["ServiceEntry"]["ports"] == [{"number": 80, "name": "http-80", "protocol": "HTTP", "targetPort": 443}]
     (level,) = specs["DestinationRule"]["trafficPolicy"]["portLevelSettings"]
     assert level == {
@@ -181,7 +194,21 @@ def test_no_two_objects_have_the_same_name():
             },
             "no name in it",
         ),
-        ({"network_policy": True}, "name the namespaces"),
+        ({"network_policy": "yes"}, "name the namespaces"),
+        ({"through_gateway": "maybe"}, "egress_through_gateway: 'maybe' is neither true nor false"),
+        ({"hosts": [{"host": "a.example.com", "through_gateway": "2"}]}, r"through_gateway: '2' is neither"),
+        ({"hosts": "a.example.com"}, "egress_hosts: wants a list, not 'a.example.com'"),
+        ({"namespaces": {"a": 1}}, "egress_namespaces: wants a list"),
+        ({"hosts": [{"host": "192.0.2.1"}]}, "is an address; give the host a name, and the address in endpoints"),
+        ({"hosts": [{"host": "a.example.com", "ports": "https"}]}, "ports.0..number: 'https' is no port"),
+        (
+            {
+                "hosts": [
+                    {"host": "a.example.com", "ports": [{"number": 80, "tls": "originate", "tls_settings": ROOTS}]}
+                ]
+            },
+            "set through_gateway to true, or give caCertificates",
+        ),
         ({"gateway": {"label": "x"}}, "unknown label"),
     ],
 )

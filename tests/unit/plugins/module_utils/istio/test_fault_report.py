@@ -59,6 +59,50 @@ def test_an_abort_is_seen_by_its_status_and_the_faults_are_over_afterwards():
     assert [row["phase"] for row in slow["rows"] if not row["passed"]] == ["after"]
 
 
+FAILING = measured([2.0] * 20, {"503": 20})
+ABSENT = measured([2.0] * 20, {"404": 20})
+SLOW = measured([2500.0] * 20, {"200": 20})
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "wrong"),
+    [
+        (FAILING, FAILING, ["before"]),
+        (QUICK, ABSENT, ["after"]),
+        (ABSENT, ABSENT, []),
+        (ABSENT, QUICK, ["after"]),
+        (QUICK, measured([2.0] * 19, {"200": 19}, {"EOF": 1}), ["after"]),
+        (SLOW, SLOW, []),
+        (SLOW, measured([4600.0] * 20, {"200": 20}), ["after"]),
+        (measured([5.0] * 19 + [2600.0], {"200": 20}), measured([5.0] * 19 + [2500.0], {"200": 20}), []),
+    ],
+    ids=[
+        "it fails by itself", "gone since", "never there", "other than before", "no answer", "slow by itself",
+        "slow and a delay", "an outlier as before",
+    ],
+)  # fmt: skip
+def test_afterwards_it_is_as_it_was_before(before, after, wrong):
+    report = judge(measured([2001.0] * 20, {"200": 20}), {"delay": "2s"}, before, after)
+    assert [row["phase"] for row in report["rows"] if not row["passed"] and row["phase"] != "during"] == wrong
+
+
+def test_what_comes_as_text_is_judged_as_numbers():
+    slow = measured([2450.0] * 20, {"200": 20})
+    assert judge(slow, {"delay": "2s"}, tolerance_ms="500", limits={"p99_ms": "3000", "p50_ms": None})["passed"]
+    assert not judge(slow, {"delay": "2s"}, tolerance_ms="500", limits={"p99_ms": "2000"})["passed"]
+    wrong = [
+        ({"tolerance_ms": "much"}, "fault_injection_tolerance_ms: 'much' is no number"),
+        ({"limits": {"p50_ms": "x"}}, "fault_injection_limits.p50_ms: 'x' is no number"),
+        ({"limits": {"p95_ms": 1}}, "unknown p95_ms; known are success_percent, p50_ms"),
+        ({"limits": "p50_ms=1"}, "wants a dictionary"),
+    ]
+    for options, message in wrong:
+        with pytest.raises(FaultError, match=message):
+            judge(slow, {"delay": "2s"}, **options)
+    with pytest.raises(FaultError, match="nothing was tested: give fault_injection_delay"):
+        fault_report([])
+
+
 def test_a_grpc_status_is_seen_by_the_http_status_that_envoy_makes_of_it():
     assert judge(measured([1.0] * 20, {"503": 20}), {"abort": {"grpcStatus": "UNAVAILABLE"}})["passed"]
 
@@ -154,7 +198,7 @@ def job(**more):
     given = {
         "virtual_service": {"name": "echo", "namespace": "demo"}, "deadline": 10, "image": "proxy", "seconds_left": 5,
         "routes": ["http/a", "tcp/b"], "made": ["tcp"], "limit": 3, "leave": [{"op": "remove", "path": "/x"}],
-        "path": "/apis/x", "delete": False,
+        "stays": [{"op": "test", "path": "/annotation"}], "path": "/apis/x", "delete": False,
         "user": None, **more,
     }  # fmt: skip
     return fault_guard.guard_job(**given)
@@ -162,7 +206,7 @@ def job(**more):
 
 def test_the_guard_may_touch_one_virtual_service_and_belongs_to_its_job():
     objects = fault_guard.guard_rights(job(), "echo", "the-uid")
-    assert [obj["kind"] for obj in objects] == ["ServiceAccount", "Role", "RoleBinding"]
+    assert [obj["kind"] for obj in objects] == ["ServiceAccount", "Role", "RoleBinding", "NetworkPolicy"]
     assert all(obj["metadata"]["ownerReferences"][0]["uid"] == "the-uid" for obj in objects)
     assert objects[1]["rules"] == [
         {
@@ -172,6 +216,9 @@ def test_the_guard_may_touch_one_virtual_service_and_belongs_to_its_job():
             "verbs": ["get", "patch", "delete"],
         }
     ]
+    labels = job()["spec"]["template"]["metadata"]["labels"]
+    assert objects[3]["spec"]["podSelector"]["matchLabels"].items() <= labels.items()
+    assert objects[3]["spec"]["egress"] == [{}], "it reaches the API server where the namespace's pods may not"
 
 
 @pytest.mark.parametrize("name", ["echo", "a" * 253, "reviews.example.com"])
@@ -196,7 +243,10 @@ case " $* " in *" --version "*) exit 0 ;; esac
 cat > /dev/null
 while [ $# -gt 0 ]; do case $1 in --request) method=$2 ;; --data) data=$2 ;; esac; shift; done
 printf '%s %s\n' "$method" "$data" >> "$LOG"
+case $method in GET) printf "$GET"; exit 0 ;; esac
 case $data in
+  *'"path": "/x"'*) printf "$LEFT" ;;
+  *'"path": "/annotation"'*) printf "$ANNOTATION" ;;
   *'http/1/name","value":"a"'* | *'tcp/0/route/0/destination/host","value":"b.invalid"'*) printf 200 ;;
   *'"test"'*name* | *'"test"'*host*) printf 422 ;;
   *) printf 200 ;;
@@ -204,14 +254,15 @@ esac
 """
 
 
-def run_guard(tmp_path, **more):
+def run_guard(tmp_path, answers=(), routes=("http/a", "tcp/b"), probe=False, **more):
     curl = tmp_path / "curl"
     curl.write_text(CURL)
     curl.chmod(0o755)
-    container = job(**more)["spec"]["template"]["spec"]["containers"][0]
+    container = job(routes=list(routes), **more)["spec"]["template"]["spec"]["containers"][0]
     environment = {one["name"]: one["value"] for one in container["env"]}
     environment |= {"PATH": f"{tmp_path}:/usr/bin:/bin", "LOG": str(tmp_path / "log")}
-    command = container["command"]
+    environment |= {"GET": "200", "LEFT": "200", "ANNOTATION": "422", **dict(answers)}
+    command = container["startupProbe"]["exec"]["command"] if probe else container["command"]
     ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30, check=False)
     return ran, (tmp_path / "log").read_text().splitlines()
 
@@ -228,3 +279,28 @@ def test_the_guard_looks_for_each_route_and_leaves_the_metadata_last(tmp_path):
 def test_the_guard_deletes_what_was_made_for_the_faults(tmp_path):
     ran, requests = run_guard(tmp_path, delete=True)
     assert (ran.returncode, [shlex.split(r)[0] for r in requests]) == (0, ["DELETE"])
+
+
+@pytest.mark.parametrize(
+    ("answers", "code"),
+    [
+        ({"LEFT": "422", "ANNOTATION": "200"}, 1),
+        ({"LEFT": "422", "ANNOTATION": "422"}, 0),
+        ({"LEFT": "422", "ANNOTATION": "404"}, 0),
+        ({"LEFT": "422", "ANNOTATION": "500"}, 1),
+        ({"LEFT": "200"}, 0),
+    ],
+    ids=["faults that it did not find", "faults never came", "deleted since", "no answer", "only the metadata left"],
+)
+def test_the_guard_is_not_done_while_the_annotation_says_that_faults_are_there(tmp_path, answers, code):
+    ran, _requests = run_guard(tmp_path, answers, routes=["http/elsewhere"])
+    assert ran.returncode == code, ran.stdout
+    ran, _requests = run_guard(tmp_path, {"LEFT": "422", "ANNOTATION": "200"})
+    assert ran.returncode == 0, "it has removed the routes, and somebody has written since"
+
+
+@pytest.mark.parametrize(("get", "code"), [("200", 0), ("404", 0), ("403", 1), ("000", 1)])
+def test_the_guard_has_started_when_it_has_reached_the_api_server(tmp_path, get, code):
+    ran, requests = run_guard(tmp_path, {"GET": get}, probe=True)
+    assert ran.returncode == code and [r.split()[0] for r in requests] == ["GET"]
+    assert (f"HTTP {get}" in ran.stdout) is (code == 1)

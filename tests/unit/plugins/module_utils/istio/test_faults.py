@@ -229,11 +229,22 @@ def test_requests_and_connections_can_have_faults_at_once():
         ({"abort": 503, "match": [{"uri": "/a"}]}, "wants one of exact, prefix, regex"),
         ({"abort": 503, "match": [{"headers": ["x"]}]}, "wants a dictionary of names"),
         ({"abort": 503, "match": [{"port": 0}]}, "no port"),
+        ({"abort": 503, "match": [{"sourceLabels": "app=web"}]}, "sourceLabels: wants a dictionary, not 'app=web'"),
+        ({"abort": 503, "match": [{"gateways": "mesh"}]}, "gateways: wants a list, not 'mesh'"),
+        ({"abort": {"close": True, "percentage": 0.004}}, "0.004 is too little to close connections"),
     ],
 )
 def test_a_wrong_fault_is_refused_by_name(given_fault, message):
     with pytest.raises(FaultError, match=message):
         faults.read_fault(given_fault)
+
+
+def test_headers_are_the_same_in_any_case_and_what_re2_alone_knows_is_refused():
+    route, fault = {"headers": {"X-User": {"exact": "a"}}}, {"headers": {"x-user": {"prefix": "a"}}}
+    assert faults.both(route, fault) == {"headers": {"x-user": {"exact": "a"}}}
+    assert faults.both(route, {"headers": {"x-user": {"exact": "b"}}}) is None
+    with pytest.raises(FaultError, match="can't be told here .* give the fault an exact value"):
+        faults.both({"uri": {"exact": "/a"}}, {"uri": {"regex": r"/\pL+"}})
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,12 @@ options:
       - A name for this set of objects. They get it as their label C(meshops.istio/owner).
       - An object of another owner is not touched; the task fails before anything is changed.
     type: str
+  adopt:
+    description:
+      - Whether objects that are there already and belong to no owner become O(owner)'s, and so can be pruned later.
+        Otherwise the task fails before anything is changed, and names them.
+    type: bool
+    default: true
   prune:
     description:
       - Delete objects of this O(owner) that are not declared any more.
@@ -227,6 +233,7 @@ ARGUMENT_SPEC = {
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     "namespace": {"type": "str", "default": "default"},
     "owner": {"type": "str"},
+    "adopt": {"type": "bool", "default": True},
     "prune": {"type": "bool", "default": False},
     "prune_all": {"type": "bool", "default": False},
     "wait": {"type": "bool", "default": False},
@@ -234,7 +241,7 @@ ARGUMENT_SPEC = {
     "force_conflicts": {"type": "bool", "default": False},
     "concurrency": {"type": "int", "default": 16},
 }
-PASSED_ON = ("state", "namespace", "owner", "prune", "prune_all", "wait", "wait_timeout", "force_conflicts")
+PASSED_ON = ("state", "namespace", "owner", "adopt", "prune", "prune_all", "wait", "wait_timeout", "force_conflicts")
 
 
 def run(module, cluster):

@@ -78,6 +78,7 @@ def reconcile_objects(
     force_conflicts: bool = False,
     namespace: str = "default",
     return_objects: bool = False,
+    adopt: bool = True,
 ) -> dict:
     """Makes the cluster hold what is declared, and says what was done; in check mode what would be done.
 
@@ -92,6 +93,7 @@ def reconcile_objects(
     :param wait_timeout: seconds that the whole may take; also how long refused requests are repeated
     :param force_conflicts: take fields over from other field managers
     :param namespace: where objects live that name no namespace
+    :param adopt: whether objects that are there and belong to no owner become this one's
     :param return_objects: put the live object into its entry, as C(object)
     :returns: C(changed), C(objects): an entry each with C(kind), C(namespace), C(name), C(action) (created, updated,
         deleted, unchanged, failed), C(error) where it failed and C(note) where check mode could not tell all;
@@ -103,7 +105,7 @@ def reconcile_objects(
     try:
         return _reconcile(
             module, cluster, list(objects), state, owner, prune, prune_all, wait, wait_timeout, force_conflicts,
-            namespace, return_objects,
+            namespace, return_objects, adopt,
         )  # fmt: skip
     finally:
         cluster.retry_until = None
@@ -122,6 +124,7 @@ def _reconcile(
     force_conflicts: bool,
     namespace: str,
     return_objects: bool,
+    adopt: bool,
 ) -> dict:
     begin = time.monotonic()
     if prune:
@@ -135,6 +138,7 @@ def _reconcile(
         "prune": prune,
         "schemas": server_schemas(cluster),
         "keep_unchanged": wait or return_objects,
+        "adopt": adopt,
     }
     labels = f"{OWNER_LABEL}={owner}" if prune else None
     try:

@@ -63,6 +63,7 @@ def plan(
     prune: bool = False,
     schemas: SchemaSource | None = None,
     keep_unchanged: bool = False,
+    adopt: bool = True,
 ) -> list[Change]:
     """Decides for every object what has to be done.
 
@@ -79,8 +80,9 @@ def plan(
     :param prune: delete live objects with our label for C(owner_name) that are not declared
     :param schemas: see C(compare.SchemaSource)
     :param keep_unchanged: keep C(before) of unchanged objects too
+    :param adopt: whether objects that belong to no owner become C(owner_name)'s; else one is a problem
     :returns: the changes: first the declared objects in their order, then what is pruned
-    :raises PlanError: an object is declared twice, or belongs to another owner
+    :raises PlanError: an object is declared twice, or belongs to another owner, or to none
     """
     wanted, problems = _index(desired, owner_name if state == "present" else None)
     changes: dict[Key, Change] = {}
@@ -97,6 +99,12 @@ def plan(
             problems.append(
                 f"{title(found)} belongs to owner {other!r}, not to {owner_name!r}:"
                 f" declare it in one place, or remove its label {OWNER_LABEL}"
+            )
+            continue
+        if owner_name and not other and not adopt and state == "present":
+            problems.append(
+                f"{title(found)} is there already and belongs to no owner: give it the label"
+                f" {OWNER_LABEL}={owner_name} to hand it over, or remove it"
             )
             continue
         if state == "absent":

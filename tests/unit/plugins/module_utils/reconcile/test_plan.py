@@ -285,6 +285,16 @@ def test_an_object_of_another_owner_is_a_problem(state):
         plan([virtual_service("a")], [live(virtual_service("a", THEIRS))], owner_name="us", state=state)
 
 
+def test_an_object_of_nobody_is_taken_into_the_set_or_a_problem():
+    found = [live(virtual_service("a"))]
+    assert actions(plan([virtual_service("a")], found, owner_name="us")) == [("update", "a")]
+    with pytest.raises(PlanError, match="shop/a is there already and belongs to no owner: give it the label"):
+        plan([virtual_service("a")], found, owner_name="us", adopt=False)
+    ours = [live(virtual_service("a", OURS))]
+    assert actions(plan([virtual_service("a")], ours, owner_name="us", adopt=False)) == [("unchanged", "a")]
+    assert actions(plan([virtual_service("a")], found, "absent", owner_name="us", adopt=False)) == [("delete", "a")]
+
+
 def test_without_an_owner_an_object_keeps_the_one_it_has():
     [change] = plan([virtual_service("a", hosts=["x"])], [live(virtual_service("a", OURS))])
     assert change.after["metadata"]["labels"] == OURS

@@ -33,7 +33,6 @@ def prove(cluster: Cluster, namespaces: list[str], image: str, timeout: float, m
     proved = []
     namespaces = [name for name in namespaces if _stays(cluster, name)]
     started = not namespaces
-    cluster.forget_kinds()
     mesh_object = mesh_objects and "Sidecar" in cluster.discover(_SIDECAR)
     for namespace in namespaces or ["default"]:
         for obj in (_config_map(namespace), _pod(namespace, image), *([_sidecar(namespace)] if mesh_object else [])):

@@ -367,9 +367,6 @@ class Reconciler:
         purged = done.results[_FOOTPRINT]["purged"]
         keep = removal.kept(purged)
         going = removal.going(purged, keep)
-        gateways = removal.gateways(going)
-        if gateways:
-            raise StillUsed(f"not removed yet: still used by {_some(gateways)}. Delete them first")
         refused = [f"{removal.where(item)} ({why})" for item in going if (why := self._objects.refusal(item))]
         if refused:
             raise StillUsed(

@@ -31,15 +31,6 @@ def going(purged: t.Iterable[Item], keep: t.Iterable[str]) -> list[Item]:
     return [item for item in purged if item["part"] not in spared]
 
 
-def gateways(items: t.Iterable[Item]) -> list[str]:
-    """The Gateways of the Gateway API among it: users have written them, and their traffic would end."""
-    return [
-        where(item)
-        for item in items
-        if item["kind"] == "Gateway" and item["api_version"].startswith("gateway.networking.k8s.io/")
-    ]
-
-
 def where(item: Item) -> str:
     """How a user finds an object."""
     namespace = item.get("namespace")

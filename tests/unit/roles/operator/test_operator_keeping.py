@@ -202,8 +202,3 @@ def test_what_users_have_written_stays():
     keep = removal.kept([route, crd, istiod, key])
     assert keep == ["operators", "mesh_objects", "ca"]
     assert removal.going([route, crd, istiod, key], keep) == [istiod]
-
-
-def test_gateways_of_the_gateway_api_are_users_of_the_mesh():
-    mine = item("gateways", "Gateway", "shop", "shop", "gateway.networking.k8s.io/v1")
-    assert removal.gateways([mine, item("gateways", "Deployment", "istio-ingressgateway")]) == ["Gateway shop/shop"]

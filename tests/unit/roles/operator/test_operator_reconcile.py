@@ -170,14 +170,6 @@ def test_nothing_goes_while_something_may_not(objects, playbooks, remove):
     assert objects.obj["status"]["state"] == "Deleting"
 
 
-def test_a_gateway_of_the_gateway_api_holds_the_removal(objects, playbooks, remove):
-    api = "gateway.networking.k8s.io/v1"
-    playbooks.ends = [footprint(kind="Gateway", namespace="shop", name="shop", api_version=api)]
-    with pytest.raises(StillUsed, match="still used by Gateway shop/shop"):
-        remove()
-    assert [name for name, _given in playbooks.played] == ["footprint"]
-
-
 def test_users_hold_the_removal(objects, playbooks, remove):
     objects.used = ["namespace shop"]
     with pytest.raises(StillUsed, match="still used by namespace shop"):

@@ -20,8 +20,8 @@ options:
     default: 300
   atomic:
     description:
-      - Take a release that helm can't install or that does not become ready back to its last good revision, or out where
-        it has none. So each is waited for, whatever O(wait) says.
+      - Take a release that helm can't install or that does not become ready back to its last good revision, or out
+        where it has none. So each is waited for, whatever O(wait) says.
       - The task fails all the same and says why.
       - An image that can't be pulled takes everything that the task had done to its releases back in any case, the last
         first. Namespaces, and CustomResourceDefinitions that Helm keeps, stay.

@@ -216,7 +216,8 @@ def overlap_problems(namespaces: t.Sequence[dict], webhooks: t.Sequence[dict]) -
             if default_tag and labels.get("istio-injection") == "enabled" and "istio.io/rev" not in labels:
                 remedy = (
                     "the tag default and the control plane without a revision both mean istio-injection=enabled. Give"
-                    f" the namespace the label istio.io/rev={default_tag} instead, or let the tag point to revision default"
+                    f" the namespace the label istio.io/rev={default_tag} instead, or let the tag point to revision"
+                    " default"
                 )
             found.append(
                 f"pods in namespace {name} would be injected by the revisions {' and '.join(revisions)}: {remedy}"

@@ -15,7 +15,7 @@ import time
 import typing as t
 
 from ..cluster.client import Cluster
-from ..cluster.errors import ApiError, ClusterError
+from ..cluster.errors import ApiError, ClusterError, Unreachable
 from ..cluster.kinds import KNOWN, Kind, split_api_version
 from ..cluster.live import Live
 from ..reconcile.compare import SchemaSource, is_built_in
@@ -201,7 +201,7 @@ class _Kinds:
             found = self._declared.get(api_version + kind)
             try:
                 found = found or self._cluster.kind(api_version, kind)
-            except ApiError:
+            except (ApiError, Unreachable):
                 raise
             except ClusterError:
                 found = None if is_built_in(api_version) else self._coming(api_version, kind)

@@ -196,7 +196,10 @@ class _Comparison:
         return schema is not None and schema.atomic
 
     def _leaves_no_trace(self, want: t.Any, have: t.Any, path: tuple) -> bool:
-        """Whether a field leaves no entry in managedFields: a keyed list without items; others keep theirs."""
+        """Whether a field leaves no entry in managedFields: a keyed list without items, or an object of such lists."""
+        if want and isinstance(want, dict) and isinstance(have, dict):
+            below = (self._leaves_no_trace(value, have.get(name), path + (name,)) for name, value in want.items())
+            return all(below) and not self._atomic(path)
         if want != [] or (have is None and not self._built_in):
             return False
         schema = self._schema(path)

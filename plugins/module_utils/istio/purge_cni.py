@@ -18,8 +18,9 @@ from ..cluster.client import Cluster
 from ..cluster.errors import ClusterError
 from ..cluster.kinds import KNOWN
 from ..reconcile.readiness import unready
-from .footprint import MARK, Item, owner_of_pod
+from .footprint import MARK, Item
 from .purge_deletion import Deletions
+from .purge_ending import is_ready
 
 _DAEMON_SET = KNOWN["apps", "DaemonSet"]
 _POD = KNOWN["", "Pod"]
@@ -63,7 +64,7 @@ def clean_nodes(
             cluster.apply(watcher, force=True)
             watchers.append(watcher)
     _wait_ready(cluster, watchers, min(timeout, 60))
-    _delete(objects, [i for i in items if (i.namespace, i.name) in {_where(d) for d in going}])
+    objects.delete([i for i in items if (i.namespace, i.name) in {_where(d) for d in going}], foreground=True)
     problems = [problem for watcher in watchers for problem in _look(cluster, watcher, told)]
     if problems:
         raise ClusterError("; ".join(problems))
@@ -73,27 +74,9 @@ def _where(obj: dict) -> tuple[str, str]:
     return obj["metadata"]["namespace"], obj["metadata"]["name"]
 
 
-def _delete(objects: Deletions, items: list[Item]) -> None:
-    """Deletes the CNI's DaemonSets and waits until their pods are gone, but for nodes that don't answer."""
-    objects.ask(items, foreground=True)
-    ready = ready_nodes(objects.cluster)
-    for namespace in {item.namespace for item in items}:
-        owners = {(item.kind, item.name) for item in items if item.namespace == namespace}
-        for pod in objects.cluster.list(_POD, namespace):
-            if owner_of_pod(pod) in owners and not ready.get(node_of(pod), False):
-                meta = pod["metadata"]
-                objects.cluster.delete(_POD, meta["name"], namespace, uid=meta["uid"], grace=0)
-    objects.wait(items)
-
-
-def ready_nodes(cluster: Cluster) -> dict[str, bool]:
+def _ready_nodes(cluster: Cluster) -> dict[str, bool]:
     """Every node's name -> whether it is ready."""
-    return {
-        node["metadata"]["name"]: any(
-            c["type"] == "Ready" and c["status"] == "True" for c in (node.get("status") or {}).get("conditions") or []
-        )
-        for node in cluster.list(KNOWN["", "Node"])
-    }
+    return {node["metadata"]["name"]: is_ready(node) for node in cluster.list(KNOWN["", "Node"])}
 
 
 def node_of(pod: dict) -> str:
@@ -165,7 +148,7 @@ def _late(cluster: Cluster, watcher: dict) -> dict[str, str]:
     """The nodes that are ready, and on which a watcher doesn't run, with the reason."""
     namespace, name = _where(watcher)
     live = cluster.get(_DAEMON_SET, name, namespace) or watcher
-    ready, pods = ready_nodes(cluster), _pods(cluster, watcher)
+    ready, pods = _ready_nodes(cluster), _pods(cluster, watcher)
     late = {node_of(pod): unready(pod) or "" for pod in pods if ready.get(node_of(pod)) and unready(pod)}
     status = live.get("status") or {}
     seen = status.get("observedGeneration", 0) >= live["metadata"].get("generation", 1)
@@ -187,7 +170,7 @@ def _look(cluster: Cluster, watcher: dict, told: Told) -> list[str]:
     :returns: the nodes that are not clean, or could not be looked at, with the reason
     """
     namespace, name = _where(watcher)
-    late, ready = _late(cluster, watcher), ready_nodes(cluster)
+    late, ready = _late(cluster, watcher), _ready_nodes(cluster)
     problems = []
     for pod in _pods(cluster, watcher):
         node = node_of(pod)

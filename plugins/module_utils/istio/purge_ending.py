@@ -6,11 +6,13 @@ An istiod may wait ten seconds for its proxies to hang up, and nobody asks it fo
 five seconds for requests that are under way (terminationDrainDuration), whether or not there are any: where the
 kernel knows of no client's connection, there are none, and since its Service went first none come. Its Envoy is told
 to quit, upon which the pod ends (pkg/envoy/agent.go, terminate); a shorter grace would come too late for the kubelet.
+Of a node that does not answer nobody would ever hear that a pod has ended there: such pods are struck off.
 """
 
 from __future__ import annotations
 
 import concurrent.futures
+import datetime
 import ipaddress
 import time
 import typing as t
@@ -21,10 +23,13 @@ from ..cluster.kinds import KNOWN
 from .footprint import RESTARTABLE, Item, owner_of_pod
 
 _POD = KNOWN["", "Pod"]
+_NODE = KNOWN["", "Node"]
 #: Seconds that an istiod has to end.
 _GRACE = 1
 #: Seconds until a gateway with clients is looked at again.
 _PAUSE = 0.5
+#: Seconds after the end of its grace from which a pod should be gone, unless its node does not answer.
+_OVERDUE = 5
 #: Ports of every proxy that serve no client: administration, debugging, the agent, health, metrics, its own DNS.
 _OWN_PORTS = frozenset((15000, 15004, 15020, 15021, 15053, 15090))
 _SOCKETS = (
@@ -51,16 +56,22 @@ class Endings:
         owners = {
             (i.namespace, i.kind, i.name)
             for i in workloads
-            if i.part in ("control_plane", "gateways", "gateway_api") and i.kind in RESTARTABLE
+            if i.part in ("control_plane", "gateways", "gateway_api", "cni") and i.kind in RESTARTABLE
         }
-        slow = [
+        pods = [
             pod
             for namespace in sorted({namespace for namespace, _kind, _name in owners})
             for pod in self.cluster.list(_POD, namespace)
-            if _takes_its_time(pod) and (namespace, *(owner_of_pod(pod) or ())) in owners
+            if (namespace, *(owner_of_pod(pod) or ())) in owners
         ]
         with concurrent.futures.ThreadPoolExecutor(self.cluster.concurrency) as pool:
-            return not all(list(pool.map(self._shorten, slow)))
+            list(pool.map(self._strike_off, [pod for pod in pods if _is_overdue(pod)]))
+            return not all(list(pool.map(self._shorten, [pod for pod in pods if _takes_its_time(pod)])))
+
+    def _strike_off(self, pod: dict) -> None:
+        meta, node = pod["metadata"], pod["spec"].get("nodeName")
+        if node and not is_ready(self.cluster.get(_NODE, node)):
+            self.cluster.delete(_POD, meta["name"], meta["namespace"], uid=meta["uid"], grace=0)
 
     def _shorten(self, pod: dict) -> bool:
         """Whether a pod ends soon, having been told to."""
@@ -91,6 +102,21 @@ class Endings:
 
     def _run(self, meta: dict, command: list[str]) -> str:
         return self.cluster.execute(meta["namespace"], meta["name"], command, "istio-proxy", timeout=5)
+
+
+def is_ready(node: dict | None) -> bool:
+    """Whether a node is there and answers."""
+    conditions = ((node or {}).get("status") or {}).get("conditions") or []
+    return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
+
+
+def _is_overdue(pod: dict) -> bool:
+    """Whether a pod should long have ended: its deletionTimestamp is the end of its grace."""
+    until = pod["metadata"].get("deletionTimestamp")
+    if not until:
+        return False
+    since = datetime.datetime.now(datetime.timezone.utc) - datetime.datetime.fromisoformat(until.replace("Z", "+00:00"))
+    return since.total_seconds() > _OVERDUE
 
 
 def _takes_its_time(pod: dict) -> bool:

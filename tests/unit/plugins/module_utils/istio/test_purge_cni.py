@@ -90,7 +90,7 @@ class Nodes:
 
     def __init__(self, nodes, broken=(), dirty=()):
         self.nodes, self.broken, self.dirty = nodes, broken, dirty
-        self.daemon_sets, self.read, self.forced, self.going = {}, [], [], []
+        self.daemon_sets, self.read, self.gone = {}, [], []
         self.cluster = self
 
     def list(self, kind, namespace=None, labels=""):
@@ -100,16 +100,13 @@ class Nodes:
                 for n, ok in self.nodes.items()
             ]
         name = labels.partition("=")[2]
-        if not name:
-            return [self.pod(node, "istio-cni-node", True) for node in self.nodes if self.going]
         return [self.pod(node, name, node not in self.broken and ok) for node, ok in self.nodes.items()]
 
     def pod(self, node, daemon_set, ready):
         """One of a DaemonSet; where it does not start it has no node yet."""
         term = {"matchFields": [{"key": "metadata.name", "operator": "In", "values": [node]}]}
         affinity = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]}}}
-        owners = [{"kind": "DaemonSet", "name": daemon_set, "uid": "u", "controller": True}]
-        meta = {"name": f"{daemon_set}-{node}", "namespace": "kube-system", "uid": node, "ownerReferences": owners}
+        meta = {"name": f"{daemon_set}-{node}", "namespace": "kube-system"}
         status = {"conditions": [{"type": "Ready", "status": "True"}]} if ready else {"phase": "Pending"}
         spec = {"affinity": affinity, **({"nodeName": node} if ready else {})}
         return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec, "status": status}
@@ -125,17 +122,12 @@ class Nodes:
         self.read.append(pod.removeprefix("istio-cni-node-purge-"))
         return seen(("01.conf", ISTIO)) if self.read[-1] in self.dirty else seen()
 
-    def delete(self, kind, name, namespace, uid=None, grace=None):
-        if kind.kind == "Pod":
-            self.forced.append((name, grace))
+    def delete(self, *what, foreground=False):
+        """Of the cluster: an object; of what is to go: all DaemonSets of the CNI."""
+        if foreground:
+            self.gone += [item.name for item in what[0]]
         else:
-            del self.daemon_sets[name]
-
-    def ask(self, items, foreground):
-        self.going = items
-
-    def wait(self, items):
-        pass
+            del self.daemon_sets[what[1]]
 
     def clean(self):
         """What clean_nodes says."""
@@ -148,7 +140,7 @@ class Nodes:
 def test_every_node_is_looked_at():
     nodes = Nodes({"a": True, "b": True})
     assert nodes.clean() == ([], [])
-    assert (nodes.read, nodes.forced, nodes.daemon_sets) == (["a", "b"], [], {})
+    assert (nodes.read, nodes.gone, nodes.daemon_sets) == (["a", "b"], ["istio-cni-node"], {})
 
 
 def test_a_node_that_is_not_ready_keeps_no_other_from_being_looked_at():
@@ -156,7 +148,6 @@ def test_a_node_that_is_not_ready_keeps_no_other_from_being_looked_at():
     warnings = nodes.clean().warnings
     assert ["node b is not ready, so its CNI files were not looked at" in text for text in warnings] == [True]
     assert nodes.read == ["a", "c"]
-    assert nodes.forced == [("istio-cni-node-b", 0)], "nobody there would ever say that the pod has ended"
     assert nodes.daemon_sets == {}
 
 

@@ -71,12 +71,15 @@ class Cluster:
 
     concurrency = 4
 
-    def __init__(self, *pods, answer=None):
-        self.pods, self.answer = pods, answer
+    def __init__(self, *pods, answer=None, node="True"):
+        self.pods, self.answer, self.node = pods, answer, node
         self.asked, self.deleted = [], []
 
     def list(self, _kind, namespace):
         return [pod for pod in self.pods if pod["metadata"]["namespace"] == namespace]
+
+    def get(self, _kind, _name):
+        return {"status": {"conditions": [{"type": "Ready", "status": self.node}]}}
 
     def execute(self, _namespace, name, command, container, timeout):
         assert container == "istio-proxy"
@@ -101,7 +104,7 @@ def pod(owner, *containers, ending=True, grace=30):
     }
     if ending:
         meta |= {"deletionTimestamp": "2026-01-01T00:00:00Z", "deletionGracePeriodSeconds": grace}
-    return {"metadata": meta, "spec": {"containers": [{"name": name} for name in containers]}}
+    return {"metadata": meta, "spec": {"nodeName": "n", "containers": [{"name": name} for name in containers]}}
 
 
 def workload(name, part="gateways"):
@@ -137,6 +140,18 @@ def test_a_gateway_that_can_not_be_asked_takes_its_time():
     assert endings.hurry([workload("gw")])
     assert endings.hurry([workload("gw")])
     assert cluster.asked == ["sh"]
+
+
+@pytest.mark.parametrize("node", ["False", "Unknown"])
+def test_a_pod_that_should_long_have_ended_on_a_node_that_does_not_answer_is_struck_off(node):
+    cluster = Cluster(pod("cni", "install-cni", grace=1), pod("mine", "app", grace=1), node=node)
+    Endings(cluster).hurry([workload("cni", "cni")])
+    assert cluster.deleted == [("cni-7-x", 0)]
+    late = pod("cni", "install-cni", grace=1)
+    late["metadata"]["deletionTimestamp"] = "2999-01-01T00:00:00Z"
+    cluster = Cluster(late, node=node)
+    Endings(cluster).hurry([workload("cni", "cni")])
+    assert cluster.deleted == [], "it still has its time"
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,12 @@ Item = t.Mapping[str, t.Any]
 
 
 def kept(purged: t.Iterable[Item]) -> list[str]:
-    """What the purge is to keep: the operator itself, and what users have written.
+    """What the purge is to keep: the operator itself, namespaces, which were there before it, and what users wrote.
 
     :param purged: what a purge that keeps only operators would do
     """
     found = list(purged)
-    words = ["operators"]
+    words = ["operators", "namespaces"]
     if any(item["part"] == "mesh_objects" for item in found):
         words.append("mesh_objects")
     if any(item["part"] == "ca" and item["name"] == "cacerts" for item in found):

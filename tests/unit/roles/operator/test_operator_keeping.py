@@ -198,7 +198,7 @@ def test_what_users_have_written_stays():
     crd = item("crds", "CustomResourceDefinition", "virtualservices.networking.istio.io")
     istiod = item("control_plane", "Deployment", "istiod", "istio-system")
     key = item("ca", "Secret", "cacerts", "istio-system")
-    assert removal.kept([istiod, crd]) == ["operators"]
+    assert removal.kept([istiod, crd]) == ["operators", "namespaces"]
     keep = removal.kept([route, crd, istiod, key])
-    assert keep == ["operators", "mesh_objects", "ca"]
+    assert keep == ["operators", "namespaces", "mesh_objects", "ca"]
     assert removal.going([route, crd, istiod, key], keep) == [istiod]

@@ -181,7 +181,7 @@ def test_with_the_last_object_all_goes_but_what_is_kept(playbooks, remove):
     playbooks.ends = [footprint(kind="Service", namespace="istio-system", name="istiod"), Done()]
     remove()
     (_footprint, _), (name, given) = playbooks.played
-    assert (name, given["operator_is_last"], given["operator_keep"]) == ("remove", True, ["operators"])
+    assert (name, given["operator_is_last"], given["operator_keep"]) == ("remove", True, ["operators", "namespaces"])
 
 
 def test_a_removal_that_fails_says_why(objects, playbooks, remove):

@@ -10,6 +10,8 @@ import time
 
 import pytest
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN
+from ansible_collections.meshops.istio.plugins.module_utils.cluster.workloads import wait_ready
+from ansible_collections.meshops.istio.plugins.module_utils.reconcile.readiness import unready
 from outside import outside_world
 
 EXAMPLE = "playbooks/examples/egress.yml"
@@ -31,17 +33,38 @@ def outside(mesh, tmp_path_factory):
             nothing_listed(mesh)
 
 
+@pytest.fixture(scope="module")
+def elsewhere(mesh):
+    """A client in a namespace that the policy isn't for."""
+    labels = {"istio-injection": "enabled"}
+    space = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "elsewhere", "labels": labels}}
+    container = {"name": "client", "image": mesh.env["LAB_PROBE_IMAGE"], "imagePullPolicy": "IfNotPresent"}
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "client", "namespace": "elsewhere", "labels": {"app": "client"}},
+        "spec": {"terminationGracePeriodSeconds": 1, "containers": [{**container, "args": ["wait"]}]},
+    }
+    mesh.cluster.apply(space)
+    try:
+        mesh.cluster.create(pod)
+        wait_ready(mesh.cluster, [pod], unready, 180)
+        yield "elsewhere"
+    finally:
+        mesh.cluster.delete(KNOWN["", "Namespace"], "elsewhere")
+
+
 def nothing_listed(mesh):
     """What the role wrote goes."""
-    return mesh.play(EXAMPLE, "-e", "egress_state=absent")
+    return mesh.play(EXAMPLE, "-e", "state=absent")
 
 
-def probe(mesh, *words):
-    return json.loads(mesh.execute("demo", "app=client", "probe", *words, container="client"))
+def probe(mesh, *words, namespace="demo"):
+    return json.loads(mesh.execute(namespace, "app=client", "probe", *words, container="client"))
 
 
-def get(mesh, url, *words):
-    return probe(mesh, "get", "-insecure", "-new-connections", "-timeout", "5s", *words, url)
+def get(mesh, url, *words, namespace="demo"):
+    return probe(mesh, "get", "-insecure", "-new-connections", "-timeout", "5s", *words, url, namespace=namespace)
 
 
 def eventually(look, wanted, timeout=60):
@@ -52,13 +75,17 @@ def eventually(look, wanted, timeout=60):
     assert seen == wanted
 
 
-def statuses(mesh, url):
-    return get(mesh, url)["statuses"]
+def statuses(mesh, url, namespace="demo"):
+    return get(mesh, url, namespace=namespace)["statuses"]
+
+
+def proxy_log(mesh, namespace, labels):
+    pod = mesh.pods(namespace, labels)[0]["metadata"]["name"]
+    return mesh.cluster.logs(namespace, pod, "istio-proxy", lines=400).splitlines()
 
 
 def gateway_log(mesh):
-    pod = mesh.pods("istio-system", "istio=egressgateway")[0]["metadata"]["name"]
-    return mesh.cluster.logs("istio-system", pod, "istio-proxy", lines=400).splitlines()
+    return proxy_log(mesh, "istio-system", "istio=egressgateway")
 
 
 def owned(mesh):
@@ -70,7 +97,7 @@ def network_policies(mesh):
     return [o["metadata"]["name"] for o in mesh.cluster.list(KNOWN["networking.k8s.io", "NetworkPolicy"], "demo")]
 
 
-def test_listed_hosts_are_reached_by_their_way_and_others_are_not(mesh, outside):
+def test_listed_hosts_are_reached_by_their_way_and_others_are_not(mesh, outside, elsewhere):
     # Before, any host is reached, once no node sends its questions to the CoreDNS of before.
     eventually(lambda: statuses(mesh, "http://unlisted.example.com/"), {"200": 1})
 
@@ -78,10 +105,18 @@ def test_listed_hosts_are_reached_by_their_way_and_others_are_not(mesh, outside)
     assert first.count("changed") == 1
     assert mesh.play(EXAMPLE).count("changed") == 0
 
-    # Refused, and by the proxy: the answer is Envoy's, and TLS doesn't get that far.
-    eventually(lambda: statuses(mesh, "http://unlisted.example.com/"), {"502": 1})
+    # Refused, and by the proxy: the answer is Envoy's, TLS doesn't get that far, and its log has both.
+    eventually(lambda: statuses(mesh, "http://unlisted.example.com/refused"), {"502": 1})
     refused = get(mesh, "https://unlisted.example.com/")
     assert refused["statuses"] == {} and sum(refused["errors"].values()) == 1, refused
+
+    def logged(*words):
+        return any(all(word in line for word in words) for line in proxy_log(mesh, "demo", "app=client"))
+
+    eventually(lambda: logged("GET /refused", " 502 ", "unlisted.example.com", "block_all"), True)
+    eventually(lambda: logged("BlackHoleCluster"), True)
+    # Namespaces that aren't named do as before.
+    assert statuses(mesh, "http://unlisted.example.com/", namespace=elsewhere) == {"200": 1}
 
     def leaves(url, cluster, path=None):
         """A host answers, and the gateway's access log says by which way it was reached."""
@@ -132,8 +167,11 @@ def test_listed_hosts_are_reached_by_their_way_and_others_are_not(mesh, outside)
 
 
 def test_for_the_whole_mesh_and_past_the_gateway(mesh, outside):
-    options = {"egress_namespaces": [], "egress_network_policy": False, "egress_through_gateway": False}
-    mesh.play(EXAMPLE, "-e", json.dumps(options))
+    hosts = ["*.partner.example.com", "db.example.com"]
+    ports = [[80, 443], [{"number": 9000, "protocol": "TCP"}]]
+    options = {"egress_hosts": [{"host": host, "ports": of} for host, of in zip(hosts, ports, strict=True)]}
+    text = ("egress_namespaces=", "egress_network_policy=false", "egress_through_gateway=no")
+    mesh.play(EXAMPLE, "-e", json.dumps(options), *(word for one in text for word in ("-e", one)))
     assert "Sidecar default" in owned(mesh) and network_policies(mesh) == []
     eventually(lambda: statuses(mesh, "http://unlisted.example.com/"), {"502": 1})
     lines = len(gateway_log(mesh))
@@ -153,6 +191,19 @@ def test_a_host_that_is_taken_off_the_list_is_refused_and_its_objects_go(mesh, o
     nothing_listed(mesh)
     assert owned(mesh) == [] and network_policies(mesh) == []
     eventually(lambda: statuses(mesh, "http://unlisted.example.com/"), {"200": 1})
+
+
+def test_a_sidecar_of_somebody_else_is_left_alone(mesh, outside):
+    spec = {"egress": [{"hosts": ["./*", "istio-system/*"]}]}
+    meta = {"name": "default", "namespace": "demo"}
+    kind = KNOWN["networking.istio.io", "Sidecar"]
+    mesh.cluster.create({"apiVersion": "networking.istio.io/v1", "kind": "Sidecar", "metadata": meta, "spec": spec})
+    try:
+        run = mesh.play(EXAMPLE, fails=True)
+        assert "demo/default is there already and belongs to no owner" in run.text
+        assert owned(mesh) == [] and mesh.cluster.get(kind, "default", "demo")["spec"] == spec
+    finally:
+        mesh.cluster.delete(kind, "default", "demo")
 
 
 def test_a_list_that_istio_cannot_follow_changes_nothing(mesh, outside):

@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -114,26 +116,28 @@ def test_a_delay_of_two_seconds_is_met_by_who_is_meant_and_by_nobody_else(mesh):
     assert routes(mesh) == before
 
 
-def test_several_faults_at_once_by_port_by_caller_by_grpc_status_and_on_connections(mesh):
-    faults = [
-        {"abort": {"grpcStatus": "UNAVAILABLE"}, "match": [{"port": 8081}]},
-        {"abort": 418, "match": [{"sourceLabels": {"app": "client"}, "headers": {"x-user": {"exact": "tester"}}}]},
-        {"abort": "close", "match": [{"port": 9000}]},
-    ]
-    measure = [
-        {"url": "grpc://echo:8081", "fault": 1},
-        {"url": "http://echo/", "fault": 2, "headers": {"x-user": "tester"}},
-        {"url": "tcp://echo:9000", "fault": 3},
-        {"url": "http://echo/", "fault": 0},
-    ]
-    options = {"delay": "", "abort": "", "faults": faults, "measure": measure, "limits": {"p99_ms": 5000}}
+def test_several_faults_at_once_by_port_by_caller_by_grpc_status_and_on_connections(mesh, tmp_path):
+    """The example, with what -e gives as text, and a report where it was started."""
     before = routes(mesh)
-    run = mesh.play("fault_test", "-e", json.dumps({f"fault_injection_{name}": v for name, v in options.items()}))
-    for said in ("20 of 20: 20 × HTTP 200, grpc-status", "20 of 20: 20 × 418", "100 % closed", "p99 at most 5.00 s"):
+    started = copy.copy(mesh)
+    started.env = {**mesh.env, "PWD": str(tmp_path)}
+    run = started.play("playbooks/examples/faults.yml", "-e", "fault_injection_tolerance_ms=400")
+    for said in ("20 of 20: 20 × HTTP 200, grpc-status", "20 of 20 delayed: 5", "100 % closed", "p99 at most 5.00 s"):
         assert said in run.text, run.text
-    assert "NOT AS EXPECTED" not in run.text
+    assert "NOT AS EXPECTED" not in run.text and "as before: 200" in run.text
+    bars = latencies(tmp_path / "faults-demo.html")
+    assert [sum(counts[phase] for counts in bars.values()) for phase in range(3)] == [80, 80, 80]
+    late = [counts for step, counts in bars.items() if step == "to 512.0 ms" or step.endswith(" s")]
+    during = [sum(counts[phase] for counts in late) for phase in range(3)]
+    assert during[1] >= 20 > max(during[0], during[2]), "the tester's requests, and only during the faults"
     assert routes(mesh) == before
     eventually(lambda: guards(mesh), [])
+
+
+def latencies(page):
+    """The report's distribution: step -> how many requests before, during and after took so long."""
+    rows = re.findall(r"<tr><td>(to [^<]+)</td>(.*)</tr>", page.read_text())
+    return {label: [int(count) for count in re.findall(r"</span> (\d+)</td>", cells)] for label, cells in rows}
 
 
 def connect(mesh, times=20):

@@ -10,8 +10,6 @@ import json
 import os
 import re
 import signal
-import socket
-import ssl
 import subprocess
 import threading
 import time
@@ -58,7 +56,7 @@ def applied(mesh, text):
         subprocess.run(words, input=text, text=True, env=mesh.env, check=True, capture_output=True)
 
 
-def workload(mesh, name, namespace, args, port, port_name, sidecar=True, secret=None):
+def workload(mesh, name, namespace, args, port, port_name, sidecar=True, secret=None, annotations=None):
     """A Deployment of the probe and its Service; with a secret, that is mounted at /certs."""
     labels = {"app": name} if sidecar else {"app": name, "sidecar.istio.io/inject": "false"}
     image = mesh.env["LAB_PROBE_IMAGE"]
@@ -71,7 +69,7 @@ metadata: {{name: {name}, namespace: {namespace}}}
 spec:
   selector: {{matchLabels: {{app: {name}}}}}
   template:
-    metadata: {{labels: {json.dumps(labels)}}}
+    metadata: {{labels: {json.dumps(labels)}, annotations: {json.dumps(annotations or {})}}}
     spec:
       containers:
         - name: {name}
@@ -101,98 +99,122 @@ def rolled_out(mesh, namespace, *names):
 
 
 class Door:
-    """The ingress gateway as clients outside the cluster see it."""
+    """An ingress gateway as clients outside the cluster see it."""
+
+    network, pods = "host", ("istio-system", "istio=ingressgateway")
 
     def __init__(self, mesh, folder):
         self.mesh, self.folder = mesh, folder
+        self.http, self.https = mesh.env["LAB_INGRESS_HTTP"], mesh.env["LAB_INGRESS_HTTPS"]
 
     def command(self, *words):
         return [
-            "docker", "run", "--rm", "--network", "host", "--user", f"{os.getuid()}:{os.getgid()}",
+            "docker", "run", "--rm", "--network", self.network, "--user", f"{os.getuid()}:{os.getgid()}",
             "-v", f"{self.folder}:/certs:ro", self.mesh.env["LAB_PROBE_IMAGE"], *words,
         ]  # fmt: skip
 
-    def probe(self, mode, *words, port="LAB_INGRESS_HTTPS"):
-        command = self.command(mode, "-connect-to", self.mesh.env[port], "-timeout", "10s", *words)
+    def probe(self, mode, *words, address=None):
+        command = self.command(mode, "-connect-to", address or self.https, "-timeout", "10s", *words)
         done = subprocess.run(command, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
-    def serial(self, name):
-        """The serial number of the certificate that is shown for a name, None where no connection comes about."""
-        host, port = self.mesh.env["LAB_INGRESS_HTTPS"].split(":")
-        context = ssl.create_default_context()
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        try:
-            with (
-                socket.create_connection((host, int(port)), 10) as plain,
-                context.wrap_socket(plain, server_hostname=name) as tls,
-            ):
-                return ssl.DER_cert_to_PEM_cert(tls.getpeercert(True)).strip()
-        except OSError:
-            return None
+    def trusts(self, ca, name="shop.example.com"):
+        """Whether a name's certificate is one of this CA's."""
+        return (
+            self.probe("get", "-cacert", f"/certs/{ca}.pem", "-new-connections", f"https://{name}/")["statuses"] != {}
+        )
 
     def more_requests(self, count):
         """Waits until the gateway has logged so many requests more."""
-        pod = self.mesh.pods("istio-system", "istio=ingressgateway")[0]["metadata"]["name"]
+        namespace, labels = self.pods
+        pod = self.mesh.pods(namespace, labels)[0]["metadata"]["name"]
 
         def logged():
-            lines = self.mesh.cluster.logs("istio-system", pod, "istio-proxy", lines=None).splitlines()
+            lines = self.mesh.cluster.logs(namespace, pod, "istio-proxy", lines=None).splitlines()
             return sum("shop.example.com" in line for line in lines)
 
         before = logged()
         eventually(lambda: logged() >= before + count, True)
 
 
-@pytest.fixture
-def door(mesh, tmp_path):
-    """The story of ingress.yml, told with a first certificate."""
-    names = ["shop.example.com", "partner.example.com"]
-    first = certificate(tmp_path, names, prefix="first-")
-    second = certificate(tmp_path, names, prefix="second-")
-    clients = certificate(tmp_path, ["a client"], issuer="clients CA", prefix="client-")
+class GatewayApiDoor(Door):
+    """The gateway that Istio runs for the Gateway API, from the node: its Service is the cluster's own."""
+
+    pods = ("demo", "gateway.networking.k8s.io/gateway-name=public")
+
+    def __init__(self, mesh, folder):
+        super().__init__(mesh, folder)
+        self.network = f"container:meshops-lab-{mesh.env['LAB_NAME']}-control-plane"
+
+    def find(self):
+        address = self.mesh.cluster.get(KNOWN["", "Service"], "public-istio", "demo")["spec"]["clusterIP"]
+        self.http, self.https = f"{address}:80", f"{address}:443"
+
+
+@contextlib.contextmanager
+def opened(mesh, door, story):
+    """The story of an ingress, told with a first certificate."""
+    names = ["shop.example.com", "partner.example.com", "grpc.example.com"]
+    first = certificate(door.folder, names, prefix="first-")
+    second = certificate(door.folder, names, prefix="second-")
+    clients = certificate(door.folder, ["a client"], issuer="clients CA", prefix="client-")
 
     def play(files, *words):
         options = {"certificate_file": files["cert"], "key_file": files["key"], "client_ca_file": clients["ca"]}
         options = {name: str(path) for name, path in options.items()}
-        return mesh.play(example("ingress"), "-e", json.dumps(options), *words)
+        return mesh.play(example(story), "-e", json.dumps(options), *words)
 
-    door = Door(mesh, tmp_path)
     door.play, door.first, door.second = play, first, second
-    play(first)
-    eventually(lambda: door.serial("shop.example.com"), first["cert"].read_text().strip())
-    yield door
-    play(first, *NOTHING)
+    try:
+        play(first)
+        yield door
+    finally:
+        mesh.play(example(story), *NOTHING)
+
+
+@pytest.fixture
+def door(mesh, tmp_path):
+    """The story of ingress.yml."""
+    with opened(mesh, Door(mesh, tmp_path), "ingress") as door:
+        eventually(lambda: door.trusts("first-ca"), True)
+        yield door
 
 
 def test_https_takes_anybody_or_only_clients_with_a_certificate_and_http_is_redirected(door):
-    shop, partner = "https://shop.example.com/x", "https://partner.example.com/x"
+    only_clients_with_a_certificate(door)
     trust = ("-cacert", "/certs/first-ca.pem")
-    redirect = door.probe("get", "http://shop.example.com/x", port="LAB_INGRESS_HTTP")
-    assert redirect["statuses"] == {"301": 1} and redirect["first"]["headers"]["location"] == shop
-    assert door.probe("get", *trust, shop)["statuses"] == {"200": 1}
-    assert door.probe("get", *trust, partner)["statuses"] == {}
-    client = ("-cert", "/certs/client-cert.pem", "-key", "/certs/client-key.pem")
-    eventually(lambda: door.probe("get", *trust, *client, partner)["statuses"], {"200": 1})
-    assert door.probe("websocket", *trust, "-n", "5", "wss://shop.example.com/websocket")["statuses"] == {"101": 5}
     assert door.probe("grpc", *trust, "-n", "5", "https://shop.example.com")["statuses"] == {"200": 5}
 
 
+def only_clients_with_a_certificate(door):
+    shop, partner = "https://shop.example.com/x", "https://partner.example.com/x"
+    trust = ("-cacert", "/certs/first-ca.pem")
+    redirect = door.probe("get", "http://shop.example.com/x", address=door.http)
+    assert redirect["statuses"] == {"301": 1} and redirect["first"]["headers"]["location"] == shop
+    assert door.probe("get", *trust, shop)["statuses"] == {"200": 1}
+    client = ("-cert", "/certs/client-cert.pem", "-key", "/certs/client-key.pem")
+    eventually(lambda: door.probe("get", *trust, *client, partner)["statuses"], {"200": 1})
+    # The host is served, and asks for a certificate that the clients' CA has signed.
+    other = ("-cert", "/certs/second-cert.pem", "-key", "/certs/second-key.pem")
+    for words in ((), other):
+        refused = door.probe("get", *trust, *words, partner)
+        assert refused["statuses"] == {} and any("certificate" in said for said in refused["errors"]), refused
+    assert door.probe("websocket", *trust, "-n", "5", "wss://shop.example.com/websocket")["statuses"] == {"101": 5}
+
+
 def test_a_certificate_is_changed_under_load_without_a_failed_request(door):
-    command = door.command(
-        "load",
-        "-connect-to",
-        door.mesh.env["LAB_INGRESS_HTTPS"],
-        "-insecure",
-        "-rate",
-        "20",
-        "https://shop.example.com/",
-    )
+    another_certificate_under_load(door)
+
+
+def another_certificate_under_load(door):
+    url = "https://shop.example.com/"
+    command = door.command("load", "-connect-to", door.https, "-insecure", "-rate", "20", url)
     load = subprocess.Popen(["docker", "run", "-i", *command[2:]], stdout=subprocess.PIPE, text=True)
     try:
         door.more_requests(40)
         door.play(door.second)
-        eventually(lambda: door.serial("shop.example.com"), door.second["cert"].read_text().strip())
+        eventually(lambda: door.trusts("second-ca"), True)
         door.more_requests(40)
     finally:
         load.send_signal(signal.SIGTERM)
@@ -225,8 +247,10 @@ def test_on_openshift_routes_show_the_hosts(routes_of_openshift, door):
     assert door.mesh.cluster.list(ROUTE, "istio-system") == []
 
 
-def test_tls_goes_through_to_the_workload_that_ends_it(mesh, tmp_path):
-    own = certificate(tmp_path, ["vault.example.com"])
+@contextlib.contextmanager
+def vault(mesh, folder):
+    """A workload that ends TLS itself; gives the files of its certificate."""
+    own = certificate(folder, ["vault.example.com"], issuer="vault CA", prefix="vault-")
     server = ["echo", "-version", "vault", "-https", ":8443", "-cert", "/certs/tls.crt", "-key", "/certs/tls.key"]
     data = {
         name: base64.b64encode(own[of].read_bytes()).decode() for name, of in (("tls.crt", "cert"), ("tls.key", "key"))
@@ -235,51 +259,60 @@ def test_tls_goes_through_to_the_workload_that_ends_it(mesh, tmp_path):
     mesh.cluster.apply(
         {"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls", "metadata": meta, "data": data}
     )
-    door = Door(mesh, tmp_path)
-    url = "https://vault.example.com/sealed"
-    ask = ("get", "-cacert", "/certs/ca.pem", "-new-connections", url)
     try:
         with applied(mesh, workload(mesh, "vault", "demo", server, 8443, "tls", secret="vault")):
             rolled_out(mesh, "demo", "vault")
-            assert door.probe(*ask)["statuses"] == {}
-            mesh.play(example("ingress_passthrough"))
-            try:
-                assert mesh.play(example("ingress_passthrough")).count("changed") == 0
-                # The certificate is the workload's own, and nobody has read what is in the connection.
-                eventually(lambda: door.probe(*ask)["statuses"], {"200": 1})
-                assert door.serial("vault.example.com") == own["cert"].read_text().strip()
-                said = door.probe(*ask)["first"]["body"]
-                assert said["version"] == "vault" and said["tls"] is True
-                assert "x-forwarded-for" not in said["headers"]
-                assert door.probe("get", "-insecure", "https://other.example.com/")["statuses"] == {}
-            finally:
-                mesh.play(example("ingress_passthrough"), *NOTHING)
-            eventually(lambda: door.probe(*ask)["statuses"], {})
+            yield own
     finally:
         mesh.cluster.delete(KNOWN["", "Secret"], "vault", "demo")
 
 
-def test_the_gateway_api_does_the_same(mesh):
+SEALED = ("get", "-cacert", "/certs/vault-ca.pem", "-new-connections", "https://vault.example.com/sealed")
+
+
+def reaches_the_vault(door):
+    """The certificate is the workload's own, and nobody has read what is in the connection."""
+    eventually(lambda: door.probe(*SEALED)["statuses"], {"200": 1})
+    said = door.probe(*SEALED)["first"]["body"]
+    assert said["version"] == "vault" and said["tls"] is True
+    assert "x-forwarded-for" not in said["headers"]
+
+
+def test_tls_goes_through_to_the_workload_that_ends_it(mesh, tmp_path):
+    door = Door(mesh, tmp_path)
+    with vault(mesh, tmp_path):
+        assert door.probe(*SEALED)["statuses"] == {}
+        mesh.play(example("ingress_passthrough"))
+        try:
+            assert mesh.play(example("ingress_passthrough")).count("changed") == 0
+            reaches_the_vault(door)
+            assert door.probe("get", "-insecure", "https://other.example.com/")["statuses"] == {}
+        finally:
+            mesh.play(example("ingress_passthrough"), *NOTHING)
+        eventually(lambda: door.probe(*SEALED)["statuses"], {})
+
+
+@pytest.mark.timeout(600)
+def test_the_gateway_api_does_the_same(mesh, tmp_path):
     gateway_api = mesh.env["LAB_CRDS"].split(":")[1]
     words = ["kubectl", "apply", "--server-side", "-f", gateway_api]
     subprocess.run(words, env=mesh.env, check=True, capture_output=True)
-    try:
-        mesh.play(example("gateway_api"))
-        assert mesh.play(example("gateway_api")).count("changed") == 0
-        way = ("-connect-to", "public-istio.demo.svc.cluster.local:80")
+    with vault(mesh, tmp_path), opened(mesh, GatewayApiDoor(mesh, tmp_path), "gateway_api") as door:
+        assert door.play(door.first).count("changed") == 0
+        door.find()
+        eventually(lambda: door.trusts("first-ca"), True)
+        only_clients_with_a_certificate(door)
+        trust = ("-cacert", "/certs/first-ca.pem")
 
-        def header(*words):
-            answer = probe(mesh, "get", *way, *words, "http://shop.example.com/")["first"]
-            return answer["status"], (answer["body"] or {}).get("headers", {}).get("x-way") if answer[
-                "status"
-            ] == 200 else None
+        def way(*words):
+            answer = door.probe("get", *trust, *words, "https://shop.example.com/")["first"]
+            return answer["status"], answer["body"]["headers"].get("x-way")
 
-        eventually(header, (200, None))
-        assert header("-header", "x-user: tester") == (200, "test")
-        assert probe(mesh, "get", *way, "http://other.example.com/")["statuses"] == {"404": 1}
-        eventually(lambda: probe(mesh, "grpc", *way, "-n", "5", "http://grpc.example.com")["statuses"], {"200": 5})
-    finally:
-        mesh.play(example("gateway_api"), *NOTHING)
+        assert way() == (200, None) and way("-header", "x-user: tester") == (200, "test")
+        assert door.probe("get", "http://other.example.com/", address=door.http)["statuses"] == {"404": 1}
+        eventually(lambda: door.probe("grpc", *trust, "-n", "5", "https://grpc.example.com")["statuses"], {"200": 5})
+        reaches_the_vault(door)
+        another_certificate_under_load(door)
 
 
 # -- security -------------------------------------------------------------
@@ -541,12 +574,30 @@ def test_failures_are_logged_and_requests_traced(mesh):
             probe(mesh, "get", "http://echo/status/503?last")
             eventually(lambda: any("?last" in line for line in log("demo", "app=client", "istio-proxy")), True)
             assert len([line for line in log("demo", "app=client", "istio-proxy") if "?quiet" in line]) == before
-
-            # Envoy's statistics, as Prometheus scrapes them.
-            pod = mesh.pods("demo", "app=client")[0]["status"]["podIP"]
-            node = f"meshops-lab-{mesh.env['LAB_NAME']}-control-plane"
-            words = ["docker", "exec", node, "curl", "-sf", f"http://{pod}:15090/stats/prometheus"]
-            scraped = subprocess.run(words, capture_output=True, text=True, check=True).stdout
-            assert "envoy_cluster_upstream_rq_total{" in scraped or "envoy_cluster_upstream_rq{" in scraped
         finally:
             mesh.play(example("telemetry"), *NOTHING)
+
+
+def test_prometheus_finds_what_the_proxies_count(mesh):
+    """By the annotations that injection writes; a workload says for itself which of Envoy's counters it wants, too."""
+    counted = {"sidecar.istio.io/statsInclusionRegexps": "cluster\\.outbound.*upstream_rq_total"}
+    node = f"meshops-lab-{mesh.env['LAB_NAME']}-control-plane"
+
+    def requests_to_echo():
+        total = 0
+        for pod in mesh.pods("demo", "app"):
+            told = {k: v for k, v in (pod["metadata"].get("annotations") or {}).items() if "prometheus.io/" in k}
+            assert told["prometheus.io/scrape"] == "true"
+            url = f"http://{pod['status']['podIP']}:{told['prometheus.io/port']}{told['prometheus.io/path']}"
+            words = ["docker", "exec", node, "curl", "-sf", "-m", "20", url]
+            scraped = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+            found = re.findall(r"^envoy_cluster_upstream_rq_total\{.*echo\.demo.*\} (\d+)$", scraped, re.MULTILINE)
+            total += sum(map(int, found))
+        return total
+
+    with applied(mesh, workload(mesh, "counted", "demo", ["wait"], 8080, "http", annotations=counted)):
+        rolled_out(mesh, "demo", "counted")
+        before = requests_to_echo()
+        ask = ("probe", "get", "-n", "7", "http://echo/counted")
+        assert json.loads(mesh.execute("demo", "app=counted", *ask, container="counted"))["statuses"] == {"200": 7}
+        assert requests_to_echo() == before + 7

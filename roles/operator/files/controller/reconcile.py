@@ -332,10 +332,24 @@ class Reconciler:
         mine = documents.left_over(components.values(), held, others)
         revisions = [_revision(one["name"]) for one in mine if one.get("chart") == "istiod"]
         gateways = {(one["namespace"], one["name"]) for one in mine if one.get("chart") == "gateway"}
-        uses = [use for revision in revisions for use in self._objects.uses(revision, gateways)]
+        is_last = not others and self._objects.control_planes() <= set(revisions)
+        uses = self._users(revisions, gateways, is_last)
         if uses:
             raise StillUsed(f"not removed yet: still used by {_some(uses)}. Take them out of the mesh first")
-        return _Removal(mine, revisions, not others and self._objects.control_planes() <= set(revisions))
+        return _Removal(mine, revisions, is_last)
+
+    def _users(self, revisions: list[str], gateways: set[Release], is_last: bool) -> list[str]:
+        """Who uses revisions; where all of Istio goes, a tag goes too, and only who uses it is a user."""
+        found, seen, names = [], set(revisions), list(revisions)
+        while names:
+            for use in self._objects.uses(names.pop(), gateways):
+                what, _, name = use.partition(" ")
+                if not is_last or what != "tag":
+                    found.append(use)
+                elif name not in seen:
+                    seen.add(name)
+                    names.append(name)
+        return sorted(set(found))
 
     def _take_out(self, obj: dict, goes: _Removal, beat: t.Callable[[], bool]) -> None:
         keep = self._what_stays(beat) if goes.is_last else []

@@ -28,7 +28,7 @@ class Objects:
         meta = {"namespace": "istio-system", "name": "mesh", "uid": "1", "generation": 1, "annotations": {}}
         self.obj = {"apiVersion": "install.istio.io/v1alpha1", "kind": "IstioOperator", "metadata": meta, "spec": {}}
         self.events: list[str] = []
-        self.used: list[str] = []
+        self.used: dict[str, list[str]] = {}
         self.refused = ""
 
     def get(self, *_place):
@@ -52,8 +52,8 @@ class Objects:
     def has_legacy(self, _namespaces):
         return False
 
-    def uses(self, _revision, _gateways):
-        return self.used
+    def uses(self, revision, _gateways):
+        return self.used.get(revision, [])
 
     def control_planes(self):
         return {"default"}
@@ -171,8 +171,23 @@ def test_nothing_goes_while_something_may_not(objects, playbooks, remove):
 
 
 def test_users_hold_the_removal(objects, playbooks, remove):
-    objects.used = ["namespace shop"]
+    objects.used = {"default": ["tag prod", "tag default"], "prod": ["namespace shop"]}
     with pytest.raises(StillUsed, match="still used by namespace shop"):
+        remove()
+    assert playbooks.played == []
+
+
+def test_a_tag_that_nobody_uses_goes_with_the_last_object(objects, playbooks, remove):
+    objects.used = {"default": ["tag prod", "tag default"]}
+    playbooks.ends = [footprint(kind="Service", namespace="istio-system", name="istiod"), Done()]
+    remove()
+    assert [name for name, _given in playbooks.played] == ["footprint", "remove"]
+
+
+def test_where_others_stay_a_tag_is_a_user(objects, playbooks, remove):
+    objects.used = {"default": ["tag prod"]}
+    objects.control_planes = lambda: {"default", "another"}
+    with pytest.raises(StillUsed, match="still used by tag prod"):
         remove()
     assert playbooks.played == []
 

@@ -250,8 +250,9 @@ def test_a_gate_that_fails_leaves_no_fault_either(mesh):
         ({"hostname": "echo", "duration": "5m", "image": "localhost/nothing/here:0"}, "localhost/nothing/here:0"),
         ({"hostname": "echo", "measure": [{"url": "http://echo/", "selector": "app=nobody"}]}, "no running pod"),
         ({"hostname": "echo", "match": [{"uri": "/x"}]}, "wants one of exact, prefix, regex"),
+        ({"hostname": "echo", "duration": "4s"}, "duration: 4 s is too short"),
     ],
-    ids=["unknown host", "image that can't be pulled", "no client", "wrong match"],
+    ids=["unknown host", "image that can't be pulled", "no client", "wrong match", "over before it begins"],
 )
 def test_what_cannot_be_done_is_refused_and_nothing_is_changed(mesh, options, message):
     before = routes(mesh)

@@ -255,7 +255,7 @@ def test_the_guard_may_leave_the_namespace_and_its_time_is_the_clusters(cluster,
     cluster.apply(routes(namespace))
     put_in(cluster, namespace, duration=600.0, image="proxy")
     (job,) = cluster.list(JOB, namespace, LABEL)
-    environment = {one["name"]: one["value"] for one in job["spec"]["template"]["spec"]["containers"][0]["env"]}
+    environment = {one["name"]: one.get("value") for one in job["spec"]["template"]["spec"]["containers"][0]["env"]}
     made = fault_runs._server_time(
         cluster, {**job, "metadata": {"name": "other", "namespace": namespace}, "spec": SPEC}
     )

@@ -9,6 +9,7 @@ import os
 import pathlib
 import socket
 import subprocess
+import tempfile
 import threading
 import time
 
@@ -191,6 +192,59 @@ def test_a_purge_that_was_killed_goes_on(mesh, server, tmp_path, lives):
     assert saved == objects
 
 
+class DiesAfter(Cluster):
+    """Dies once a certain object is to be deleted, and has been."""
+
+    def __init__(self, params, last):
+        super().__init__(params, concurrency=4)
+        self.last = last
+
+    def request(self, method, path, *args, **kwargs):
+        answer = super().request(method, path, *args, **kwargs)
+        if method == "DELETE" and path.endswith(self.last):
+            raise KilledError
+        return answer
+
+
+def test_the_cas_secrets_of_a_control_plane_that_has_gone_already_are_found(mesh, server):
+    """In a namespace of any name, that stays: a killed purge has marked it, and the mark is taken off at the end."""
+    make(mesh, "Namespace", "mesh-a", meta={"labels": {"team": "a"}})
+    workload(mesh, "Deployment", "istiod-mesh-a", "mesh-a", COMPONENT)
+    for name in ("cacerts", "cacerts-next"):
+        make(mesh, "Secret", name, "mesh-a", stringData={"ca-key.pem": "made for this test"})
+    make(mesh, "Secret", "cacerts", "shop", stringData={"mine": "x"})
+    with pytest.raises(KilledError):
+        purge(DiesAfter({"kubeconfig": server["KUBECONFIG"]}, "/istiod-mesh-a"), ALL)
+    deadline = time.monotonic() + 30
+    while mesh.get(mesh.kind("apps/v1", "Deployment"), "istiod-mesh-a", "mesh-a"):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    purge(mesh, ALL)
+    secret = mesh.kind("v1", "Secret")
+    assert [o["metadata"]["name"] for o in mesh.list(secret, "mesh-a")] == []
+    assert mesh.get(secret, "cacerts", "shop")
+    assert mesh.get(mesh.kind("v1", "Namespace"), "mesh-a")["metadata"].get("annotations", {}) == {}
+    mesh.delete(secret, "cacerts", "shop")
+    assert purge(mesh, ALL)["changed"] is False
+
+
+def test_a_second_backup_leaves_the_first_alone(mesh, tmp_path):
+    folder = tmp_path / "backup"
+    wishes = Wishes(confirm=True, keep=("namespaces",), wait_timeout=20, finalizer_timeout=1, backup_dir=str(folder))
+    assert purge(mesh, wishes)["remarks"] == []
+    assert purge(mesh, wishes)["changed"] is False
+    make(mesh, "ConfigMap", "istiod-late", "istio-system", meta={"labels": COMPONENT})
+    make(mesh, "Secret", "cacerts", "istio-system", stringData={"ca-key.pem": "another"})
+    (remark,) = purge(mesh, wishes)["remarks"]
+    earlier = pathlib.Path(remark.rpartition(" ")[2])
+    assert earlier.name.startswith("backup.20")
+    secrets = [
+        yaml.safe_load((f / "ca/secret.istio-system.cacerts.yml").read_text())["data"] for f in (earlier, folder)
+    ]
+    assert secrets[0] != secrets[1]
+    assert (earlier / "mesh_objects/sidecar.shop.held.yml").exists()
+
+
 class Road:
     """A TCP road to the API server that can be closed."""
 
@@ -285,7 +339,9 @@ def test_a_revision_alone(mesh):
     done = purge(mesh, wishes)
     assert [item["name"] for item in done["purged"]] == ["istio-canary"]
     assert set(left(mesh)) == rest
-    assert purge(mesh, wishes)["changed"] is False
+    again = purge(mesh, wishes)
+    assert again["changed"] is False
+    assert ["no revision canary to purge" in text for text in again["warnings"]] == [True], "it may be mistyped"
 
 
 GATEWAY_API = "gateway.networking.k8s.io/v1"
@@ -484,6 +540,35 @@ def gateways_that_istiod_made(cluster, server):
     }
 
 
+def gateways_with_routes_of_openshift(cluster, server):
+    """Two gateways with a Route in their release: one in a namespace that Helm has made, one among a user's own."""
+    define(cluster, "route.openshift.io", "Route", "routes", "Namespaced")
+    make(cluster, "Namespace", "istio-system")
+    with tempfile.TemporaryDirectory() as folder:
+        chart = pathlib.Path(folder) / "gateway"
+        (chart / "templates").mkdir(parents=True)
+        (chart / "Chart.yaml").write_text("{apiVersion: v2, name: gateway, version: 1.31.0, home: https://istio.io}")
+        meta = "metadata: {name: edge}"
+        (chart / "templates/edge.yaml").write_text(
+            f"{{apiVersion: v1, kind: ServiceAccount, {meta}}}\n---\n"
+            f"{{apiVersion: route.openshift.io/v1, kind: Route, {meta}, spec: {{to: {{name: edge}}}}}}\n"
+        )
+        cluster.forget_kinds()
+        until(lambda: cluster.kind("route.openshift.io/v1", "Route"))
+        for namespace in ("edge", "mine"):
+            subprocess.run(
+                [server["LAB_HELM4"], "install", "edge", chart, "-n", namespace, "--create-namespace"],
+                env=server, check=True, capture_output=True,
+            )  # fmt: skip
+    return {
+        "ServiceAccount edge/edge",
+        "Route edge/edge",
+        "Namespace edge",
+        "ServiceAccount mine/edge",
+        "Route mine/edge",
+    }
+
+
 def an_ambient_mesh_of_two_clusters(cluster, server):
     """ztunnel and a remote cluster's credentials, labelled by their chart and by `istioctl create-remote-secret`."""
     make(cluster, "Namespace", "istio-system", meta={"labels": {"topology.istio.io/network": "a"}})
@@ -494,6 +579,22 @@ def an_ambient_mesh_of_two_clusters(cluster, server):
     return {"DaemonSet istio-system/ztunnel", "Secret istio-system/istio-remote-secret-b", "Namespace istio-system"}
 
 
+def test_what_users_have_written_for_the_gateway_api_is_kept_with_the_mesh_objects(cluster, server, users_own):
+    gateways_that_istiod_made(cluster, server)
+    make(cluster, "Namespace", "istio-system")
+    workload(cluster, "Deployment", "istiod", "istio-system", COMPONENT)
+    before = everything(cluster, "mine")
+    keep = ("mesh_objects",)
+    done = purge(cluster, Wishes(confirm=True, keep=keep, wait_timeout=60, finalizer_timeout=1))
+    assert everything(cluster, "mine") == before
+    assert cluster.get(cluster.kind(GATEWAY_API, "GatewayClass"), "istio")
+    assert cluster.get(cluster.kind("v1", "Namespace"), "istio-system") is None
+    assert {("mesh_objects", "HTTPRoute"), ("gateway_api", "Deployment")} <= {
+        (i.get("part"), i["kind"]) for i in done["stays"]
+    }
+    assert purge(cluster, Wishes(confirm=True, keep=keep))["changed"] is False
+
+
 @pytest.mark.parametrize(
     "install",
     [
@@ -501,6 +602,7 @@ def an_ambient_mesh_of_two_clusters(cluster, server):
         istios_operator_of_old,
         the_sail_operator,
         gateways_that_istiod_made,
+        gateways_with_routes_of_openshift,
         an_ambient_mesh_of_two_clusters,
     ],
 )

@@ -541,7 +541,7 @@ def footprint(listed: list[dict], complete: t.Collection[str] = ()) -> Footprint
     going, staying = _namespaces(listed, sure, complete)
     items += going
     gone = {item.name for item in going}
-    items += _strips(listed, sure, gone)
+    items += _strips(listed, sure, gone) + mark_strips(listed, gone)
     restarts, stuck = _restarts(listed, sure, gone)
     items += restarts
     order = {part: place for place, part in enumerate(PARTS)}
@@ -651,13 +651,18 @@ def _strips(listed: list[dict], sure: _Sure, gone: set[str]) -> list[Item]:
         keys = istio_keys(obj)
         if keys:
             items.append(_item(obj, "injection", "strip", keys, keys))
-        if obj["kind"] == "Namespace" and _mark(obj):
-            why = (
-                "an interrupted purge has still to prove that pods start here"
-                if _mark(obj) == "injected"
-                else "an interrupted purge has still to end what it found here"
+    return items
+
+
+def mark_strips(listed: t.Iterable[dict], gone: t.Collection[str]) -> list[Item]:
+    """The marks that a purge has left on namespaces which stay."""
+    items = []
+    for obj in listed:
+        if obj["kind"] == "Namespace" and _mark(obj) and obj["metadata"]["name"] not in gone:
+            rest = "to prove that pods start here" if _mark(obj) == "injected" else "to end what it found here"
+            items.append(
+                _item(obj, "proof", "strip", [f"an interrupted purge has still {rest}"], [f"annotation {MARK}"])
             )
-            items.append(_item(obj, "proof", "strip", [why], [f"annotation {MARK}"]))
     return items
 
 

@@ -13,6 +13,7 @@ from .footprint import (
     Footprint,
     Item,
     footprint,
+    mark_strips,
     of_revision,
     uses_of_revision,
 )
@@ -83,6 +84,8 @@ def plan_purge(
             stays.append(_left(item, "restart_workloads is false: restart it yourself"))
         else:
             items.append(item)
+    going = {item.name for item in items if item.part == "namespaces"}
+    items = [item for item in items if item.part != "proof"] + mark_strips(listed, going)
     restarts = [item for item in items if item.action == "restart"]
     roots = {
         "istio-system",
@@ -92,7 +95,6 @@ def plan_purge(
         *mtls_warnings(listed, restarts, roots),
         *_sidecars_that_stay([i for i in stays if i.part == "sidecars"] + list(whole.stuck)),
     ]
-    going = {item.name for item in items if item.part == "namespaces"}
     return Plan(
         tuple(items),
         (*stays, *whole.unsure),

@@ -182,6 +182,14 @@ def test_an_unknown_revision_is_gone_already_or_mistyped():
     assert plan_purge([], [], revision="1-30").warnings == ()
 
 
+@pytest.mark.parametrize(("keep", "marked"), [([], False), (["namespaces"], True), (["ca"], True)])
+def test_the_mark_of_a_purge_is_taken_off_a_namespace_that_stays(keep, marked):
+    listed = [o for o in mesh() if o["metadata"]["name"] not in ("istio-system", "istiod")]
+    listed.append(obj("Namespace", "istio-system", meta={"annotations": {"meshops.istio/purge": "control-plane"}}))
+    plan = plan_purge(listed, ["istio-system"], keep=keep)
+    assert [i.where for i in plan.part("proof")] == (["Namespace istio-system"] if marked else [])
+
+
 def test_the_namespaces_of_control_planes_that_stay():
     assert plan().control_planes == ()
     assert plan(keep=["namespaces"]).control_planes == ("istio-system",)

@@ -53,7 +53,7 @@ class Cluster:
         self.retry_until: float | None = None
         self._answered = False
         self._params = params
-        self._connection = connect(params, pool_size=concurrency)
+        self._connection = connect(params, pool_size=concurrency + 1)  # one request may go beside a pool of threads
         self._pool = self._connection.pool
         self._discovered: dict[str, dict[str, Kind]] = {}
         self._versions: dict[str, list[str]] = {}

@@ -41,7 +41,7 @@ diff:
   type: list
   elements: dict
 releases:
-  description: The Helm releases that held the operators, as M(meshops.istio.releases) takes them to remove what is left.
+  description: The Helm releases that held the operators, for M(meshops.istio.releases), which removes what is left.
   returned: success
   type: list
   elements: dict

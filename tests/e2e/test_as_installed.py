@@ -13,6 +13,7 @@ import pathlib
 import re
 import shutil
 import subprocess
+import time
 import venv
 
 import ansible_collections.kubernetes.core
@@ -112,6 +113,31 @@ def names(cluster) -> dict[str, set[str]]:
             f"{kind} {m['namespace']}/{m['name']}" if "namespace" in m else f"{kind} {m['name']}" for m in listed
         }
     return found
+
+
+def test_a_first_run_whose_image_can_not_be_pulled_is_taken_out_again(own_mesh):
+    cluster = own_mesh.cluster
+    before = names(cluster)
+    failed = own_mesh.play("site", "-e", "control_plane_tag=nosuch", fails=True)
+    assert "pilot:nosuch: ImagePullBackOff" in failed.text
+    for release in ("istiod", "istio-base"):
+        assert f"Release {release} has been taken out again." in failed.text
+    assert "Namespaces stay, and the CustomResourceDefinitions that Helm keeps." in failed.text
+    left = {kind: now - before[kind] for kind, now in names(cluster).items()}
+    definitions = left.pop("CustomResourceDefinition")
+    assert definitions
+    assert left.pop("Namespace") == {"Namespace istio-system"}
+    assert not any(left.values()), left
+    assert cluster.list(KNOWN["", "Secret"], labels="owner=helm") == []
+    assert own_mesh.play("site", "--check").count("failed") == 0  # what is left is in nobody's way
+
+    for definition in definitions:
+        cluster.delete(KNOWN["apiextensions.k8s.io", "CustomResourceDefinition"], definition.split()[1])
+    cluster.delete(KNOWN["", "Namespace"], "istio-system")
+    end = time.monotonic() + 60
+    while names(cluster) != before:
+        assert time.monotonic() < end
+        time.sleep(0.5)
 
 
 def test_the_first_playbook_of_the_readme_tells_what_would_come(user, own_mesh):

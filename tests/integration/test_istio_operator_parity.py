@@ -298,8 +298,25 @@ def _comparable(obj: dict) -> dict:
         "strategy": spec.get("strategy"),
         "affinity": affinity,
         "container": {k: container.get(k) for k in ("resources", "imagePullPolicy")},
+        "security": _security(container),
         **{k: pod.get(k) for k in ("serviceAccountName", "tolerations", "nodeSelector", "priorityClassName")},
     }
+
+
+def _security(container: dict) -> dict:
+    """What a gateway's container may do. Which user it runs as, the injector says: on OpenShift the project's."""
+    context = container.get("securityContext") or {}
+    return {k: v for k, v in context.items() if k not in ("runAsUser", "runAsGroup", "runAsNonRoot")}
+
+
+def test_a_gateway_of_openshift_brings_no_user_of_its_own(istio: Istio) -> None:
+    (release,) = [one for one in istio.translate("profile openshift").releases if one.chart == "gateway"]
+    assert release.values["platform"] == "openshift"
+    with Helm(binary=istio.helm) as helm:
+        deployment = next(o for o in istio.render(helm, release) if o["kind"] == "Deployment")
+    pod = deployment["spec"]["template"]["spec"]
+    contexts = [pod.get("securityContext") or {}, pod["containers"][0].get("securityContext") or {}]
+    assert not [context for context in contexts if {"runAsUser", "runAsGroup"} & set(context)]
 
 
 def test_every_document_of_istio_is_here(istio: Istio) -> None:

@@ -114,7 +114,7 @@ def _asked(
         return Answer(answer_elsewhere(cluster, namespace, template, wanted_labels(revision)))
     except CannotAsk as error:
         if not check_mode:
-            raise InjectionError(f"{error}. Nothing was restarted") from error
+            raise InjectionError(f"{error}. Nothing was restarted") from None
         return None  # a control plane that isn't mended yet
 
 

@@ -84,8 +84,8 @@ def answer(cluster: Cluster, namespace: str, template: t.Mapping[str, t.Any]) ->
         labels = _labels(cluster.get(_NAMESPACE, namespace) or {"metadata": {}})
         try:
             elsewhere = answer_elsewhere(cluster, namespace, template, labels)
-        except CannotAsk as second:
-            raise _cannot_ask(namespace, error) from second
+        except CannotAsk:
+            raise _cannot_ask(namespace, error) from error
         # pods that go make room in the quota for those that come
         return Answer(elsewhere, "" if "exceeded quota" in str(error) else str(error))
 

@@ -241,7 +241,8 @@ class Reconciler:
         document = variables.pop("istio_operator")
         given = {f"control_plane_{name}": value for name, value in variables.items()}
         given["operator_left_over"] = _absent(left_over)
-        given["control_plane_take_ownership"] = self._objects.has_legacy({namespace for namespace, _ in share.owned})
+        namespaces = {namespace for namespace, _name in share.owned}
+        given["control_plane_take_ownership"] = self._objects.has_legacy(namespaces)
         return playbook.run("apply", given, {"control_plane_istio_operator": document}, self._kubeconfig, cancelled)
 
     def _tell_what_was_done(self, obj: dict, result: t.Mapping[str, t.Any]) -> list[dict]:
@@ -343,7 +344,7 @@ class Reconciler:
         found, seen, names = [], set(revisions), list(revisions)
         while names:
             for use in self._objects.uses(names.pop(), gateways):
-                what, _, name = use.partition(" ")
+                what, _space, name = use.partition(" ")
                 if not is_last or what != "tag":
                     found.append(use)
                 elif name not in seen:

@@ -195,7 +195,7 @@ def test_where_others_stay_a_tag_is_a_user(objects, playbooks, remove):
 def test_with_the_last_object_all_goes_but_what_is_kept(playbooks, remove):
     playbooks.ends = [footprint(kind="Service", namespace="istio-system", name="istiod"), Done()]
     remove()
-    (_footprint, _), (name, given) = playbooks.played
+    _footprint, (name, given) = playbooks.played
     assert (name, given["operator_is_last"], given["operator_keep"]) == ("remove", True, ["operators", "namespaces"])
 
 

@@ -14,8 +14,8 @@ def obj(kind, name, **more):
     return {"apiVersion": api_version, "kind": kind, "metadata": meta, **more}
 
 
-def deployment(name, /, release=None, **labels):
-    found = obj("Deployment", name, spec={"selector": {"matchLabels": labels}})
+def deployment(title, release=None, **labels):
+    found = obj("Deployment", title, spec={"selector": {"matchLabels": labels}})
     if release:
         marks = {"meta.helm.sh/release-name": release, "meta.helm.sh/release-namespace": "istio-operator"}
         found["metadata"]["annotations"] = marks
@@ -33,7 +33,7 @@ class Cluster:
         return {}
 
     def list(self, kind, *_place, **_query):
-        return [o for (name, _), o in self.objects.items() if name == kind.kind]
+        return [o for (known, _name), o in self.objects.items() if known == kind.kind]
 
     def get(self, kind, name, _namespace=None):
         return self.objects.get((kind.kind, name))

@@ -163,7 +163,7 @@ def test_a_node_that_is_not_clean_or_not_seen_is_named_and_looked_at_again_by_th
     with pytest.raises(ClusterError, match=words):
         nodes.clean()
     assert {"a", "c"} <= set(nodes.read)
-    (watcher,) = nodes.daemon_sets.values()
+    watcher = next(iter(nodes.daemon_sets.values()))
     assert watcher["metadata"]["labels"][MARK] == "cni"
 
 

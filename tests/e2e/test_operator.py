@@ -613,6 +613,7 @@ def test_what_is_to_be_retained_stays(operator):
 def test_a_mesh_goes_with_its_namespace_but_for_what_users_have_written(operator):
     """The operator's own Role goes before the object does, whose finalizer it has to answer."""
     operator.role(operator_resource=minimal(operator))
+    operator.apply(ROUTE)
     operator.apply(GATEWAY_OF_GATEWAY_API)
     operator.kubectl("delete", "namespace", "istio-system", "--timeout=240s")
     assert operator.kubectl("get", "mutatingwebhookconfigurations", "-o", "name") == ""

@@ -9,6 +9,7 @@ import json
 
 import pytest
 from ansible.module_utils import basic
+from ansible.module_utils.common.parameters import PASS_VARS
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.meshops.istio.plugins.modules import ca_rotation, mesh_objects, virtual_service
 
@@ -22,7 +23,10 @@ def run(capsys):
     """Runs a module and gives all that it wrote, and its result."""
 
     def run(module, options):
-        with patch_module_args(json.loads(json.dumps(options))), pytest.raises(SystemExit):
+        given = json.loads(json.dumps(options))
+        if "inject_invocation" in PASS_VARS:  # as with -vvv: since ansible-core 2.21 a module shows options when told to
+            given["_ansible_inject_invocation"] = True
+        with patch_module_args(given), pytest.raises(SystemExit):
             module.main()
         output = capsys.readouterr()
         return output.out + output.err, json.loads(output.out)

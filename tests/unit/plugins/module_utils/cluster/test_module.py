@@ -24,7 +24,7 @@ def run(capsys):
 
     def run(module, options):
         given = json.loads(json.dumps(options))
-        if "inject_invocation" in PASS_VARS:  # as with -vvv: since ansible-core 2.21 a module shows options when told to
+        if "inject_invocation" in PASS_VARS:  # as with -vvv, in ansible-core 2.21 and newer
             given["_ansible_inject_invocation"] = True
         with patch_module_args(given), pytest.raises(SystemExit):
             module.main()

@@ -58,9 +58,10 @@ def ensure() -> None:
     with lock("docker"):
         wanted = {"iptables": "iptables", "ip": "iproute2", "openssl": "openssl", "curl": "curl"}
         if not answers():
-            install_missing({"dockerd": "docker.io", "docker": "docker.io", **wanted})
-            start()
+            wanted |= {"dockerd": "docker.io", "docker": "docker.io"}
         install_missing(wanted)
+        if not answers():
+            start()
         raise_inotify_limits()
         confine(network())
 

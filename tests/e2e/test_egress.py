@@ -6,12 +6,12 @@ from __future__ import annotations
 
 import base64
 import json
-import time
 
 import pytest
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.workloads import wait_ready
 from ansible_collections.meshops.istio.plugins.module_utils.reconcile.readiness import unready
+from following import eventually
 from outside import outside_world
 
 EXAMPLE = "playbooks/examples/egress.yml"
@@ -65,14 +65,6 @@ def probe(mesh, *words, namespace="demo"):
 
 def get(mesh, url, *words, namespace="demo"):
     return probe(mesh, "get", "-insecure", "-new-connections", "-timeout", "5s", *words, url, namespace=namespace)
-
-
-def eventually(look, wanted, timeout=60):
-    """Proxies follow a change soon, but not at once."""
-    end = time.monotonic() + timeout
-    while (seen := look()) != wanted and time.monotonic() < end:
-        time.sleep(0.5)
-    assert seen == wanted
 
 
 def statuses(mesh, url, namespace="demo"):

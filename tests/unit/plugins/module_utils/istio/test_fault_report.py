@@ -32,6 +32,13 @@ def test_a_delay_of_two_seconds_is_seen_as_two_seconds():
     assert judge(measured([2001.0 + i for i in range(20)], {"200": 20}), {"delay": "2s"})["passed"]
 
 
+def test_an_envoy_that_is_busy_may_end_a_delay_a_little_early():
+    during = measured([489.0] + [501.0] * 19, {"200": 20})
+    report = judge(during, {"delay": "500ms"})
+    assert report["passed"] and "20 of 20 delayed: 489.0 ms to 501.0 ms" in report["rows"][1]["measured"]
+    assert not judge(measured([440.0] + [501.0] * 19, {"200": 20}), {"delay": "500ms"})["passed"]
+
+
 @pytest.mark.parametrize(
     "during",
     [

@@ -7,6 +7,8 @@ from __future__ import annotations
 import math
 import typing as t
 
+from ansible.module_utils.common.validation import check_type_dict
+
 from .faults import FaultError, seconds
 
 #: HTTP status that Envoy gives a plain HTTP client for a gRPC status.
@@ -42,7 +44,7 @@ _LIMITS = ("success_percent", "p50_ms", "p90_ms", "p99_ms")
 def fault_report(
     tests: t.Sequence[t.Mapping[str, t.Any]],
     tolerance_ms: float | str = 300,
-    limits: t.Mapping[str, float | str] | None = None,
+    limits: t.Mapping[str, float | str] | str | None = None,
 ) -> dict:
     """Judges fault tests.
 
@@ -78,16 +80,18 @@ def fault_report(
 
 
 def fault_limits(
-    tolerance_ms: float | str, limits: t.Mapping[str, float | str] | None
+    tolerance_ms: float | str, limits: t.Mapping[str, float | str] | str | None
 ) -> tuple[float, dict[str, float]]:
-    """The tolerance and the limits as numbers; what comes by C(-e) is text.
+    """The tolerance and the limits as numbers; what comes by C(-e) is text, as a role's argument may be.
 
     :raises FaultError: one is none, or unknown
     """
-    if not isinstance(limits or {}, t.Mapping):
-        raise FaultError(f"fault_injection_limits: wants a dictionary, not {limits!r}; with -e, write it as JSON")
+    try:
+        given = check_type_dict(limits or {})
+    except TypeError:
+        raise FaultError(f"fault_injection_limits: wants a dictionary, not {limits!r}") from None
     found = {}
-    for name, value in (limits or {}).items():
+    for name, value in given.items():
         if name not in _LIMITS:
             raise FaultError(f"fault_injection_limits: unknown {name}; known are {', '.join(_LIMITS)}")
         if value is not None:

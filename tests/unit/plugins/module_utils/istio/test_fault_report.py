@@ -97,11 +97,13 @@ def test_what_comes_as_text_is_judged_as_numbers():
     slow = measured([2450.0] * 20, {"200": 20})
     assert judge(slow, {"delay": "2s"}, tolerance_ms="500", limits={"p99_ms": "3000", "p50_ms": None})["passed"]
     assert not judge(slow, {"delay": "2s"}, tolerance_ms="500", limits={"p99_ms": "2000"})["passed"]
+    for limits, passed in (("p99_ms=3000", True), ('{"p99_ms": 2000}', False)):
+        assert judge(slow, {"delay": "2s"}, tolerance_ms="500", limits=limits)["passed"] is passed
     wrong = [
         ({"tolerance_ms": "much"}, "fault_injection_tolerance_ms: 'much' is no number"),
         ({"limits": {"p50_ms": "x"}}, "fault_injection_limits.p50_ms: 'x' is no number"),
         ({"limits": {"p95_ms": 1}}, "unknown p95_ms; known are success_percent, p50_ms"),
-        ({"limits": "p50_ms=1"}, "wants a dictionary"),
+        ({"limits": "quick"}, "wants a dictionary, not 'quick'"),
     ]
     for options, message in wrong:
         with pytest.raises(FaultError, match=message):

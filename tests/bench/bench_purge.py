@@ -73,12 +73,17 @@ def istioctl(story: Story) -> None:
 
 
 def helm(story: Story) -> None:
-    for name, namespace in (
-        ("istio-ingress", "istio-ingress"),
-        ("istiod", "istio-system"),
-        ("istio-base", "istio-system"),
-    ):
+    """As Istio's documentation has it: gateways first, the definitions' chart last."""
+    order = ("gateway", "istiod", "cni", "base")
+    found = [(order.index(chart), name, namespace) for name, namespace, chart in releases(story) if chart in order]
+    for _place, name, namespace in sorted(found):
         story.run("helm", "uninstall", name, "-n", namespace)
+
+
+def releases(story: Story) -> list[tuple[str, str, str]]:
+    """Name, namespace and chart of every release."""
+    listed = json.loads(story.run("helm", "list", "-A", "-o", "json"))
+    return [(each["name"], each["namespace"], each["chart"].rpartition("-")[0]) for each in listed]
 
 
 def by_hand(story: Story) -> None:
@@ -180,11 +185,11 @@ MESHES = {
     "install_revisions": "Helm, two revisions with tags",
     "install_cni": "Helm, with the CNI",
 }
-#: What each mesh is taken away by; on those that Helm's charts make, `istioctl` and `helm` leave much the same.
+#: What each mesh is taken away by.
 ROWS: tuple[tuple[Callable[[Story], str], tuple[Callable[[Story], None], ...]], ...] = (
     (Story.install_istioctl, (istioctl, ours_as_others_do, ours_without_restarts, istioctl_by_hand, ours)),
     (Story.install_helm, (istioctl, helm, ours_as_others_do, ours_without_restarts, helm_by_hand, ours)),
-    *((install, (istioctl, ours_as_others_do, ours))
+    *((install, (istioctl, helm, ours_as_others_do, ours))
       for install in (Story.install_site, Story.install_revisions, Story.install_cni)),
 )  # fmt: skip
 TOOLS = {

@@ -162,7 +162,7 @@ def write_state(name: str, env: dict[str, str]) -> pathlib.Path:
         "webhooks": "get mutatingwebhookconfigurations,validatingwebhookconfigurations -o yaml",
         "istiod": "logs -n istio-system -l app=istiod --tail=2000 --prefix",
     }.items():
-        with (place / f"{file}.txt").open("w") as stream:
+        with (place / f"{file}.txt").open("w") as stream, contextlib.suppress(subprocess.TimeoutExpired):
             subprocess.run(
                 ["kubectl", *command.split()], stdout=stream, stderr=stream, env=env, check=False, timeout=60
             )

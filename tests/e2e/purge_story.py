@@ -123,7 +123,16 @@ class Story:
         return self.run("kubectl", *words, stdin=stdin, check=check)
 
     def apply(self, text: str) -> None:
-        self.kubectl("apply", "-f", "-", stdin=text)
+        """Applies objects; a kind may be served a moment after its definition is established."""
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                self.kubectl("apply", "-f", "-", stdin=text)
+                return
+            except AssertionError as failure:
+                if "ensure CRDs are installed first" not in str(failure) or time.monotonic() > deadline:
+                    raise
+            time.sleep(0.5)
 
     def get(self, *words: str) -> dict:
         return json.loads(self.kubectl("get", *words, "-o", "json"))
@@ -244,7 +253,7 @@ class Story:
     def wait_for_answers(self, statuses: dict[str, int], versions: set[str]) -> None:
         """Waits until 20 new connections from outside the mesh to workloads in it are answered like this."""
         ask = ("probe", "get", "-n", "20", "-new-connections", "http://echo.shop/")
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while True:
             told = json.loads(self.kubectl("-n", "outside", "exec", "deploy/client", "--", *ask))
             if told["statuses"] == statuses and set(told["versions"]) == versions:

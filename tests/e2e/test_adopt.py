@@ -14,7 +14,8 @@ import subprocess
 
 import pytest
 import yaml
-from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN
+from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN, Kind
+from ansible_collections.meshops.istio.plugins.module_utils.cluster.wait import wait_established
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.workloads import wait_ready
 from ansible_collections.meshops.istio.plugins.module_utils.helm.stored import decode
 from ansible_collections.meshops.istio.plugins.module_utils.reconcile.readiness import unready
@@ -51,6 +52,7 @@ OBJECTS = [
     },
 ]
 IOP = "install.istio.io"
+ISTIO_OPERATOR = Kind(IOP, "v1alpha1", "IstioOperator", "istiooperators", True)
 IOP_DEFINITION = {
     "apiVersion": "apiextensions.k8s.io/v1",
     "kind": "CustomResourceDefinition",
@@ -206,7 +208,7 @@ def legacy(story):
     story.remove()
     story.install()
     mesh.cluster.create(IOP_DEFINITION)
-    wait_ready(mesh.cluster, [IOP_DEFINITION], unready, 60)
+    assert wait_established(mesh.cluster, [ISTIO_OPERATOR], 60) == []
     document = copy.deepcopy(story.document)
     document["metadata"]["finalizers"] = [f"istio-finalizer.{IOP}"]
     mesh.cluster.create(document)
@@ -226,7 +228,7 @@ def legacy(story):
     account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": operator["metadata"]}
     mesh.cluster.create(account)
     mesh.cluster.create(operator)
-    wait_ready(mesh.cluster, [operator], unready, 60)
+    wait_ready(mesh.cluster, [operator], unready, 180)
     helm3 = copy.copy(mesh)
     path = story.folder / "helm"
     path.symlink_to(mesh.env["LAB_HELM3"])

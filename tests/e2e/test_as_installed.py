@@ -13,7 +13,6 @@ import pathlib
 import re
 import shutil
 import subprocess
-import time
 import venv
 
 import ansible_collections.kubernetes.core
@@ -21,6 +20,7 @@ import pytest
 import yaml
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN
 from conftest import ROOT, Run
+from following import eventually
 
 
 @pytest.fixture(scope="module")
@@ -134,10 +134,7 @@ def test_a_first_run_whose_image_can_not_be_pulled_is_taken_out_again(own_mesh):
     for definition in definitions:
         cluster.delete(KNOWN["apiextensions.k8s.io", "CustomResourceDefinition"], definition.split()[1])
     cluster.delete(KNOWN["", "Namespace"], "istio-system")
-    end = time.monotonic() + 60
-    while names(cluster) != before:
-        assert time.monotonic() < end
-        time.sleep(0.5)
+    eventually(lambda: names(cluster), before, 240)
 
 
 def test_the_first_playbook_of_the_readme_tells_what_would_come(user, own_mesh):
@@ -178,5 +175,5 @@ def test_it_is_the_installed_collection_that_ran(user):
 
 
 def test_the_mesh_serves_and_another_helm_finds_nothing_to_do(own_mesh):
-    assert own_mesh.ingress("/")[0] == 200
+    eventually(lambda: own_mesh.ingress("/")[0], 200)
     assert own_mesh.play("site").count("changed") == 0

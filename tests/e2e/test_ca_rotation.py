@@ -146,7 +146,7 @@ def test_a_proxy_that_takes_no_roots_is_found_before_anything_is_changed(story, 
         }]},
     }  # fmt: skip
     ca_mesh.kubectl("apply", "-f", "-", stdin=json.dumps(deaf))
-    ca_mesh.kubectl("wait", "--for=condition=Ready", "pod/deaf", "-n", "app", "--timeout=60s")
+    ca_mesh.kubectl("wait", "--for=condition=Ready", "pod/deaf", "-n", "app", "--timeout=180s")
     before = ca_mesh.get("secret", "cacerts", "-n", "istio-system")
     said = story.role("rotate", fails=True)
     ca_mesh.kubectl("delete", "pod", "deaf", "-n", "app")
@@ -165,7 +165,7 @@ def test_a_proxy_that_can_not_be_read_holds_the_rotation_up_and_is_named(story, 
         }]},
     }  # fmt: skip
     ca_mesh.kubectl("apply", "-f", "-", stdin=json.dumps(stuck))
-    ca_mesh.kubectl("wait", "--for=condition=Ready", "pod/stuck", "-n", "late", "--timeout=60s")
+    ca_mesh.kubectl("wait", "--for=condition=Ready", "pod/stuck", "-n", "late", "--timeout=180s")
     before = ca_mesh.get("secret", "cacerts", "-n", "istio-system")
     said = story.role("rotate", fails=True, ca_timeout=3, ca_root_dir=str(tmp_path / "root"))
     assert "late/stuck" in said

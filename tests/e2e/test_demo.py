@@ -7,10 +7,10 @@ from __future__ import annotations
 import contextlib
 import json
 import subprocess
-import time
 
 import pytest
 from conftest import ROOT
+from following import eventually
 
 #: A network that RFC 5737 keeps for documentation: nobody's own.
 GATE, STRANGER = "198.51.100.1", "198.51.100.2"
@@ -68,11 +68,8 @@ def test_the_cluster_is_of_this_machine_alone(mesh, stranger):
     address = run("docker", "inspect", "-f", shown, node).split()[0]
     server, api = f"http://{STRANGER}:8000/", f"https://{address}:6443/version"
 
-    end = time.monotonic() + 20
-    while not reaches(server):
-        assert time.monotonic() < end
-        time.sleep(0.2)
-    assert reaches(api)
+    eventually(lambda: reaches(server), True)
+    eventually(lambda: reaches(api), True)
     assert not reaches(server, "docker", "exec", node)
     assert not reaches(api, "ip", "netns", "exec", SPACE)
 

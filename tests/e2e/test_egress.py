@@ -64,7 +64,7 @@ def probe(mesh, *words, namespace="demo"):
 
 
 def get(mesh, url, *words, namespace="demo"):
-    return probe(mesh, "get", "-insecure", "-new-connections", "-timeout", "5s", *words, url, namespace=namespace)
+    return probe(mesh, "get", "-insecure", "-new-connections", "-timeout", "20s", *words, url, namespace=namespace)
 
 
 def statuses(mesh, url, namespace="demo"):
@@ -99,8 +99,12 @@ def test_listed_hosts_are_reached_by_their_way_and_others_are_not(mesh, outside,
 
     # Refused, and by the proxy: the answer is Envoy's, TLS doesn't get that far, and its log has both.
     eventually(lambda: statuses(mesh, "http://unlisted.example.com/refused"), {"502": 1})
-    refused = get(mesh, "https://unlisted.example.com/")
-    assert refused["statuses"] == {} and sum(refused["errors"].values()) == 1, refused
+
+    def errors():
+        refused = get(mesh, "https://unlisted.example.com/")
+        return refused["statuses"], sum(refused["errors"].values())
+
+    eventually(errors, ({}, 1))
 
     def logged(*words):
         return any(all(word in line for word in words) for line in proxy_log(mesh, "demo", "app=client"))
@@ -108,7 +112,7 @@ def test_listed_hosts_are_reached_by_their_way_and_others_are_not(mesh, outside,
     eventually(lambda: logged("GET /refused", " 502 ", "unlisted.example.com", "block_all"), True)
     eventually(lambda: logged("BlackHoleCluster"), True)
     # Namespaces that aren't named do as before.
-    assert statuses(mesh, "http://unlisted.example.com/", namespace=elsewhere) == {"200": 1}
+    eventually(lambda: statuses(mesh, "http://unlisted.example.com/", namespace=elsewhere), {"200": 1})
 
     def leaves(url, cluster, path=None):
         """A host answers, and the gateway's access log says by which way it was reached."""
@@ -165,12 +169,14 @@ def test_for_the_whole_mesh_and_past_the_gateway(mesh, outside):
     text = ("egress_namespaces=", "egress_network_policy=false", "egress_through_gateway=no")
     mesh.play(EXAMPLE, "-e", json.dumps(options), *(word for one in text for word in ("-e", one)))
     assert "Sidecar default" in owned(mesh) and network_policies(mesh) == []
-    eventually(lambda: statuses(mesh, "http://unlisted.example.com/"), {"502": 1})
-    lines = len(gateway_log(mesh))
+    # The list of before had this one: from now on the client's proxy goes by the new list.
+    eventually(lambda: statuses(mesh, "http://shop.example.com/"), {"502": 1})
+    lines = gateway_log(mesh)
     eventually(lambda: statuses(mesh, "https://one.partner.example.com/"), {"200": 1})
-    eventually(lambda: statuses(mesh, "http://two.partner.example.com/"), {"200": 1})
     eventually(lambda: probe(mesh, "tcp", "db.example.com:9000")["versions"], {"outside": 1})
-    assert len(gateway_log(mesh)) == lines
+    eventually(lambda: statuses(mesh, "http://two.partner.example.com/past"), {"200": 1})
+    eventually(lambda: any("GET /past" in line for line in proxy_log(mesh, "demo", "app=client")), True)
+    assert gateway_log(mesh) == lines
 
 
 def test_a_host_that_is_taken_off_the_list_is_refused_and_its_objects_go(mesh, outside):

@@ -21,6 +21,8 @@ JOB, ROLE, ACCOUNT = KNOWN["batch", "Job"], KNOWN["rbac.authorization.k8s.io", "
 #: The share of a delay after which an answer may come: Envoy's timers fire early where the machine is busy.
 EARLIEST = 0.95
 GUARD = "meshops.istio/fault-injection-guard"
+#: What a busy machine may add to the median of the delayed requests.
+TOLERANT = ("-e", "fault_injection_tolerance_ms=1000")
 
 
 @pytest.fixture(autouse=True)
@@ -72,7 +74,7 @@ def guards(mesh):
 def test_the_playbook_measures_a_delay_and_an_abort_and_leaves_no_trace(mesh, tmp_path):
     before = routes(mesh)
     report = tmp_path / "report.html"
-    run = mesh.play("fault_test", "-e", f"fault_injection_report={report}")
+    run = mesh.play("fault_test", *TOLERANT, "-e", f"fault_injection_report={report}")
     assert "20 of 20 delayed: " in run.text and "20 of 20: 20 × 418" in run.text, run.text
     assert "NOT AS EXPECTED" not in run.text
     assert "everything as expected" in report.read_text()
@@ -115,8 +117,8 @@ def test_several_faults_at_once_by_port_by_caller_by_grpc_status_and_on_connecti
     before = routes(mesh)
     started = copy.copy(mesh)
     started.env = {**mesh.env, "PWD": str(tmp_path)}
-    run = started.play("playbooks/examples/faults.yml", "-e", "fault_injection_tolerance_ms=400")
-    for said in ("20 of 20: 20 × HTTP 200, grpc-status", "20 of 20 delayed: ", "100 % closed", "p99 at most 5.00 s"):
+    run = started.play("playbooks/examples/faults.yml", *TOLERANT, "-e", "fault_injection_limits=p99_ms=10000")
+    for said in ("20 of 20: 20 × HTTP 200, grpc-status", "20 of 20 delayed: ", "100 % closed", "p99 at most 10.00 s"):
         assert said in run.text, run.text
     assert "NOT AS EXPECTED" not in run.text and "as before: 200" in run.text
     bars = latencies(tmp_path / "faults-demo.html")
@@ -143,7 +145,7 @@ def test_half_of_the_connections_are_closed_until_the_guard_ends_it(mesh):
     before = routes(mesh)
     measured = fault(
         mesh, hostname="echo", namespace="demo", abort={"close": True, "percentage": 50}, match=[{"port": 9000}],
-        duration="20s", measure=[{"url": "tcp://echo:9000", "requests": 200}],
+        duration="60s", measure=[{"url": "tcp://echo:9000", "requests": 200}],
     )["measured"]  # fmt: skip
     assert 72 <= sum(measured[0]["errors"].values()) <= 128  # four standard deviations
     eventually(lambda: routes(mesh) == before, True, 120)
@@ -210,21 +212,21 @@ def test_a_client_with_curl_measures_the_same(mesh, curl_client):
 
 def test_the_guard_takes_the_faults_out_when_the_run_has_been_killed(mesh, bare):
     before = routes(mesh)
-    fault(mesh, hostname=bare, namespace="demo", abort=418, duration="20s", measure=[{"url": "http://bare/"}])
+    fault(mesh, hostname=bare, namespace="demo", abort=418, duration="60s", measure=[{"url": "http://bare/"}])
     command = ["ansible-playbook", "playbooks/fault_test.yml", "-i", "playbooks/inventory/demo"]
-    command += ["-e", "fault_injection_duration=25s", "-e", "fault_injection_requests=2000"]
+    command += ["-e", "fault_injection_duration=60s", "-e", "fault_injection_requests=2000"]
     run = subprocess.Popen(
         command, env=mesh.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     )
-    eventually(lambda: "fault" in routes(mesh)["spec"]["http"][0], True, 120)
+    eventually(lambda: "fault" in routes(mesh)["spec"]["http"][0], True, 180)
     os.killpg(run.pid, signal.SIGKILL)
     run.wait()
-    eventually(lambda: get(mesh, requests=5)["latency_ms"]["min"] >= EARLIEST * 2000, True, 15)
-    eventually(lambda: routes(mesh) == before, True, 90)
-    eventually(lambda: mesh.cluster.get(VIRTUAL_SERVICE, "fault-injection-bare", "demo"), None, 90)
+    eventually(lambda: get(mesh, requests=5)["latency_ms"]["min"] >= EARLIEST * 2000, True, 30)
+    eventually(lambda: routes(mesh) == before, True, 150)
+    eventually(lambda: mesh.cluster.get(VIRTUAL_SERVICE, "fault-injection-bare", "demo"), None, 150)
     eventually(lambda: get(mesh)["latency_ms"]["p50"] < EARLIEST * 2000, True)
     eventually(lambda: get(mesh, "http://bare/")["statuses"], {"200": 10})
-    eventually(lambda: guards(mesh), [], 120)
+    eventually(lambda: guards(mesh), [], 180)
 
 
 def test_a_gate_that_fails_leaves_no_fault_either(mesh):

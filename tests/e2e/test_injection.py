@@ -43,14 +43,14 @@ def older(mesh):
     ]
     for one in made:
         mesh.cluster.create(one)
-    wait_ready(mesh.cluster, made, unready, 120)
+    wait_ready(mesh.cluster, made, unready, 300)
     yield mesh
     mesh.cluster.delete(NAMESPACE, "older")
 
 
 def the_pod(mesh, app: str) -> dict:
     """The workload's one pod, once those before it have gone."""
-    end = time.monotonic() + 60
+    end = time.monotonic() + 120
     while len(pods := mesh.pods("older", f"app={app}")) != 1:
         assert time.monotonic() < end, [pod["metadata"]["name"] for pod in pods]
         time.sleep(0.5)

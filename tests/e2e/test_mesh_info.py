@@ -13,12 +13,18 @@ from ansible_collections.meshops.istio.plugins.module_utils.cluster.errors impor
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN
 from ansible_collections.meshops.istio.plugins.module_utils.istio.mesh_info import SECTIONS, read_mesh
 from ansible_collections.meshops.istio.plugins.module_utils.istio.objects import reconcile_objects
+from following import eventually
 
 NOW = datetime.datetime.now(datetime.timezone.utc)
 
 
 @pytest.fixture
 def info(mesh):
+    def going():
+        objects = mesh.cluster.list(KNOWN["", "Namespace"]) + mesh.cluster.list(KNOWN["", "Pod"])
+        return [one["metadata"]["name"] for one in objects if "deletionTimestamp" in one["metadata"]]
+
+    eventually(going, [], 300)  # what the stories before have left behind
     return read_mesh(mesh.cluster, SECTIONS, lambda text: [found.facts(NOW) for found in certificates(text)])
 
 

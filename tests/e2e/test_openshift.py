@@ -11,9 +11,8 @@ import json
 
 import pytest
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN
-from ansible_collections.meshops.istio.plugins.module_utils.cluster.workloads import wait_ready
-from ansible_collections.meshops.istio.plugins.module_utils.reconcile.readiness import unready
-from openshift_api import DEFINITIONS, NETWORK, OBJECTS, ROUTE
+from ansible_collections.meshops.istio.plugins.module_utils.cluster.wait import wait_established
+from openshift_api import CONSTRAINTS, DEFINITIONS, NETWORK, OBJECTS, ROUTE
 
 SERVICE = KNOWN["", "Service"]
 PROJECT = {
@@ -42,8 +41,7 @@ POD = {
 def openshift(own_mesh):
     for one in DEFINITIONS:
         own_mesh.cluster.apply(one)
-    wait_ready(own_mesh.cluster, DEFINITIONS, unready, 60)
-    own_mesh.cluster.forget_kinds()
+    assert wait_established(own_mesh.cluster, [ROUTE, CONSTRAINTS, NETWORK], 60) == []
     for one in (*OBJECTS, PROJECT):
         own_mesh.cluster.apply(one)
     return own_mesh

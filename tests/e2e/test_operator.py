@@ -304,7 +304,7 @@ def test_check_mode_says_what_would_be_done_where_nothing_is_known_yet(story):
 
 
 def test_an_operator_of_old_is_taken_over_with_its_objects(operator):
-    operator.kubectl("wait", "--for=delete", "istiooperator/former", "-n", "istio-system", "--timeout=120s")
+    operator.kubectl("wait", "--for=delete", "istiooperator/former", "-n", "istio-system", "--timeout=300s")
     annotations = operator.get("crd", "istiooperators.install.istio.io")["metadata"]["annotations"]
     assert annotations["meta.helm.sh/release-name"] == "istio-operator"
     assert operator.kubectl("get", "clusterrole,clusterrolebinding", "istio-operator", "--ignore-not-found") == ""
@@ -357,7 +357,7 @@ def test_its_wide_rights_end_at_names_that_are_not_istios(operator):
 
 def test_kubectl_apply_leads_to_a_mesh_that_serves(operator, before):
     operator.write(document(operator.env["LAB_PREVIOUS_TAG"]))
-    operator.kubectl("wait", "--for=condition=Ready", "istiooperator/mesh", "-n", "istio-system", "--timeout=300s")
+    operator.kubectl("wait", "--for=condition=Ready", "istiooperator/mesh", "-n", "istio-system", "--timeout=600s")
     columns = operator.kubectl("get", "istiooperators", "mesh", "-n", "istio-system").splitlines()
     assert columns[0].split() == ["NAME", "PROFILE", "VERSION", "REVISION", "STATE", "AGE", "MESSAGE"]
     assert columns[1].split()[:5] == ["mesh", "demo", operator.env["LAB_PREVIOUS_TAG"], "default", "Ready"]
@@ -437,7 +437,7 @@ def test_what_two_objects_ask_for_has_one_owner(operator):
     until(lambda: operator.object("second")["status"]["state"] == "Ready", "it has nothing to do")
     (component,) = operator.object("second")["status"]["components"]
     assert (component["state"], component["message"]) == ("NotOwned", "owned by IstioOperator istio-system/mesh")
-    operator.kubectl("delete", "istiooperator", "second", "-n", "istio-system", "--timeout=60s")
+    operator.kubectl("delete", "istiooperator", "second", "-n", "istio-system", "--timeout=300s")
     assert gateway() == before
 
 
@@ -474,7 +474,7 @@ def test_drift_is_repaired_once(operator):
 
     quiet.seen = {}
     until(quiet, "a look that changes nothing")
-    assert operator.count("istio_operator_reconciles_total") - runs <= 6
+    assert operator.count("istio_operator_reconciles_total") - runs <= 10
     operator.ready()
 
 
@@ -603,7 +603,7 @@ def minimal(operator, **spec: object) -> dict:
 
 
 def test_what_is_to_be_retained_stays(operator):
-    operator.kubectl("delete", "istiooperator", "mesh", "-n", "istio-system", "--timeout=120s")
+    operator.kubectl("delete", "istiooperator", "mesh", "-n", "istio-system", "--timeout=300s")
     assert operator.get("deployment", "istiod", "-n", "istio-system")["status"]["readyReplicas"] == 1
     operator.role(operator_state="absent")
     assert operator.kubectl("get", "deployments", "-n", "istio-operator", "-o", "name") == ""

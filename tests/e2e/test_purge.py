@@ -94,8 +94,8 @@ def test_a_mesh_that_helm_installed_with_cni(story, before, backup):
     story.use_mesh(story.install_cni())
     assert story.node_files() != files
     story.apply(GATEWAYS)
-    story.kubectl("-n", "shop", "wait", "gateway/front", "--for=condition=Programmed", "--timeout=120s")
-    story.kubectl("-n", "outside", "rollout", "status", "deployment/edge", "--timeout=120s")
+    story.kubectl("-n", "shop", "wait", "gateway/front", "--for=condition=Programmed", "--timeout=300s")
+    story.kubectl("-n", "outside", "rollout", "status", "deployment/edge", "--timeout=300s")
 
     story.apply(STRICT)
     story.wait_for_answers({}, set())

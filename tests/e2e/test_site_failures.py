@@ -8,8 +8,8 @@ import copy
 import http.server
 import json
 import pathlib
+import re
 import threading
-import time
 
 import pytest
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN
@@ -176,9 +176,8 @@ def what_runs(mesh) -> dict:
 def test_control_plane_whose_image_cannot_be_pulled(mesh):
     """It is taken back without being asked to, so that nothing injects an image that nobody can pull."""
     before = what_runs(mesh)
-    begun = time.monotonic()
     run = mesh.play("site", "-e", "control_plane_tag=nosuch", fails=True)
-    assert time.monotonic() - begun < 120
+    assert " is not ready: " in run.text and "not ready after" not in run.text, "long before the time is over"
     assert f"image {mesh.env['LAB_HUB']}/pilot:nosuch: ImagePullBackOff" in run.text
     assert "Release istiod has been taken back to revision" in run.text
     assert what_runs(mesh) == before
@@ -197,11 +196,9 @@ def test_image_that_cannot_be_pulled(mesh, tmp_path):
     }
     tasks = [{"meshops.istio.releases": {"atomic": True, "releases": [release]}}]
     play.write_text(json.dumps([{"hosts": "all", "gather_facts": False, "tasks": tasks}]))
-    begun = time.monotonic()
     try:
         run = mesh.play(str(play), fails=True)
-        assert time.monotonic() - begun < 200
-        assert "Deployment unpullable/echo-v1 is not ready" in run.text or "Deployment unpullable/echo-v2" in run.text
+        assert re.search(r"Deployment unpullable/echo-v[12] is not ready: ", run.text), "not after the five minutes"
         assert "image localhost/no/such:image: ImagePullBackOff" in run.text
         assert 'Failed to pull image \\"localhost/no/such:image\\"' in run.text
         assert "Release unpullable has been taken out again" in run.text

@@ -13,8 +13,7 @@ import sys
 
 import pytest
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN, Kind
-from ansible_collections.meshops.istio.plugins.module_utils.cluster.workloads import wait_ready
-from ansible_collections.meshops.istio.plugins.module_utils.reconcile.readiness import unready
+from ansible_collections.meshops.istio.plugins.module_utils.cluster.wait import wait_established
 from openshift_api import CONSTRAINTS, CRD, DEFINITIONS, NETWORK, OBJECTS, ROUTE
 
 BIN = pathlib.Path(sys.executable).parent
@@ -28,8 +27,7 @@ def openshift(cluster):
     """The API server with OpenShift's kinds, and the constraints that every OpenShift has."""
     for one in DEFINITIONS:
         cluster.apply(one)
-    wait_ready(cluster, DEFINITIONS, unready, 60)
-    cluster.forget_kinds()
+    assert wait_established(cluster, [ROUTE, CONSTRAINTS, NETWORK], 60) == []
     for one in OBJECTS:
         cluster.apply(one)
     yield cluster

@@ -31,25 +31,36 @@ def kubectl(lab):
 
 
 @pytest.fixture(scope="module")
-def pod(kubectl, lab):
+def pods(kubectl):
+    """The pods of a namespace, the ones that are going excepted."""
+
+    def found(namespace: str, *words: str) -> list[dict]:
+        items = kubectl(" ".join(["-n", namespace, "get", "pods", *words, "-o", "json"]))["items"]
+        return [each for each in items if "deletionTimestamp" not in each["metadata"]]
+
+    return found
+
+
+@pytest.fixture(scope="module")
+def pod(kubectl, pods):
     """A testinfra host inside a container of the first pod that a label selects."""
 
     def inside(namespace: str, selector: str, container: str):
-        name = kubectl(f"-n {namespace} get pods -l {selector} -o json")["items"][0]["metadata"]["name"]
+        name = pods(namespace, "-l", selector)[0]["metadata"]["name"]
         return lambda words: kubectl(f"-n {namespace} exec {name} -c {container} -- {words}", text=True)
 
     return inside
 
 
-def test_every_pod_of_the_mesh_is_ready(kubectl):
-    pods = [p for n in ("istio-system", "demo") for p in kubectl(f"-n {n} get pods -o json")["items"]]
-    assert len(pods) >= 4
-    for each in pods:
+def test_every_pod_of_the_mesh_is_ready(pods):
+    found = [*pods("istio-system"), *pods("demo")]
+    assert len(found) >= 4
+    for each in found:
         assert all(c["ready"] for c in each["status"]["containerStatuses"]), each["metadata"]["name"]
 
 
-def test_the_probe_runs_with_sidecars(kubectl):
-    for each in kubectl("-n demo get pods -o json")["items"]:
+def test_the_probe_runs_with_sidecars(pods):
+    for each in pods("demo"):
         spec = each["spec"]
         assert "istio-proxy" in [c["name"] for c in spec["containers"] + spec.get("initContainers", [])]
 

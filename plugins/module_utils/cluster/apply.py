@@ -17,6 +17,10 @@ from .errors import ApiError, ClusterError
 _DONE = {"create": "created", "update": "updated", "delete": "deleted"}
 #: How long proxies are given to take subsets before routes name them, and routes before subsets go, in seconds.
 SETTLE = 2.0
+#: How much of that passes without any write between the last rules and the first routes that wait for some: istiod
+#: pushes when nothing has changed for PILOT_DEBOUNCE_AFTER (100 ms; pilot/pkg/features/tuning.go), so in an unbroken
+#: stream of writes both would go in one push.
+_QUIET = 0.25
 _CONFLICT = re.compile(r'conflict with "([^"]*)"(?: with subresource "[^"]*")?(?: using (\S+))?')
 
 
@@ -105,8 +109,8 @@ def execute(
     failed: dict[t.Any, str] = {}
     with concurrent.futures.ThreadPoolExecutor(cluster.concurrency) as threads:
         for stage in stages:
-            if stage.settle and not dry_run:
-                time.sleep(settle)
+            if not dry_run:
+                time.sleep(settle if stage.settle else settle * _QUIET if stage.waits_for else 0)
 
             def carry_out(change: t.Any, stage: Stage = stage) -> Outcome:
                 waits_for = stage.waits_for.get(change.key, ())

@@ -37,6 +37,9 @@ _DEVIATIONS = 4
 #: Envoy's timer counts from when its event loop woke up, which on a busy machine is some time before the request
 #: that is delayed (envoyproxy/envoy pull request 12414): a delay may be shorter by this share of it, or so much.
 _EARLY_SHARE, _EARLY_MS = 0.05, 2.0
+#: Of the requests that a delay would meet, so many must be slow to show it: a machine that is busy for a moment makes
+#: those wait that are under way then.
+_HALF = 0.5
 _PHASES = ("before", "during", "after")
 _LIMITS = ("success_percent", "p50_ms", "p90_ms", "p99_ms")
 
@@ -174,8 +177,12 @@ def _met(
     # As slow as before, and a delay more: that is the fault. The slowest of before may be as slow again.
     usual = before["latency_ms"]["p50"] if before else 0.0
     slowest = before["latency_ms"]["max"] if before else 0.0
-    delays = [_earliest_ms(f) for f in faults if "delay" in f]
-    return bool(delays) and any(one >= usual + min(delays) and one > slowest for one in times)
+    for fault in faults:
+        if "delay" in fault:
+            slow = sum(one >= usual + _earliest_ms(fault) and one > slowest for one in times)
+            if slow and slow >= len(times) * fault["delay"]["percentage"]["value"] / 100 * _HALF:
+                return True
+    return False
 
 
 def _ways(measured: t.Mapping[str, t.Any]) -> str:

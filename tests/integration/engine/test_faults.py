@@ -185,8 +185,8 @@ def test_nobody_listens():
         port = reserved.getsockname()[1]
     begin = time.monotonic()
     with pytest.raises(Unreachable, match=f"127.0.0.1:{port} does not answer .*check that the cluster runs"):
-        Cluster({"host": f"http://127.0.0.1:{port}"}).list(VIRTUAL_SERVICE)
-    assert time.monotonic() - begin < 10, "no use in trying again"
+        Cluster({"host": f"http://127.0.0.1:{port}"}, retry_time=300).list(VIRTUAL_SERVICE)
+    assert time.monotonic() - begin < 100, "no use in trying again"
 
 
 def test_an_untrusted_certificate_is_told_at_once(kubeconfig):

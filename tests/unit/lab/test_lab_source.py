@@ -24,7 +24,7 @@ def source(tmp_path, monkeypatch):
 
     monkeypatch.setattr(home, "HOME", tmp_path)
     monkeypatch.setattr(dockerd, "grantable", lambda capability: True)
-    monkeypatch.setattr(source, "PATIENCE", 0.5)
+    monkeypatch.setattr(source, "PATIENCE", 30)
     return source
 
 
@@ -64,7 +64,8 @@ def test_what_is_published_is_taken_where_it_answers(source, capsys):
     assert f"takes registry {registry}" in capsys.readouterr().err
 
 
-def test_where_one_of_the_two_is_silent_all_is_built(source, capsys):
+def test_where_one_of_the_two_is_silent_all_is_built(source, capsys, monkeypatch):
+    monkeypatch.setattr(source, "PATIENCE", 2)
     with socket.socket() as deaf, serving(200) as (registry, _asked):
         deaf.bind(("127.0.0.1", 0))
         deaf.listen()

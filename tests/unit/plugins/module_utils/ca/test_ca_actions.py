@@ -28,7 +28,7 @@ NOW = observe.now()
 HOUR = datetime.timedelta(hours=1)
 PUSH = "defaultConfig: {proxyMetadata: {PROXY_CONFIG_XDS_AGENT: 'true'}}"
 PARAMS = {
-    "namespace": "istio-system", "timeout": 0.3, "source": "generated", "files": None, "key_type": "EC-P256",
+    "namespace": "istio-system", "timeout": 60, "source": "generated", "files": None, "key_type": "EC-P256",
     "root_days": 3650, "intermediate_days": 730, "root_dir": None, "root_key": None, "trust_domains": None,
     "mesh_config": None, "min_days": 30, "warn_days": 60, "restart_proxies": False, "unproven_proxies": False,
     "report": None,

@@ -68,7 +68,7 @@ def phases():
     return [{"phase": "trust"}]
 
 
-def prove(mesh, phases, expected=TRUST, timeout=5.0, before=True):
+def prove(mesh, phases, expected=TRUST, timeout=60.0, before=True):
     gates = proof.Proof(mesh, "istio-system", timeout, phases)
     if before:
         gates.prove(dataclasses.replace(TRUST, roots=OLD), "")

@@ -7,7 +7,7 @@ from __future__ import annotations
 import types
 
 import pytest
-from ansible_collections.meshops.istio.plugins.module_utils.cluster.apply import execute
+from ansible_collections.meshops.istio.plugins.module_utils.cluster import apply as writing
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.errors import ApiError
 from ansible_collections.meshops.istio.plugins.module_utils.reconcile.order import stages
 from ansible_collections.meshops.istio.plugins.module_utils.reconcile.plan import Change
@@ -33,9 +33,9 @@ def change(before, after):
     return Change(action, shown["apiVersion"], shown["kind"], "shop", meta["name"], before=before, after=after)
 
 
-def run(changes, failing=lambda obj: False, error=None, dry_run=False):
+def run(changes, failing=lambda obj: False, error=None, dry_run=False, settle=0, written=None):
     """Executes changes on a server that refuses some objects; what became of each, and what was written."""
-    written = []
+    written = [] if written is None else written
 
     def apply(obj, force, dry_run):
         if failing(obj):
@@ -49,7 +49,7 @@ def run(changes, failing=lambda obj: False, error=None, dry_run=False):
     cluster = types.SimpleNamespace(
         concurrency=2, apply=apply, delete=delete, kind=lambda api_version, kind: kind, deadline=lambda: 0
     )
-    outcomes = execute(cluster, stages(changes), settle=0, dry_run=dry_run)
+    outcomes = writing.execute(cluster, stages(changes), settle=settle, dry_run=dry_run)
     return [(o.change.kind, o.change.name, o.action, str(o.error or "")) for o in outcomes], written
 
 
@@ -85,6 +85,26 @@ def test_a_route_is_not_written_without_its_new_subsets(dry_run):
     if not dry_run:
         [held] = [outcome[3] for outcome in outcomes if outcome[:2] == ("VirtualService", "a")]
         assert held.endswith("nothing was done, as it needs DestinationRule shop/a, which failed")
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_nothing_is_written_for_a_moment_before_routes_that_wait(monkeypatch, dry_run):
+    """So that istiod, which waits for a moment of quiet, pushes the subsets before it sees a route."""
+    written, now = [], [1000.0]
+
+    def sleep(seconds):
+        now[0] += seconds
+        if seconds:
+            written.append(("pause", seconds))
+
+    monkeypatch.setattr(writing, "time", types.SimpleNamespace(sleep=sleep, monotonic=lambda: now[0]))
+    created = [change(None, rule(name, "v1")) for name in "abc"] + [change(None, route(name, "v1")) for name in "abc"]
+    run(created, dry_run=dry_run, settle=2.0, written=written)
+    assert [each[0] for each in written[:3]] == ["DestinationRule"] * 3
+    assert (written[3] == ("pause", 0.5)) is not dry_run
+    written.clear()
+    run([change(None, obj("Sidecar", "s")), change(None, route("a", "v1"))], settle=2.0, written=written)
+    assert "pause" not in [each[0] for each in written]
 
 
 def test_whatever_goes_wrong_with_one_the_others_are_told():

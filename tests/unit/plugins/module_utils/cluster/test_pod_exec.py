@@ -41,7 +41,7 @@ def server():
             with here:
                 sent["request"] = here.recv(65536)
                 here.sendall(reply)
-                here.settimeout(5)
+                here.settimeout(60)
                 if hold:
                     sent["more"] = here.recv(65536)
 
@@ -54,7 +54,7 @@ def server():
     listener.close()
 
 
-def execute(url, timeout=5.0):
+def execute(url, timeout=60.0):
     cluster = Cluster({"host": url, "api_key": "made for this test"})
     return cluster.execute("app", "web-1", ["cat", "a b"], "istio-proxy", timeout)
 
@@ -77,7 +77,7 @@ def test_messages_in_pieces_and_pings_between(server):
     pieces = frame(b"\x01one ", final=False) + frame(b"still there?", kind=9) + frame(b"two", kind=0)
     url, thread = server(SWITCH + pieces + frame(b"\x01 three") + frame(SUCCESS) + CLOSE, hold=True)
     assert execute(url) == "one two three"
-    thread.join(5)
+    thread.join(60)
     pong = server.sent["more"]
     assert pong[0] == 0x8A
     assert bytes(b ^ pong[2 + i % 4] for i, b in enumerate(pong[6:18])) == b"still there?"
@@ -111,9 +111,9 @@ def test_what_goes_wrong_is_said(server, reply, told):
 
 def test_a_command_that_takes_too_long_is_left(server):
     url, thread = server(SWITCH + frame(b"\x01and then"), hold=True)
-    with pytest.raises(ClusterError, match=r"took longer than 0.3 s"):
-        execute(url, timeout=0.3)
-    thread.join(5)
+    with pytest.raises(ClusterError, match=r"took longer than 1.0 s"):
+        execute(url, timeout=1.0)
+    thread.join(60)
     assert server.sent["more"] == b"", "the connection is closed"
 
 

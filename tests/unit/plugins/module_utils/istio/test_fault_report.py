@@ -93,6 +93,17 @@ def test_afterwards_it_is_as_it_was_before(before, after, wrong):
     assert [row["phase"] for row in report["rows"] if not row["passed"] and row["phase"] != "during"] == wrong
 
 
+@pytest.mark.parametrize(
+    ("percent", "late", "passed"), [(100, 5, True), (100, 10, False), (20, 1, True), (20, 2, False)]
+)
+def test_a_few_that_are_late_on_a_busy_machine_are_no_delay_that_has_stayed(percent, late, passed):
+    met = 20 * percent // 100
+    during = measured([501.0] * met + [2.0] * (20 - met), {"200": 20})
+    after = measured([2.0] * (20 - late) + [600.0] * late, {"200": 20})
+    report = judge(during, {"delay": {"fixedDelay": "500ms", "percentage": percent}}, after=after)
+    assert report["passed"] is passed
+
+
 def test_what_comes_as_text_is_judged_as_numbers():
     slow = measured([2450.0] * 20, {"200": 20})
     assert judge(slow, {"delay": "2s"}, tolerance_ms="500", limits={"p99_ms": "3000", "p50_ms": None})["passed"]

@@ -100,7 +100,7 @@ def test_where_one_namespace_refuses_the_pod_another_is_asked():
 def test_a_policy_that_refuses_the_pod_everywhere_is_named_at_once_and_fails_nothing():
     begun = time.monotonic()
     found = prove(Cluster(istio_system=RESTRICTED, default=RESTRICTED), "istio-system", tags=["prod"])
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 30
     assert (found["version"], found["proxy_image"]) == ("1.31.0", "")
     (warning,) = found["warnings"]
     assert warning.startswith("it is not proven that the injector injects: namespace istio-system refuses a pod: ")

@@ -84,15 +84,19 @@ def _forward(mesh: Mesh, present: Present, params: t.Mapping[str, t.Any], check_
         mesh.walk(present, target)
     result = {
         "changed": True,
-        "phases": mesh.phases if not check_mode else [{"phase": s.phase, "words": s.words} for s in steps],
+        "phases": mesh.phases if not check_mode else _planned(steps),
         "restarted": restarted,
-        "diff": _diff(present.bundle, target),
+        "diff": _diff(present.bundle, target, _planned(steps), restarted),
     }
     return result if check_mode else {**result, "not_ready": mesh.not_ready()}
 
 
 def _steps(present: Present, target: Bundle) -> list[rotation.Step]:
     return rotation.all_steps(present.bundle, target, present.watched, present.lost, present.multi_root)
+
+
+def _planned(steps: list[rotation.Step]) -> list[dict[str, str]]:
+    return [{"phase": step.phase, "words": step.words} for step in steps]
 
 
 def _prepare(
@@ -215,7 +219,7 @@ def _first(mesh: Mesh, target: Bundle, params: t.Mapping[str, t.Any], check_mode
         mesh.write_first(target)
     words = f"sign with {rotation.name(target.signer)}, trust {rotation.names(target.trusted)}"
     phases = [{"phase": "install", "words": words}]
-    return {"changed": True, "phases": phases, "diff": _diff(None, target), **_guessed(mesh, params)}
+    return {"changed": True, "phases": phases, "diff": _diff(None, target, phases), **_guessed(mesh, params)}
 
 
 def _guessed(mesh: Mesh, params: t.Mapping[str, t.Any]) -> dict[str, list[str]]:
@@ -233,9 +237,10 @@ def _guessed(mesh: Mesh, params: t.Mapping[str, t.Any]) -> dict[str, list[str]]:
 
 def _would_make(mesh: Mesh, present: Present, params: t.Mapping[str, t.Any], made: ToBeMade) -> dict[str, t.Any]:
     """What check mode tells of a CA that isn't made yet."""
-    diff = {**_diff(present.bundle, None), "after": f"signer: {made.signer}\ntrusted root: {made.root}\n"}
+    after = f"signer: {made.signer}\ntrusted root: {made.root}\n"
     if not (present.bundle and present.control_planes):
         phases = [{"phase": "install", "words": f"sign with {made.signer}"}]
+        diff = _diff(present.bundle, after, phases)
         return {"changed": True, "phases": phases, "restarted": [], "diff": diff, **_guessed(mesh, params)}
     renewal = params["action"] == "renew"
     restarted = _prepare(mesh, present, present.bundle if renewal else None, params, change=False)
@@ -248,6 +253,7 @@ def _would_make(mesh: Mesh, present: Present, params: t.Mapping[str, t.Any], mad
     if not present.watched:
         adopt = rotation.all_steps(present.bundle, present.bundle, False, lost=True)
         phases.insert(0, {"phase": "adopt", "words": adopt[0].words})
+    diff = _diff(present.bundle, after, phases, restarted)
     return {"changed": True, "phases": phases, "restarted": restarted, "diff": diff}
 
 
@@ -273,18 +279,25 @@ def _abort(mesh: Mesh, present: Present, params: t.Mapping[str, t.Any], check_mo
         mesh.walk(present, present.previous, back=True)
     return {
         "changed": True,
-        "phases": mesh.phases if not check_mode else [{"phase": s.phase, "words": s.words} for s in steps],
-        "diff": _diff(present.bundle, present.previous),
+        "phases": mesh.phases if not check_mode else _planned(steps),
+        "diff": _diff(present.bundle, present.previous, _planned(steps)),
     }
 
 
-def _diff(before: Bundle | None, after: Bundle | None) -> dict[str, str]:
-    """The CA before and after, in words and fingerprints, never with a key."""
+def _diff(
+    before: Bundle | None,
+    after: Bundle | str | None,
+    phases: t.Sequence[t.Mapping[str, str]] = (),
+    restarted: t.Sequence[str] = (),
+) -> dict[str, str]:
+    """The CA before and after, and the way from one to the other, in words and fingerprints, never with a key."""
+    way = [f"restart first: {workload}" for workload in restarted]
+    way += [f"phase {step['phase']}: {step['words']}" for step in phases]
     return {
         "before_header": "the CA that the mesh works with",
-        "after_header": "the CA that the mesh works with",
+        "after_header": "the CA that the mesh works with, and how it comes to it",
         "before": in_words(before),
-        "after": in_words(after),
+        "after": "\n".join([(after if isinstance(after, str) else in_words(after)).rstrip("\n"), *way, ""]),
     }
 
 

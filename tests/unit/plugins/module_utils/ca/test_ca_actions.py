@@ -506,6 +506,23 @@ def test_a_directory_that_can_not_be_used_is_told_in_check_mode_too(mesh, tmp_pa
     assert mesh.writes == []
 
 
+@pytest.mark.parametrize("source", ["generated", "files"])
+def test_the_diff_tells_each_phase_in_words_and_fingerprints(mesh, source):
+    old, new = made(), made()
+    mesh.running(plugged=old)
+    mesh.proxy("deaf", push=False)
+    files = {"ca_cert": new.certificate, "ca_key": new.key, "root_cert": new.roots}
+    told = run(mesh, "rotate", check=True, source=source, files=files, restart_proxies=True)
+    lines = told["diff"]["after"].splitlines()
+    assert "restart first: Deployment app/deaf" in lines
+    assert [f"phase {step['phase']}: {step['words']}" for step in told["phases"]] == lines[-3:]
+    assert certificates.short(old.root.fingerprint) in lines[-1]
+    assert source == "generated" or certificates.short(new.root.fingerprint) in lines[-1]
+    assert "PRIVATE KEY" not in json.dumps(told)
+    assert "phase" not in told["diff"]["before"]
+    assert "phase trust: " not in run(mesh, "install")["diff"]["after"], "nothing is to be done"
+
+
 def test_check_mode_names_a_root_that_was_prepared(mesh, tmp_path):
     prepared = made(root_dir=str(tmp_path / "root"))
     mesh.running(plugged=made())

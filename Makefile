@@ -43,8 +43,9 @@ molecule: prepared ## the Molecule scenarios, on kind
 matrix: prepared ## unit and integration tests with other versions of Python, ansible-core and the kubernetes client
 	tests/matrix
 
-soak: prepared ## stories of an hour and more, and the purge of every kind of installation
+soak: prepared ## stories of an hour and more, the purge of every kind of installation, and the matrix
 	$(PYTEST) tests/soak --timeout 7200
+	tests/matrix
 	MESHOPS_KILLS=10 $(PYTEST) tests/e2e/test_releases.py -k killed
 
 bench: prepared ## measure against other ways to do the same

@@ -163,8 +163,10 @@ def test_listed_hosts_are_reached_by_their_way_and_others_are_not(mesh, outside,
 
 
 def test_for_the_whole_mesh_and_past_the_gateway(mesh, outside):
-    hosts = ["*.partner.example.com", "db.example.com"]
-    ports = [[80, 443], [{"number": 9000, "protocol": "TCP"}]]
+    hosts = ["*.partner.example.com", "db.example.com", "api.example.com"]
+    # A sidecar doesn't have the roots of the outside world's CA: here it trusts anybody.
+    originated = {"number": 80, "tls": "originate", "tls_settings": {"insecureSkipVerify": True}}
+    ports = [[80, 443], [{"number": 9000, "protocol": "TCP"}], [originated]]
     options = {"egress_hosts": [{"host": host, "ports": of} for host, of in zip(hosts, ports, strict=True)]}
     text = ("egress_namespaces=", "egress_network_policy=false", "egress_through_gateway=no")
     mesh.play(EXAMPLE, "-e", json.dumps(options), *(word for one in text for word in ("-e", one)))
@@ -175,6 +177,7 @@ def test_for_the_whole_mesh_and_past_the_gateway(mesh, outside):
     eventually(lambda: statuses(mesh, "https://one.partner.example.com/"), {"200": 1})
     eventually(lambda: probe(mesh, "tcp", "db.example.com:9000")["versions"], {"outside": 1})
     eventually(lambda: statuses(mesh, "http://two.partner.example.com/past"), {"200": 1})
+    eventually(lambda: get(mesh, "http://api.example.com/")["first"]["body"]["tls"], True)
     eventually(lambda: any("GET /past" in line for line in proxy_log(mesh, "demo", "app=client")), True)
     assert gateway_log(mesh) == lines
 

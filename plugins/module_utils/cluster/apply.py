@@ -20,7 +20,7 @@ SETTLE = 2.0
 #: How much of that passes without any write between the last rules and the first routes that wait for some: istiod
 #: pushes when nothing has changed for PILOT_DEBOUNCE_AFTER (100 ms; pilot/pkg/features/tuning.go), so in an unbroken
 #: stream of writes both would go in one push.
-_QUIET = 0.25
+_QUIET = 0.1
 _CONFLICT = re.compile(r'conflict with "([^"]*)"(?: with subresource "[^"]*")?(?: using (\S+))?')
 
 

@@ -60,6 +60,11 @@ def egress_objects(
         raise EgressError(
             "egress_network_policy: name the namespaces in egress_namespaces; a cluster-wide one is not made"
         )
+    if not (hosts or policy or network_policy):
+        raise EgressError(
+            "egress_hosts: it is empty, and neither egress_policy nor egress_network_policy asks for anything; to take"
+            " away all that the role has written, set egress_state to absent"
+        )
     door = _Gateway(gateway or {})
     objects = [_sidecar(policy, namespace) for namespace in namespaces or [root_namespace]] if policy else []
     if network_policy:
@@ -72,6 +77,11 @@ def egress_objects(
         if host.name in seen:
             raise EgressError(f"egress_hosts[{number}]: {host.name} is there twice; give all its ports in one entry")
         seen.add(host.name)
+        if network_policy and host.through_gateway and home in namespaces:
+            raise EgressError(
+                f"egress_network_policy: {home}, the namespace of the egress gateway, is one of egress_namespaces; its"
+                f" policy would keep the gateway itself from reaching {host.name}; leave it out of egress_namespaces"
+            )
         objects += _host_objects(host, door, home, visible)
     return objects
 

@@ -209,7 +209,17 @@ def test_no_two_objects_have_the_same_name():
             },
             "set through_gateway to true, or give caCertificates",
         ),
-        ({"gateway": {"label": "x"}}, "unknown label"),
+        ({"gateway": {"label": "x"}, "policy": "REGISTRY_ONLY"}, "unknown label"),
+        ({}, "set egress_state to absent"),
+        (
+            {
+                "hosts": [{"host": "a.example.com"}],
+                "through_gateway": True,
+                "network_policy": True,
+                "namespaces": ["demo", "istio-system"],
+            },
+            "would keep the gateway itself from reaching a.example.com; leave it out",
+        ),
     ],
 )
 def test_what_istio_cannot_do_is_refused_with_the_way_out(options, message):

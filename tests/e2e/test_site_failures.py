@@ -127,6 +127,7 @@ def test_too_old_kubernetes(mesh, tmp_path, old_kubernetes):
 def test_chart_not_found(mesh, tmp_path):
     said = refused(mesh, "-e", f"control_plane_charts={tmp_path}")
     assert f"chart base not found in {tmp_path}: it has no charts" in said
+    assert "control_plane_charts, gateways_charts) must name the folder that holds it" in said
 
 
 def test_chart_version_not_found(mesh):
@@ -179,6 +180,7 @@ def test_control_plane_whose_image_cannot_be_pulled(mesh):
     run = mesh.play("site", "-e", "control_plane_tag=nosuch", fails=True)
     assert " is not ready: " in run.text and "not ready after" not in run.text, "long before the time is over"
     assert f"image {mesh.env['LAB_HUB']}/pilot:nosuch: ImagePullBackOff" in run.text
+    assert "Check its name and tag (hub, tag), and that the nodes may pull it (imagePullSecrets)." in run.text
     assert "Release istiod has been taken back to revision" in run.text
     assert what_runs(mesh) == before
     assert mesh.ingress("/")[0] == 200
@@ -200,6 +202,7 @@ def test_image_that_cannot_be_pulled(mesh, tmp_path):
         run = mesh.play(str(play), fails=True)
         assert re.search(r"Deployment unpullable/echo-v[12] is not ready: ", run.text), "not after the five minutes"
         assert "image localhost/no/such:image: ImagePullBackOff" in run.text
+        assert "Check its name and tag (hub, tag), and that the nodes may pull it (imagePullSecrets)." in run.text
         assert 'Failed to pull image \\"localhost/no/such:image\\"' in run.text
         assert "Release unpullable has been taken out again" in run.text
         assert mesh.cluster.list(SECRET, "unpullable", labels="owner=helm") == []

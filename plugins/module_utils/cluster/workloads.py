@@ -21,6 +21,7 @@ WORKLOADS = ("Deployment", "DaemonSet", "StatefulSet")
 _UNPULLABLE = ("ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName")
 _HOPELESS = (*_UNPULLABLE[1:], "CreateContainerConfigError")
 _CRASHES = 3
+_PULL_REMEDY = " Check its name and tag (hub, tag), and that the nodes may pull it (imagePullSecrets)."
 _RESTARTED_AT = "kubectl.kubernetes.io/restartedAt"
 _REVISION = "deployment.kubernetes.io/revision"
 
@@ -79,8 +80,10 @@ def wait_ready(
                 ready.append(live)
                 continue
             late = time.monotonic() > deadline
-            trouble = _explain(cluster, live, wanted["kind"], late) if live is not None and (asked or late) else ""
-            if trouble or late:
+            over = live is not None and _has_failed(live, wanted["kind"])
+            ask = live is not None and (asked or late or over)
+            trouble = _explain(cluster, live, wanted["kind"], late or over) if ask else ""
+            if trouble or late or over:
                 where = f"{meta['namespace']}/{meta['name']}" if meta.get("namespace") else meta["name"]
                 after = f" after {timeout:.0f} s" if late else ""
                 said = f"{wanted['kind']} {where} is not ready{after}: {reason}{trouble and '. ' + trouble}"
@@ -96,13 +99,16 @@ def wait_ready(
 # -- why not ------------------------------------------------------------------
 
 
+def _has_failed(live: dict, kind: str) -> bool:
+    """Whether it is over: a Job has given up. A Deployment whose progress deadline has passed goes on trying."""
+    return kind == "Job" and _condition(live.get("status") or {}, "Failed") is not None
+
+
 def _explain(cluster: Cluster, live: dict, kind: str, late: bool) -> str:
     """What the pods of a workload that isn't ready say; empty where there is still hope and it isn't late."""
-    if kind not in WORKLOADS and kind != "Pod":
-        return ""
     said = []
     for pod in _new_pods(cluster, live, kind):
-        trouble = _pod_trouble(pod, late)
+        trouble = _pod_trouble(pod, late, kind == "Job")
         if trouble:
             said.append(f"Pod {pod['metadata']['name']}: {trouble}{_events(cluster, pod)}{_last_lines(cluster, pod)}")
     if not said and late:
@@ -123,9 +129,12 @@ def _container_statuses(pod: dict) -> list[dict]:
 
 
 def _new_pods(cluster: Cluster, live: dict, kind: str) -> list[dict]:
-    """The pods of anything; a pod's is itself."""
+    """The pods of anything; a pod's is itself, and a Job's come with the newest first."""
     if kind == "Pod":
         return [live]
+    if kind == "Job":
+        pods = cluster.list(KNOWN["", "Pod"], live["metadata"]["namespace"], labels=selector(live))
+        return sorted(pods, key=lambda pod: pod["metadata"].get("creationTimestamp") or "", reverse=True)
     return new_pods(cluster, live, kind) if kind in WORKLOADS else []
 
 
@@ -166,22 +175,39 @@ def selector(workload: t.Mapping[str, t.Any]) -> str:
     return ",".join(terms)
 
 
-def _pod_trouble(pod: dict, late: bool) -> str:
-    """What keeps a pod from being ready; empty where nothing does, or where it may still come and isn't late."""
+def _pod_trouble(pod: dict, late: bool, may_crash: bool = False) -> str:
+    """What keeps a pod from being ready; empty where nothing does, or where it may still come and isn't late.
+
+    :param may_crash: crashes are counted by somebody else
+    """
     status = pod.get("status") or {}
+    if status.get("phase") == "Succeeded":
+        return ""
     for container in _container_statuses(pod):
         waiting = (container.get("state") or {}).get("waiting") or {}
         reason = waiting.get("reason", "")
-        hopeless = reason in _HOPELESS or (reason == "CrashLoopBackOff" and container["restartCount"] >= _CRASHES)
-        if hopeless or (late and waiting):
+        crashes = reason == "CrashLoopBackOff" and container["restartCount"] >= _CRASHES and not may_crash
+        if reason in _HOPELESS or crashes or (late and waiting):
             message = f" ({waiting['message']})" if waiting.get("message") else ""
-            return f"container {container['name']}, image {container['image']}: {reason}{message}."
+            remedy = _PULL_REMEDY if reason in _UNPULLABLE else ""
+            return f"container {container['name']}, image {container['image']}: {reason}{message}.{remedy}"
+    if late and status.get("phase") == "Failed":
+        return f"has failed: {status.get('message') or _ending(pod)}."
     if late and not _condition(status, "Ready"):
         for condition in status.get("conditions") or ():
             if condition["type"] == "PodScheduled" and condition["status"] != "True":
                 return f"can't be scheduled: {condition.get('message', '')}."
         return f"is {status.get('phase', 'Pending')} but not ready."
     return ""
+
+
+def _ending(pod: dict) -> str:
+    """How the first of a pod's containers ended that didn't end well."""
+    for container in _container_statuses(pod):
+        ended = (container.get("state") or {}).get("terminated") or {}
+        if ended.get("exitCode"):
+            return f"container {container['name']} ended with {ended['exitCode']} ({ended.get('reason', 'no reason')})"
+    return "no container says why"
 
 
 def _events(cluster: Cluster, pod: dict) -> str:
@@ -201,9 +227,12 @@ def _events(cluster: Cluster, pod: dict) -> str:
 def _last_lines(cluster: Cluster, pod: dict) -> str:
     """The last log lines of the containers that have run but aren't ready."""
     told = []
-    for container in (pod.get("status") or {}).get("containerStatuses") or ():
-        crashed = container.get("restartCount", 0) > 0 and "running" not in (container.get("state") or {})
-        if container.get("ready") or not (crashed or "running" in (container.get("state") or {})):
+    for container in _container_statuses(pod):
+        state = container.get("state") or {}
+        restarted = container.get("restartCount", 0) > 0
+        crashed = restarted and "waiting" in state
+        ended = "terminated" in state and (restarted or state["terminated"].get("exitCode", 0) != 0)
+        if container.get("ready") or not (crashed or ended or "running" in state):
             continue
         try:
             lines = cluster.logs(

@@ -357,9 +357,17 @@ def local_chart(folder: pathlib.Path, name: str, version: str | None) -> pathlib
         )
     there = sorted(p.name for p in folder.iterdir() if p.suffix == ".tgz" or (p / "Chart.yaml").is_file())
     raise HelmError(
-        f"chart {name}{' ' + version if version else ''} not found in {folder}:"
-        f" it has {', '.join(there) or 'no charts'}"
+        f"chart {name}{' ' + version if version else ''} not found in {folder}: it has"
+        f" {', '.join(there) or 'no charts'}. {_what_charts_are(name, version)}"
     )
+
+
+def _what_charts_are(name: str, version: str | None) -> str:
+    """What a directory of charts must hold, for one who has named another."""
+    where = "charts (control_plane_charts, gateways_charts) must name the folder that holds it"
+    if name in ("base", "istiod", "cni", "ztunnel", "gateway"):
+        where += ", such as Istio's packaged charts, or manifests/charts of a release archive of Istio"
+    return f"It is looked for as {name}-{version or 'VERSION'}.tgz or {name}/Chart.yaml: {where}"
 
 
 def _chart_version(folder: pathlib.Path) -> str:

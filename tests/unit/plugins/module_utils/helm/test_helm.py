@@ -133,8 +133,12 @@ def test_charts_in_a_directory(tmp_path, chart):
     (charts / "base-extra-2.0.0.tgz").touch()
     assert local_chart(charts, "base", None).name == "base-1.10.0.tgz"
     assert local_chart(charts, "base", "1.9.0").name == "base-1.9.0.tgz"
-    with pytest.raises(HelmError, match=r"chart mine 2 not found in .*: it has base-1\.10\.0-rc\.1\.tgz"):
+    with pytest.raises(HelmError, match=r"chart mine 2 not found in .*: it has base-1\.10\.0-rc\.1\.tgz") as error:
         local_chart(charts, "mine", "2")
+    assert "It is looked for as mine-2.tgz or mine/Chart.yaml: charts (control_plane_charts" in str(error.value)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(HelmError, match=r"it has no charts\. It is looked for as istiod-VERSION.tgz.*packaged charts"):
+        local_chart(tmp_path / "empty", "istiod", None)
     with pytest.raises(HelmError, match="there is no directory"):
         local_chart(tmp_path / "nowhere", "mine", None)
 

@@ -194,16 +194,29 @@ def _same_parent(one: dict, other: dict, namespace: str | None) -> bool:
     return one["name"] == other["name"] and all((one.get(k) or d) == (other.get(k) or d) for k, d in defaults.items())
 
 
+#: The conditions by which istiod in ambient mode says that it does not do what an object asks for. Not ZtunnelAccepted:
+#: it is false, too, for a policy that gateways and sidecars enforce (CUSTOM, AUDIT), and stays so.
+_NEGATIVE = ("WaypointAccepted", "istio.io/WaypointBound")
+
+
 def _istio(obj: t.Mapping[str, t.Any]) -> str | None:
-    """istiod writes status only where it is told to (PILOT_ENABLE_STATUS, analysis): without any, all is well."""
-    status = _status(obj)
+    """istiod writes status only where it is told to (PILOT_ENABLE_ANALYSIS, ambient): without any, all is well.
+
+    Nor is it a reason to wait that an older generation was looked at, unless something was found there: where the
+    analysis finds nothing, it writes nothing.
+    """
+    status, generation = _status(obj), _generation(obj)
     for message in status.get("validationMessages") or ():
         if message.get("level") in ("ERROR", 3):
+            if int(status.get("observedGeneration") or generation) < generation:
+                return "istiod has not looked at the change yet"
             name = (message.get("type") or {}).get("name", "")
             return f"istiod reports {name} ({message.get('documentationUrl', 'no further text')})"
-    reconciled = _condition(obj, "Reconciled")
-    if reconciled and reconciled.get("status") != "True":
-        return reconciled.get("message") or "istiod has not given it to all proxies yet"
+    for kind in _NEGATIVE:
+        condition = _condition(obj, kind)
+        # Numbers are strings in the JSON form of protocol buffers, and WaypointBound has none.
+        if condition.get("status") == "False" and int(condition.get("observedGeneration") or generation) >= generation:
+            return f"{kind} is False: {condition.get('reason', '')} {condition.get('message', '')}".strip()
     return None
 
 

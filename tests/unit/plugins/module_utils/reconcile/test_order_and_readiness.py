@@ -117,6 +117,17 @@ def condition(kind, status="True", generation=2, **more):
     return {"type": kind, "status": status, "observedGeneration": generation, **more}
 
 
+def refused(kind, generation):
+    return condition(kind, "False", generation, reason="TargetNotFound", message="not bound")
+
+
+FOUND = {"level": "ERROR", "type": {"name": "ReferencedResourceNotFound"}}
+UNBOUND = {
+    "type": "istio.io/WaypointBound",
+    "status": "False",
+    "reason": "WaypointIsNotReady",
+    "message": 'waypoint "shop/w" is not ready',
+}
 DONE = {"observedGeneration": 2, "replicas": 1, "updatedReplicas": 1, "availableReplicas": 1, "readyReplicas": 1}
 GATEWAY = "gateway.networking.k8s.io/v1"
 REF = {"name": "gw"}
@@ -183,20 +194,39 @@ ACCEPTED = [condition("Accepted"), condition("ResolvedRefs")]
         ),
         (obj("networking.istio.io/v1", "VirtualService"), None),
         (
-            obj(
-                "networking.istio.io/v1",
-                "VirtualService",
-                {"conditions": [condition("Reconciled", "False", message="1/2")]},
-            ),
-            "1/2",
+            obj("networking.istio.io/v1", "VirtualService", {"validationMessages": [FOUND]}),
+            "istiod reports ReferencedResourceNotFound",
         ),
+        (
+            obj("networking.istio.io/v1", "VirtualService", {"validationMessages": [FOUND], "observedGeneration": 2}),
+            "istiod reports ReferencedResourceNotFound",
+        ),
+        (
+            obj("networking.istio.io/v1", "VirtualService", {"validationMessages": [FOUND], "observedGeneration": "1"}),
+            "istiod has not looked at the change yet",
+        ),
+        (obj("networking.istio.io/v1", "VirtualService", {"observedGeneration": "1"}), None),
+        (
+            obj("networking.istio.io/v1", "ServiceEntry", {"conditions": [UNBOUND]}),
+            'istio.io/WaypointBound is False: WaypointIsNotReady waypoint "shop/w" is not ready',
+        ),
+        (
+            obj("networking.istio.io/v1", "ServiceEntry", {"conditions": [{**UNBOUND, "status": "True"}]}),
+            None,
+        ),
+        (
+            obj("security.istio.io/v1", "AuthorizationPolicy", {"conditions": [refused("WaypointAccepted", "2")]}),
+            "WaypointAccepted is False: TargetNotFound not bound",
+        ),
+        (obj("security.istio.io/v1", "AuthorizationPolicy", {"conditions": [refused("WaypointAccepted", 1)]}), None),
+        (obj("security.istio.io/v1", "AuthorizationPolicy", {"conditions": [refused("ZtunnelAccepted", 2)]}), None),
         (
             obj(
                 "networking.istio.io/v1",
-                "VirtualService",
-                {"validationMessages": [{"level": "ERROR", "type": {"name": "ReferencedResourceNotFound"}}]},
+                "ServiceEntry",
+                {"conditions": [condition("istio.io/WaypointMissing"), condition("istio.io/VisibilityApplied")]},
             ),
-            "istiod reports ReferencedResourceNotFound",
+            None,
         ),
         (obj("v1", "ConfigMap"), None),
     ],

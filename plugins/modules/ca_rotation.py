@@ -102,7 +102,9 @@ options:
     type: int
     default: 30
   warn_days:
-    description: The status warns of certificates that expire within so many days.
+    description:
+      - The status warns of certificates that expire within so many days. There is one with O(action=status), and where
+        O(report) is given.
     type: int
     default: 60
   restart_proxies:

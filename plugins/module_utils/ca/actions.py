@@ -194,7 +194,14 @@ def _renewal(
     if brought:
         if brought.root not in present.bundle.trusted:
             raise CannotRotate(f"files lead to another root, {rotation.name(brought.root)}: use the entry point rotate")
-        return None if brought.signer == present.bundle.signer else brought
+        if brought.signer == present.bundle.signer:
+            return None
+        if not rotation.same_roots(present.bundle, brought):
+            raise CannotRotate(
+                f"files trust {rotation.names(brought.trusted)}, and the mesh {rotation.names(present.bundle.trusted)}:"
+                " a renewal changes no root, use the entry point rotate"
+            )
+        return brought
     target = renewed(present.bundle, _wishes(mesh, params), moment)
     return ToBeMade(f"the root {rotation.name(target.root)}") if check_mode else target
 

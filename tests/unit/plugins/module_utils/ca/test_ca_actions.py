@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import base64
 import copy
+import dataclasses
 import datetime
 import functools
 import json
@@ -385,6 +386,18 @@ def test_a_rotation_needs_all_that_a_renewal_does_not(renewable):
     ):
         assert words in str(refusal.value)
     assert mesh.writes == []
+
+
+def test_a_renewal_that_would_change_the_roots_is_refused(mesh, tmp_path):
+    old = made(root_dir=str(tmp_path / "root"))
+    following = made(root_dir=str(tmp_path / "root"))
+    mesh.running(plugged=dataclasses.replace(old, roots=old.roots + made().roots))
+    files = {"ca_cert": following.certificate, "ca_key": following.key, "root_cert": old.roots}
+    for check in (True, False):
+        with pytest.raises(CannotRotate, match="a renewal changes no root, use the entry point rotate"):
+            run(mesh, "renew", check, source="files", files=files)
+    files["root_cert"] = mesh.held()["root-cert.pem"]
+    assert phases(run(mesh, "renew", source="files", files=files)) == ["sign"]
 
 
 def test_a_secret_of_cert_manager_is_not_renewed(renewable):

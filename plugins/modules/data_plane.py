@@ -91,7 +91,9 @@ revisions:
       elements: str
       returned: always
 unused_releases:
-  description: The releases of the revisions that nothing uses, as M(meshops.istio.releases) takes them to remove them.
+  description:
+    - The releases of the revisions that nothing uses, as M(meshops.istio.releases) takes them to remove them.
+    - A revision that no release of the chart C(istiod) holds is a warning instead.
   returned: success
   type: list
   elements: dict
@@ -122,7 +124,8 @@ def run(module, cluster):
 
     plane = DataPlane(cluster, revision, module.params["wait_timeout"], read_proxies)
     result = plane.reconcile(module.check_mode)
-    return {**result, **other_revisions(cluster, revision)}
+    others = other_revisions(cluster, revision)
+    return {**result, **others, "warnings": result["warnings"] + others["warnings"]}
 
 
 def main():

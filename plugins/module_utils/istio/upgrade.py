@@ -13,6 +13,7 @@ from ..cluster.client import Cluster
 from ..cluster.errors import ApiError, ClusterError
 from ..cluster.kinds import KNOWN
 from ..cluster.workloads import WORKLOADS, restart
+from ..helm.stored import stored_releases
 from ..reconcile.identity import title
 from ..reconcile.plan import Change
 from ..reconcile.readiness import unready
@@ -20,7 +21,7 @@ from ..reconcile.selectors import matches
 from . import mesh_config
 from .injection import keeps_pods, not_restarted, stale_reason, workloads
 from .mesh_info import read_mesh
-from .profiles import istiod_release_name
+from .release_takeover import release_of
 from .upgrade_findings import (
     deprecated_fields,
     envoy_filter_findings,
@@ -334,7 +335,7 @@ def _entry(one: t.Mapping[str, str]) -> dict[str, str]:
 
 
 def other_revisions(cluster: Cluster, keep: str) -> dict[str, list[dict[str, t.Any]]]:
-    """The other revisions, with what still uses them, and the releases of those that nothing uses.
+    """The other revisions, with what still uses them, the releases of those that nothing uses, and warnings.
 
     :param keep: the revision that was upgraded to; while it doesn't run, no other counts as unused
     """
@@ -355,18 +356,37 @@ def other_revisions(cluster: Cluster, keep: str) -> dict[str, list[dict[str, t.A
         used = [f"proxy {p['namespace']}/{p['pod']}" for p in mesh["proxies"] if p["revision"] == revision]
         used += [f"tag {tag}" for tag in one["tags"]]
         used += chosen.get(revision, [])
-        found.append({"revision": revision, "namespace": one["namespace"], "used_by": used})
+        found.append({"revision": revision, "namespace": one["namespace"], "name": one["name"], "used_by": used})
     kept_runs = any(one["revision"] == keep for one in mesh["control_planes"])
-    unused = [
-        {
-            "name": istiod_release_name("" if one["revision"] == "default" else one["revision"]),
-            "namespace": one["namespace"],
-            "state": "absent",
-        }
-        for one in found
-        if kept_runs and not one["used_by"]
-    ]
-    return {"revisions": found, "unused_releases": unused}
+    unused, warnings = [], []
+    for one in found:
+        name = one.pop("name")
+        if not kept_runs or one["used_by"]:
+            continue
+        istiod = cluster.get(KNOWN["apps", "Deployment"], name, one["namespace"])
+        release, lacks = _own_release(cluster, istiod) if istiod is not None else (None, "")
+        if release is not None:
+            unused.append({"name": release[1], "namespace": release[0], "state": "absent"})
+        elif istiod is not None:
+            warnings.append(
+                f"nothing uses revision {one['revision']} any more, but it stays: {title(istiod)} {lacks}."
+                f" Remove it by playbooks/purge.yml with purge_revision={one['revision']} and purge_confirm=true"
+            )
+    return {"revisions": found, "unused_releases": unused, "warnings": warnings}
+
+
+def _own_release(cluster: Cluster, istiod: dict) -> tuple[tuple[str, str] | None, str]:
+    """Namespace and name of the release that holds an istiod and nothing else; else None, and what is the matter."""
+    place = release_of(istiod)
+    if place is None:
+        return None, "belongs to no Helm release (istioctl, for one, makes none)"
+    records = stored_releases(cluster, [place]).get(place)
+    if not records:
+        return None, f"says that it belongs to the Helm release {place[0]}/{place[1]}, which isn't there"
+    chart = records[0].chart
+    if chart != "istiod":
+        return None, f"belongs to the Helm release {place[0]}/{place[1]} of the chart {chart}, which holds more"
+    return place, ""
 
 
 def _choosing_workloads(cluster: Cluster) -> t.Iterator[tuple[str, str]]:

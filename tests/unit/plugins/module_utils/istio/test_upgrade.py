@@ -2,6 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 from __future__ import annotations
 
+import base64
+import json
+
 import pytest
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.errors import ApiError, ClusterError
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN
@@ -172,8 +175,12 @@ class Mesh:
         self.restarted.append(name)
         self.stale.pop(name)
 
-    def list(self, kind, **_query) -> list[dict]:
-        return [obj for obj in self.objects if obj["kind"] == kind.kind]
+    def list(self, kind, namespace=None, **_query) -> list[dict]:
+        found = [obj for obj in self.objects if obj["kind"] == kind.kind]
+        return [obj for obj in found if namespace in (None, obj["metadata"].get("namespace"))]
+
+    def get(self, kind, name: str, namespace: str) -> dict | None:
+        return next((obj for obj in self.list(kind, namespace) if obj["metadata"]["name"] == name), None)
 
     def plane(self, timeout: float = 0) -> DataPlane:
         state = {"listener": "synced" if self.synced else "stale"}
@@ -241,15 +248,53 @@ def test_proxy_that_is_not_in_sync_is_named(mesh: Mesh) -> None:
 # -- old revisions ------------------------------------------------------------
 
 
-def test_revision_that_nothing_uses_is_to_go(mesh: Mesh) -> None:
+def istiod(name: str, release: str = "", namespace: str = "istio-system") -> dict:
+    marks = {"meta.helm.sh/release-name": release, "meta.helm.sh/release-namespace": namespace} if release else {}
+    meta = {"name": name, "namespace": "istio-system", "annotations": marks}
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": meta, "spec": {"template": {}}}
+
+
+def record(name: str, chart: str = "istiod", namespace: str = "istio-system") -> dict:
+    release = {"name": name, "version": 1, "chart": {"metadata": {"name": chart}}}
+    data = base64.b64encode(base64.b64encode(json.dumps(release).encode())).decode()
+    return {"kind": "Secret", "metadata": {"name": name, "namespace": namespace}, "data": {"release": data}}
+
+
+def test_revision_that_nothing_uses_is_to_go_by_the_release_that_holds_it(mesh: Mesh) -> None:
     mesh.stale = {}
     mesh.control_planes = [control_plane("1.31.0", "1-31"), control_plane("1.30.0", "1-30"), control_plane("1.29.0")]
+    mesh.objects = [istiod("istiod-1-30", "istiod-1-30"), record("istiod-1-30")]
+    mesh.objects += [istiod("istiod", "pilot", "helm"), record("pilot", namespace="helm")]
     found = other_revisions(mesh, "1-31")
-    assert [one["used_by"] for one in found["revisions"]] == [[], []]
+    assert found["revisions"] == [
+        {"revision": "1-30", "namespace": "istio-system", "used_by": []},
+        {"revision": "default", "namespace": "istio-system", "used_by": []},
+    ]
     assert found["unused_releases"] == [
         {"name": "istiod-1-30", "namespace": "istio-system", "state": "absent"},
-        {"name": "istiod", "namespace": "istio-system", "state": "absent"},
+        {"name": "pilot", "namespace": "helm", "state": "absent"},
     ]
+    assert found["warnings"] == []
+
+
+@pytest.mark.parametrize(
+    ("objects", "lacks"),
+    [
+        ([istiod("istiod-1-30")], "belongs to no Helm release"),
+        ([istiod("istiod-1-30", "mesh")], "the Helm release istio-system/mesh, which isn't there"),
+        ([istiod("istiod-1-30", "mesh"), record("mesh", "all")], "mesh of the chart all, which holds more"),
+    ],
+)
+def test_revision_without_a_release_of_its_own_is_named(mesh: Mesh, objects: list[dict], lacks: str) -> None:
+    mesh.stale = {}
+    mesh.control_planes = [control_plane("1.31.0", "1-31"), control_plane("1.30.0", "1-30")]
+    mesh.objects = objects
+    found = other_revisions(mesh, "1-31")
+    assert found["unused_releases"] == []
+    (line,) = found["warnings"]
+    assert line.startswith("nothing uses revision 1-30 any more, but it stays: Deployment istio-system/istiod-1-30 ")
+    assert lacks in line
+    assert "purge_revision=1-30" in line
 
 
 def test_revision_that_something_uses_stays(mesh: Mesh) -> None:

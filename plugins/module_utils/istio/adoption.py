@@ -135,7 +135,7 @@ def reconcile_adoption(module: t.Any, cluster: Cluster, helm: Helm) -> dict[str,
     installer = find_installer(cluster)
     document = _document(installer, params)
     of_document = {"istio_operator": document, "revision": None} if document else {}
-    wanted = desired_control_plane({**params, **of_document})
+    wanted = desired_control_plane({**params, **of_document}, helm.app_version)
     for line in wanted.warnings:
         module.warn(line)
     for release in wanted.releases[:1]:

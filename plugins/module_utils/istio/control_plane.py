@@ -81,21 +81,34 @@ class ControlPlane:
         return next(filter(None, shared), "")
 
 
-def desired_control_plane(variables: t.Mapping[str, t.Any]) -> ControlPlane:
-    """The control plane that the control_plane role's variables (without their prefix) ask for.
+def declared_control_plane(variables: t.Mapping[str, t.Any]) -> ControlPlane:
+    """As C(desired_control_plane), without what it checks of the mesh configuration and of digests.
 
-    :param variables: those of C(profiles.desired_releases), or C(istio_operator) with charts, version, hub, tag and
-        namespace, and with revision and tags where these agree with the document; C(hold_tags) leaves the tags out
     :raises ClusterError: something in them is unknown or contradicts itself
     """
     wanted = _of_document(variables) if variables.get("istio_operator") else _of_profile(variables)
     _check_names(wanted)
+    return wanted
+
+
+def desired_control_plane(
+    variables: t.Mapping[str, t.Any], app_version: t.Callable[[Release], str] | None = None
+) -> ControlPlane:
+    """The control plane that the control_plane role's variables (without their prefix) ask for.
+
+    :param variables: those of C(profiles.desired_releases), or C(istio_operator) with charts, version, hub, tag and
+        namespace, and with revision and tags where these agree with the document; C(hold_tags) leaves the tags out
+    :param app_version: tells the version of Istio from a release's chart; asked where the variables name no version
+    :raises ClusterError: something in them is unknown or contradicts itself
+    """
+    wanted = declared_control_plane(variables)
     if variables.get("hold_tags"):
         wanted.releases = [release for release in wanted.releases if not release.labels]
         wanted.tags, wanted.held_tags = [], wanted.tags
     for release in wanted.releases:
         if release.values.get("meshConfig") is not None:
-            mesh_config.check(release.values["meshConfig"], variables.get("version"), "meshConfig")
+            version = variables.get("version") or (app_version(release) if app_version else None)
+            mesh_config.check(release.values["meshConfig"], version, "meshConfig")
     digests = checked_digests(variables.get("digests"))
     for release in wanted.releases:
         release.digest = digests.get(release.chart)
@@ -292,7 +305,7 @@ def reconcile_control_plane(module: t.Any, cluster: Cluster, helm: Helm) -> dict
     :raises ClusterError: a check, the installation or the proof failed; the text says why
     """
     params = module.params
-    wanted = desired_control_plane(params)
+    wanted = desired_control_plane(params, helm.app_version)
     for line in wanted.warnings:
         module.warn(line)
     for release in [release for release in wanted.releases if release.state == "present"][:1]:

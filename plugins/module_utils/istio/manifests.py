@@ -39,7 +39,7 @@ def manifests(
     """
     wanted: list[Release] = []
     if control_plane is not None:
-        desired = desired_control_plane(control_plane)
+        desired = desired_control_plane(control_plane, helm.app_version)
         wanted += [release for release in desired.releases if release.state == "present"]
         warnings += desired.warnings
     wanted += [release for release in declared_releases(releases) if release.state == "present"]

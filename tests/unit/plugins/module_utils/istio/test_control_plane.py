@@ -212,3 +212,33 @@ def validator(revision, release="istio-base"):
 def test_the_default_validator_moves_with_the_tags(wanted, live, hold, revision):
     _keep_default_validator(Cluster(validator=live), wanted, hold)
     assert wanted.releases[0].values["defaultRevision"] == revision
+
+
+# -- the mesh configuration ---------------------------------------------------
+
+NEWER = {"accessLogFile": "/dev/stdout", "fromTheFuture": True}
+MESH_CONFIG = {"meshConfig": NEWER}
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"mesh_config": NEWER},
+        {"istio_operator": {"apiVersion": "install.istio.io/v1alpha1", "kind": "IstioOperator", "spec": MESH_CONFIG}},
+    ],
+)
+def test_fields_of_a_newer_istio_pass_by_the_version_of_its_chart(variables):
+    asked = []
+
+    def app_version(release):
+        asked.append(release.chart)
+        return "1.99.0"
+
+    assert desired_control_plane(variables, app_version).releases
+    assert asked == ["istiod"]
+    assert desired_control_plane({**variables, "version": "1.99.0"}).releases
+    for version in ("1.31.0", "unknown"):
+        with pytest.raises(ClusterError, match="meshConfig has no field 'fromTheFuture'"):
+            desired_control_plane(variables, lambda _release, version=version: version)
+    with pytest.raises(ClusterError, match="meshConfig has no field 'fromTheFuture'"):
+        desired_control_plane({**variables, "version": "1.31.0"}, app_version)

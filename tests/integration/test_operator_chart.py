@@ -1,18 +1,34 @@
 # Copyright: (c) 2026, The meshops.istio authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""All that the operator's chart can render is what an API server takes, with every field known to it."""
+"""What the operator's chart renders, an API server takes; and with its rights alone every profile can be installed."""
 
 from __future__ import annotations
 
+import json
+import os
 import pathlib
 import subprocess
+import sys
 
 import pytest
 import yaml
+from ansible_collections.meshops.istio.plugins.module_utils.cluster.client import Cluster
+from ansible_collections.meshops.istio.plugins.module_utils.cluster.errors import ApiError
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN, Kind
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.wait import wait_established
+from ansible_collections.meshops.istio.plugins.module_utils.helm.helm import Helm
+from ansible_collections.meshops.istio.plugins.module_utils.istio.release_render import render
+from ansible_collections.meshops.istio.roles.operator.files.controller import drift
+from ansible_collections.meshops.istio.roles.operator.files.controller.documents import wanted
+from ansible_collections.meshops.istio.roles.operator.files.controller.settings import Settings
+from openshift_api import CONSTRAINTS, CRD, DEFINITIONS, NETWORK, OBJECTS, ROUTE
 
-CHART = pathlib.Path(__file__).parents[2] / "charts/operator"
+ROOT = pathlib.Path(__file__).parents[2]
+CHART = ROOT / "charts/operator"
+PLAYBOOKS = ROOT / "roles/operator/files/controller/playbooks"
+ACCOUNT = "system:serviceaccount:{0}:istio-operator"
+#: Of these the operator sees changes only when it looks anyway: nothing of Istio breaks without them.
+UNWATCHED: set[str] = set()
 #: A stand-in for the Prometheus operator's: it knows the fields that the chart sets, so that any other is refused.
 POD_MONITOR = """
 apiVersion: apiextensions.k8s.io/v1
@@ -73,3 +89,135 @@ def test_everything_is_taken(helm, api_server, cluster, namespace, pod_monitors)
     for obj in objects:
         taken = cluster.apply(obj, dry_run=True)
         assert taken["metadata"]["name"] == obj["metadata"]["name"]
+
+
+@pytest.fixture
+def by_the_operator(api_server, cluster, namespace):
+    """A connection with the rights of the operator's chart alone. It may work in the namespace and in kube-system."""
+    options = [f"image=operator:1,watchNamespaces={{{namespace}}},managedNamespaces={{kube-system}}"]
+    told = subprocess.run(
+        [api_server["LAB_HELM4"], "template", "istio-operator", CHART, "-n", namespace, "--set", *options],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    kinds = {"ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"}
+    kinds |= {"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"}
+    objects = [obj for obj in yaml.safe_load_all(told.stdout) if obj and obj["kind"] in kinds]
+    for one in DEFINITIONS:
+        cluster.apply(one)
+    assert wait_established(cluster, [ROUTE, CONSTRAINTS, NETWORK], 60) == []
+    for obj in (*OBJECTS, *objects):
+        cluster.apply(obj)
+    yield {"kubeconfig": api_server["KUBECONFIG"], "impersonate_user": ACCOUNT.format(namespace)}
+    for obj in objects:
+        group = obj["apiVersion"].rpartition("/")[0]
+        cluster.delete(KNOWN[group, obj["kind"]], obj["metadata"]["name"], obj["metadata"].get("namespace"))
+    for one in DEFINITIONS:
+        cluster.delete(CRD, one["metadata"]["name"])
+    cluster.forget_kinds()
+
+
+def asked_for(namespace: str, profile: str, **spec: object) -> dict:
+    return {
+        "apiVersion": "install.istio.io/v1alpha1",
+        "kind": "IstioOperator",
+        "metadata": {"name": "mesh", "namespace": namespace},
+        "spec": {"profile": profile, "values": {"global": {"istioNamespace": namespace}}, **spec},
+    }
+
+
+@pytest.mark.parametrize("profile", ["default", "ambient", "openshift-ambient"])
+def test_the_operator_may_make_whatever_the_charts_render(profile, api_server, cluster, namespace, by_the_operator):
+    settings = Settings(namespace, "pod", (namespace,), (namespace, "kube-system"), api_server["LAB_CHARTS"])
+    operator = Cluster(by_the_operator)
+    obj = asked_for(namespace, profile, components={"cni": {"enabled": True}})
+    seen = set()
+    with Helm(binary=api_server["LAB_HELM4"]) as helm:
+        rendered = [one for release in wanted(obj, settings).releases for one in render(helm, release)]
+    assert ("openshift" in profile) == any(one["kind"] == NETWORK.kind for one in rendered)
+    for one in rendered:
+        place = one["metadata"].get("namespace")
+        kind = cluster.kind(one["apiVersion"], one["kind"])
+        operator.get(kind, one["metadata"]["name"], place)
+        operator.apply(one, force=True, dry_run=True)
+        for verb in ("patch", "update", "delete"):
+            what = {"group": kind.group, "resource": kind.plural, "name": one["metadata"]["name"], "verb": verb}
+            assert allowed(cluster, by_the_operator, **what, namespace=place), f"{verb} {one['kind']} {what['name']}"
+        seen.add(kind.kind)
+    assert seen <= {kind for _group, kind in drift._WATCHED} | {drift._NETWORK[0].kind} | UNWATCHED
+
+
+def allowed(cluster, operator: dict, **what: object) -> bool:
+    review = Kind("authorization.k8s.io", "v1", "SubjectAccessReview", "subjectaccessreviews", False)
+    asked = {"user": operator["impersonate_user"], "resourceAttributes": what}
+    return cluster.create(
+        {"apiVersion": review.api_version, "kind": review.kind, "metadata": {}, "spec": asked}
+    )["status"]["allowed"]  # fmt: skip
+
+
+def test_in_the_namespace_default_the_operator_may_make_only_what_the_cni_needs(namespace, by_the_operator):
+    operator = Cluster(by_the_operator)
+
+    def network(name: str, place: str = "default") -> dict:
+        return {"apiVersion": NETWORK.api_version, "kind": NETWORK.kind, "metadata": {"name": name, "namespace": place}}
+
+    operator.create(network("istio-cni"))
+    operator.delete(NETWORK, "istio-cni", "default")
+    operator.apply(network("mine", namespace), dry_run=True)
+    with pytest.raises(ApiError, match="the operator may write only what is called as Istio calls it, not mine"):
+        operator.create(network("mine"))
+    with pytest.raises(ApiError, match="forbidden"):
+        operator.create(network("istio-cni", "kube-public"))
+    with pytest.raises(ApiError, match="forbidden"):
+        operator.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c", "namespace": "default"}})
+
+
+def test_the_operators_own_playbooks_install_and_remove_the_profile_openshift(
+    api_server, cluster, namespace, by_the_operator, tmp_path
+):
+    """As the operator runs them, but for the proof and the wait: no node runs anything here."""
+    definitions = [one["metadata"]["name"] for one in cluster.list(CRD)]
+    values = {"global": {"istioNamespace": namespace}, "base": {"excludedCRDs": definitions}}
+    document = tmp_path / "document.json"
+    document.write_text(json.dumps(asked_for(namespace, "openshift", values=values)))
+    play = yaml.safe_load((PLAYBOOKS / "apply.yml").read_text())
+    quick = {"meshops.istio.control_plane": {"wait": False, "prove": False}, "meshops.istio.releases": {"wait": False}}
+    play[0]["module_defaults"] = {"group/meshops.istio.mesh": by_the_operator, **quick}
+    path = tmp_path / "apply.yml"
+    path.write_text(json.dumps(play))
+    given = {
+        "control_plane_istio_operator": str(document),
+        "control_plane_charts": api_server["LAB_CHARTS"],
+        "control_plane_wait_timeout": 60,
+        "ansible_python_interpreter": sys.executable,
+    }
+
+    def run(left_over: list) -> str:
+        variables = json.dumps({**given, "operator_left_over": left_over})
+        done = subprocess.run(
+            [pathlib.Path(sys.executable).parent / "ansible-playbook", "-i", "localhost,", "-c", "local", path]
+            + ["-e", variables],
+            capture_output=True, text=True, check=False, timeout=300,
+            env={**os.environ, "PATH": api_server["PATH"], "ANSIBLE_LOCAL_TEMP": str(tmp_path / "local"),
+                 "ANSIBLE_NOCOLOR": "1"},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    names = {"istio-base": namespace, "istio-cni": "kube-system", "istiod": namespace}
+    try:
+        assert "changed=1 " in run([])
+        assert cluster.get(NETWORK, "istio-cni", "default")
+        metas, version = drift.MetadataWatch(by_the_operator, *drift._NETWORK, drift._LABELS).list()
+        assert [drift.release_of(meta) for meta in metas] == [("kube-system", "istio-cni")], "its drift is seen"
+        assert "changed=0 " in run([])
+        cluster.delete(NETWORK, "istio-cni", "default")
+        follow = drift.MetadataWatch(by_the_operator, *drift._NETWORK, drift._LABELS).follow(version)
+        assert next(follow)[0] == "DELETED"
+        follow.close()
+        assert "changed=1 " in run([])
+        assert cluster.get(NETWORK, "istio-cni", "default")
+    finally:
+        document.write_text(json.dumps(asked_for(namespace, "empty")))
+        run([{"name": name, "namespace": place, "state": "absent"} for name, place in names.items()])
+    assert cluster.get(NETWORK, "istio-cni", "default") is None
+    assert cluster.list(KNOWN["apps", "DaemonSet"], "kube-system") == []

@@ -38,8 +38,13 @@ _WATCHED = (
     ("rbac.authorization.k8s.io", "ClusterRole"),
     ("rbac.authorization.k8s.io", "ClusterRoleBinding"),
 )
+#: On OpenShift the chart cni puts one into this namespace; elsewhere there is no such kind.
+_NETWORK = (
+    Kind("k8s.cni.cncf.io", "v1", "NetworkAttachmentDefinition", "network-attachment-definitions", True),
+    "default",
+)
 _LABELS = "app.kubernetes.io/managed-by=Helm"
-_PAUSE = 5.0
+_PAUSE, _UNSERVED_PAUSE = 5.0, 60.0
 
 log = logging.getLogger("operator.drift")
 
@@ -103,11 +108,11 @@ class Table:
 
 def watch(params: t.Mapping[str, t.Any], namespaces: t.Sequence[str], changed: Changed) -> None:
     """Begins to watch; C(changed) is told the release and the object, from other threads."""
-    for key in _WATCHED:
-        kind = KNOWN[key]
-        for namespace in namespaces if kind.namespaced else [None]:
-            name = f"watch-{kind.plural}-{namespace or ''}"
-            threading.Thread(target=_keep, args=(params, kind, namespace, changed), name=name, daemon=True).start()
+    kinds = [KNOWN[key] for key in _WATCHED]
+    places = [(kind, namespace) for kind in kinds for namespace in (namespaces if kind.namespaced else [None])]
+    for kind, namespace in [*places, _NETWORK]:
+        name = f"watch-{kind.plural}-{namespace or ''}"
+        threading.Thread(target=_keep, args=(params, kind, namespace, changed), name=name, daemon=True).start()
 
 
 def _keep(params: t.Mapping[str, t.Any], kind: Kind, namespace: str | None, changed: Changed) -> None:
@@ -122,6 +127,9 @@ def _keep(params: t.Mapping[str, t.Any], kind: Kind, namespace: str | None, chan
         except Expired:
             continue
         except (ApiError, ClusterError) as error:
+            if isinstance(error, ApiError) and error.status == 404:
+                time.sleep(_UNSERVED_PAUSE)
+                continue
             log.warning("can't watch %s in %s: %s", kind.plural, namespace or "the cluster", error)
             time.sleep(_PAUSE)
 

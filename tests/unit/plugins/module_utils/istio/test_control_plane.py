@@ -217,14 +217,14 @@ def test_the_default_validator_moves_with_the_tags(wanted, live, hold, revision)
 # -- the mesh configuration ---------------------------------------------------
 
 NEWER = {"accessLogFile": "/dev/stdout", "fromTheFuture": True}
-MESH_CONFIG = {"meshConfig": NEWER}
+SPEC = {"unvalidatedValues": {"meshConfig": NEWER}}
 
 
 @pytest.mark.parametrize(
     "variables",
     [
         {"mesh_config": NEWER},
-        {"istio_operator": {"apiVersion": "install.istio.io/v1alpha1", "kind": "IstioOperator", "spec": MESH_CONFIG}},
+        {"istio_operator": {"apiVersion": "install.istio.io/v1alpha1", "kind": "IstioOperator", "spec": SPEC}},
     ],
 )
 def test_fields_of_a_newer_istio_pass_by_the_version_of_its_chart(variables):

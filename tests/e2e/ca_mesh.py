@@ -298,7 +298,7 @@ class Load:
         "gateway, a handshake each": ("default", "http://ingress.istio-ingress/new"),
     }
 
-    def __init__(self, mesh: Mesh, rate: float = 20, sources: dict[str, tuple[str, str]] | None = None) -> None:
+    def __init__(self, mesh: Mesh, rate: float = 25, sources: dict[str, tuple[str, str]] | None = None) -> None:
         self.mesh, self.rate, self.sources = mesh, rate, sources or self.SOURCES
         self.phases: list[dict] = []
         self.counts: list[dict] = []
@@ -386,6 +386,11 @@ class Load:
         """After the end: how many requests were sent, and in how many seconds."""
         assert all(count.get("requests", 0) > 100 for count in self.counts), self.counts
         return sum(count["requests"] for count in self.counts), max(count["seconds"] for count in self.counts)
+
+    def assert_enough(self) -> None:
+        """After the end: at least 50 requests a second, over all sources, from the first to the last."""
+        requests, seconds = self.total()
+        assert requests / seconds >= 50, self.counts
 
     def report(self) -> str:
         """After the end, in words."""

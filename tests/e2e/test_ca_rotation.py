@@ -34,6 +34,7 @@ def load(story):
         yield load
     print(f"\n{load.report()}")
     load.assert_nothing_failed()
+    load.assert_enough()
 
 
 def signers(found: dict) -> set[str]:
@@ -120,6 +121,25 @@ def test_renewal_of_the_intermediate_restarts_nothing(story, load):
     assert [r["fingerprint"] for r in new["roots"]] == [r["fingerprint"] for r in old["roots"]]
     assert not signers(new) & signers(old)
     assert {pod["metadata"]["uid"] for pod in ca_mesh.get("pods", "-n", "istio-system")["items"]} == before
+    load.assert_nothing_failed()
+
+
+def test_a_rotation_that_somebody_else_left_half_done_ends_in_the_new_root(story, load):
+    """Both roots are trusted, the old CA signs, and nothing in the secret is from this collection."""
+    theirs = generated(Wishes(), now())
+    old = story.status()
+    held = ca_mesh.get("secret", "cacerts", "-n", "istio-system")["data"]["root-cert.pem"]
+    both = base64.b64encode(base64.b64decode(held) + theirs.roots.encode()).decode()
+    patch = {"metadata": {"annotations": None}, "data": {"root-cert.pem": both}}
+    ca_mesh.kubectl("patch", "secret", "cacerts", "-n", "istio-system", "--type=merge", "-p", json.dumps(patch))
+    assert ca_mesh.record() == {}
+    said = story.role("rotate", "-v")
+    assert re.findall(r'"phase": "(\w+)"', said) == ["trust", "sign", "drop"]
+    new = story.status()
+    (root,) = new["roots"]
+    assert root["fingerprint"] not in {theirs.root.fingerprint, *(each["fingerprint"] for each in old["roots"])}
+    assert root["held_by"] == len(new["leaves"])
+    assert not signers(new) & signers(old)
     load.assert_nothing_failed()
 
 

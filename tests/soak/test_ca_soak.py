@@ -12,16 +12,20 @@ import copy
 import json
 import os
 import random
+import subprocess
 import time
 
 import ca_mesh
 import pytest
+from ansible_collections.meshops.istio.plugins.module_utils.ca.rotation import PHASES
 from killing import kill
 
 SEED = int(os.environ.get("MESHOPS_SEED", time.time()))
 PAGE = ca_mesh.ROOT / "docs/benchmarks/ca-soak.md"
 #: Each story that has passed, in words, with its seconds.
 SEEN: dict[str, float] = {}
+#: Each kill: after how many seconds of a run, and which phase the secret was in.
+KILLS: list[tuple[float, str]] = []
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +44,7 @@ def load(story):
         yield load
     print(f"\nseed {SEED}: {load.report()}")
     load.assert_nothing_failed()
+    load.assert_enough()
     if {name.partition("[")[0] for name in SEEN} == {name for name in globals() if name.startswith("test_")}:
         PAGE.write_text(page(load.report()))
 
@@ -73,6 +78,12 @@ def page(report: str) -> str:
         "| story | seconds |",
         "|---|--:|",
         *(f"| {words} | {seconds:.0f} |" for words, seconds in rows),
+        "",
+        "The kills (`kill -9` for ansible-playbook and all that it has begun), each followed by a run from the start:",
+        "",
+        "| killed after | what the secret said by then |",
+        "|--:|---|",
+        *(f"| {seconds:.0f} s | {phase} |" for seconds, phase in KILLS),
     ]
     return "\n".join(lines) + "\n"
 
@@ -111,11 +122,16 @@ def test_ten_kills_at_random_moments(story, load):
     whole = time.monotonic() - begun
     old = story.status()
     moments = random.Random(SEED)
-    for _kill in range(10):
+    while len(KILLS) < 10:
+        seconds = moments.uniform(0, whole)
         process = story.start("rotate")
-        time.sleep(moments.uniform(0, whole))
-        if process.poll() is None:
+        try:
+            assert process.wait(seconds) == 0, (story.folder / "run.log").read_text()
+        except subprocess.TimeoutExpired:
             kill(process)
+            KILLS.append((seconds, ca_mesh.record()["phase"]))
+            print(f"killed after {seconds:.1f} s in {KILLS[-1][1]}")
+    assert {phase for _seconds, phase in KILLS} & set(PHASES), "none was under way"
     story.role("rotate")
     new = story.status()
     assert not new["under_way"]

@@ -78,6 +78,7 @@ def test_everything_is_taken(helm, api_server, cluster, namespace, pod_monitors)
     # What helm template takes to be the cluster's version depends on how Helm was built.
     rendered_for = ["-n", namespace, "--include-crds", "--kube-version", "v1.34.0"]
     words = ["podMonitor.enabled=true", "replicas=2", "image=operator:1", f"watchNamespaces={{{namespace}}}"]
+    words += ["podSecurityContext.runAsUser=1000660000"]
     options = [word for one in words for word in ("--set", one)]
     told = subprocess.run(
         [api_server[helm], "template", "operator", CHART, *rendered_for, *options],

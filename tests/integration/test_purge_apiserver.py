@@ -5,11 +5,17 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import json
 import os
 import pathlib
+import re
 import socket
 import subprocess
+import sys
+import sysconfig
 import tempfile
+import termios
 import threading
 import time
 
@@ -21,6 +27,7 @@ from ansible_collections.meshops.istio.plugins.module_utils.istio.footprint_list
 from ansible_collections.meshops.istio.plugins.module_utils.istio.purge import PurgeError, Wishes, purge
 
 ADMISSION = "admissionregistration.k8s.io/v1"
+BIN = pathlib.Path(sys.executable).parent
 COMPONENT = {"operator.istio.io/component": "Pilot"}
 #: There is no controller here that would empty a namespace, hence they are kept.
 ALL = Wishes(confirm=True, keep=("namespaces",), wait_timeout=120, finalizer_timeout=1)
@@ -63,6 +70,8 @@ def mesh(cluster, server):
             rules=[],
         )
         make(cluster, "ConfigMap", f"istiod-{number}", "istio-system", meta={"labels": COMPONENT})
+    make(cluster, "EndpointSlice", "istiod", "istio-system", "discovery.k8s.io/v1", meta={"labels": COMPONENT},
+         addressType="IPv4", endpoints=[{"addresses": ["192.0.2.1"]}], ports=[])  # fmt: skip
     make(cluster, "ConfigMap", "istio-ca-root-cert", "shop", meta={"labels": {"istio.io/config": "true"}})
     make(cluster, "Secret", "cacerts", "istio-system", stringData={"ca-key.pem": "made for this test"})
     cluster.forget_kinds()
@@ -130,6 +139,96 @@ def test_nothing_goes_without_a_confirmation(mesh, tmp_path):
         purge(mesh, Wishes(backup_dir=str(tmp_path / "b")))
     assert left(mesh)
     assert not (tmp_path / "b").exists()
+
+
+def by_hand(server, *options, answer=None):
+    """Runs playbooks/purge.yml for two hosts that are the same cluster; gives its return code and what it said.
+
+    :param answer: what is typed at a terminal; None where there is none
+    """
+    command = [BIN / "ansible-playbook", "meshops.istio.purge", "-i", "a,b,", "-c", "local", "--forks", "1"]
+    given = {
+        "ansible_python_interpreter": sys.executable,
+        "purge_keep": ["namespaces"],
+        "purge_restart_workloads": False,
+        "purge_finalizer_timeout": 1,
+        "purge_backup_dir": "",
+    }
+    command += ["-e", json.dumps(given), *options]
+    env = {**os.environ, **server, "ANSIBLE_COLLECTIONS_PATH": sysconfig.get_path("purelib"), "ANSIBLE_NOCOLOR": "1"}
+    if answer is None:
+        done = subprocess.run(command, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+        return done.returncode, done.stdout + done.stderr
+    ours, its = os.openpty()
+    run = subprocess.Popen(
+        command, env=env, stdin=its, stdout=its, stderr=its, start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )  # fmt: skip
+    os.close(its)
+    said = b""
+    with contextlib.suppress(OSError):  # the other end is closed
+        while part := os.read(ours, 65536):
+            said += part
+            if answer and b"Type yes" in said:
+                while termios.tcgetattr(ours)[3] & termios.ICANON:  # it throws away what was typed before
+                    time.sleep(0.1)
+                time.sleep(0.5)
+                os.write(ours, f"{answer}\r".encode())
+                answer = ""
+    os.close(ours)
+    return run.wait(), " ".join(said.decode().split())
+
+
+@pytest.fixture
+def sidecar(mesh):
+    """A workload with a sidecar, which nobody runs."""
+    made = workload(mesh, "Deployment", "web", "shop")
+    meta = {
+        "annotations": {"sidecar.istio.io/status": "{}"},
+        "ownerReferences": [{**owner(made), "controller": True}],
+    }
+    make(mesh, "Pod", "web", "shop", meta=meta, spec={"containers": [{"name": "c", "image": "none"}]})
+    yield
+    mesh.delete(mesh.kind("v1", "Pod"), "web", "shop")
+    mesh.delete(mesh.kind("apps/v1", "Deployment"), "web", "shop")
+
+
+def test_the_playbook_asks_when_it_is_run_by_hand(mesh, sidecar, server):
+    before = left(mesh)
+    assert "Deployment shop/web" in before
+    for answer in (None, "no"):  # None: nobody can answer
+        code, said = by_hand(server, answer=answer)
+        assert code
+        assert "confirm must be true (purge_confirm, for the role)" in said
+        assert re.findall(r"failed=(\d)", said) == ["1", "1"]
+        assert "undefined" not in said
+    assert left(mesh) == before
+
+    code, said = by_hand(server, answer="yes")
+    assert code == 0, said
+    plan = said.partition("Type yes")[0]
+    assert "delete Secret istio-system/cacerts: " in plan
+    assert "delete Namespace" not in plan
+    assert "restart Deployment" not in plan
+    assert "out of the clusters a, b?" in said
+    assert left(mesh) == ["Deployment shop/web"], "its pod keeps its sidecar"
+
+
+def test_mesh_info_gives_the_footprint(mesh, server):
+    make(mesh, "ServiceAccount", "istio-of-mine", "shop")
+    env = {**os.environ, **server, "ANSIBLE_COLLECTIONS_PATH": sysconfig.get_path("purelib")}
+    command = ["localhost", "-m", "meshops.istio.mesh_info", "-a", json.dumps({"sections": ["footprint"]})]
+    command += ["-e", f"ansible_python_interpreter={sys.executable}"]
+    said = subprocess.run([BIN / "ansible", *command], env=env, capture_output=True, text=True, check=True).stdout
+    mesh.delete(mesh.kind("v1", "ServiceAccount"), "istio-of-mine", "shop")
+    told = json.loads(said.partition("=>")[2])
+    assert set(told) == {"changed", "footprint", "stays", "findings"}
+    assert not told["changed"]
+    parts = {(item["part"], item["kind"], item["name"]): item["why"] for item in told["footprint"]}
+    assert parts["ca", "Secret", "cacerts"] == ["name of istiod's CA secret, in a control plane's namespace"]
+    assert ("control_plane", "EndpointSlice", "istiod") in parts
+    assert ("leave", "istio-of-mine") in [(item["action"], item["name"]) for item in told["stays"]]
+    assert "made for this test" not in said
 
 
 @pytest.mark.parametrize(

@@ -76,8 +76,8 @@ def purge(cluster: Cluster, wishes: Wishes, check: bool = False) -> dict:
         return result
     if not wishes.confirm:
         raise ClusterError(
-            f"confirm must be true to take {len(plan.items)} objects' worth of Istio out of this cluster:"
-            " look at the plan in check mode (--check --diff) first"
+            f"confirm must be true (purge_confirm, for the role) to take {len(plan.items)} objects' worth of Istio out"
+            " of this cluster: look at the plan in check mode (--check --diff) first"
         )
     if wishes.backup_dir:
         earlier = set_aside(wishes.backup_dir)

@@ -337,6 +337,11 @@ class _Sure:
         self.of_release: dict[Id, Release] = {o: r for r in releases for o in r.objects}
         self.releases = {(r.namespace, r.name): r for r in releases}
         self.uids: dict[str, dict] = {}
+        self._selecting = {
+            (o["metadata"]["namespace"], o["metadata"]["name"])
+            for o in listed
+            if o["kind"] == "Service" and (o.get("spec") or {}).get("selector")
+        }
         for obj in listed:
             found = self._direct(obj)
             if found:
@@ -353,10 +358,19 @@ class _Sure:
     def __contains__(self, obj: dict) -> bool:
         return id_of(obj) in self.reasons
 
+    def _follows(self, obj: dict) -> bool:
+        """Whether an object goes with another one; charts bring endpoints of their own for an istiod elsewhere."""
+        meta = obj["metadata"]
+        if obj["kind"] == "EndpointSlice":
+            return bool(meta.get("ownerReferences"))
+        if obj["kind"] == "Endpoints":  # a controller's have the labels of their Service, and no owner
+            keys = (*(meta.get("labels") or {}), *(meta.get("annotations") or {}))
+            by_controller = any(key.startswith("endpoints.kubernetes.io/") for key in keys)
+            return by_controller or (meta["namespace"], meta["name"]) in self._selecting
+        return obj["kind"] in _FOLLOWERS
+
     def _direct(self, obj: dict) -> list[str]:
-        if obj["kind"] in _FOLLOWERS:
-            return []
-        if obj["kind"] == "Namespace":
+        if obj["kind"] == "Namespace" or self._follows(obj):
             return []
         reasons = [f"API group {group_of(obj)}"] if istio_group(group_of(obj)) else []
         release = self.of_release.get(id_of(obj))

@@ -111,6 +111,12 @@ def only(*listed, **options):
             "its pod template is a gateway's, which Istio's injector fills in",
         ),
         (workload("n", "kube-system", "DaemonSet", labels={"operator.istio.io/component": "Cni"}), "cni", None),
+        (
+            obj("EndpointSlice", "istiod-remote", "mesh", "discovery.k8s.io/v1", CHART),
+            "control_plane",
+            "label helm.sh/chart=istiod-1.31.0",
+        ),
+        (obj("Endpoints", "istiod-remote", "mesh", labels=CHART), "control_plane", None),
         (obj("ConfigMap", "istio-ca-root-cert", "app", labels={"istio.io/config": "true"}), "trust", None),
         (obj("ConfigMap", "istio-ca-root-cert", "app", data={"root-cert.pem": ""}), "trust", None),
         (obj("Secret", "c2", "x", labels={"istio/multiCluster": "true"}), "ca", None),
@@ -177,6 +183,18 @@ def test_a_likeness_is_listed():
     assert unsure[0].action == "leave"
 
 
+def test_endpoints_that_a_controller_has_made_go_with_their_service():
+    service = obj("Service", "istiod", "mesh", labels=CHART, spec={"selector": {"app": "istiod"}})
+    owned = {"ownerReferences": [{"kind": "Service", "name": "istiod", "uid": service["metadata"]["uid"]}]}
+    item = only(
+        service,
+        obj("EndpointSlice", "istiod-x", "mesh", "discovery.k8s.io/v1", CHART, meta=owned),
+        obj("Endpoints", "istiod", "mesh", labels=CHART),
+        obj("Endpoints", "late", "mesh", labels={**CHART, "endpoints.kubernetes.io/managed-by": "endpoint-controller"}),
+    )
+    assert item.kind == "Service"
+
+
 def test_a_release_owns_what_its_manifest_names():
     secret = release_secret(
         "mesh", "istiod", "kind: Service\napiVersion: v1\nmetadata: {name: one}\n", {"revision": "canary"}
@@ -191,6 +209,14 @@ def test_a_release_owns_what_its_manifest_names():
         ("control_plane", "Service istio-system/one", "canary"),
         ("releases", "Secret istio-system/sh.helm.release.v1.mesh.v1", "canary"),
     ]
+
+
+def test_endpoints_of_a_release_go_with_it():
+    slices = "kind: EndpointSlice\napiVersion: discovery.k8s.io/v1\nmetadata: {name: istiod}\n"
+    found = read(
+        release_secret("mesh", "istiod", slices), obj("EndpointSlice", "istiod", "istio-system", "discovery.k8s.io/v1")
+    )
+    assert [i.where for i in found.part("control_plane")] == ["EndpointSlice istio-system/istiod"]
 
 
 def test_an_object_that_another_release_has_taken_over_stays():

@@ -86,7 +86,11 @@ spec: {ours: true}
 MESH_OBJECTS = """
 apiVersion: networking.istio.io/v1
 kind: VirtualService
-metadata: {name: echo, namespace: shop}
+metadata:
+  name: echo
+  namespace: shop
+  labels: {example.com/team: shop}
+  annotations: {example.com/why: "both, in turn"}
 spec:
   hosts: [echo]
   http: [{route: [{destination: {host: echo, subset: v1}}]}]
@@ -292,7 +296,8 @@ class Story:
     def everything(self) -> dict[str, dict]:
         """Every object of every kind that the server can list, without what changes by itself.
 
-        Of Leases only the names are looked at, and not those by which nodes show that they live.
+        Of Leases only the names are looked at, and not those by which nodes show that they live. Of endpoints only
+        those that belong to nothing.
         """
         while True:
             kinds = self.kubectl("api-resources", "--verbs=list", "-o", "name").split()
@@ -305,7 +310,7 @@ class Story:
             "/".join((o["apiVersion"].rpartition("/")[0], o["kind"], o["metadata"].get("namespace", ""),
                       o["metadata"]["name"])): still(o)
             for o in found
-            if o["metadata"].get("namespace") != "kube-node-lease"
+            if o["metadata"].get("namespace") != "kube-node-lease" and not _of_controllers(o)
         }  # fmt: skip
 
     def node_files(self) -> dict[str, object]:
@@ -336,9 +341,17 @@ class Story:
 
 
 _MOVING = (
-    "events", "events.events.k8s.io", "pods", "endpoints", "endpointslices.discovery.k8s.io", "replicasets.apps",
-    "controllerrevisions.apps", "componentstatuses",
+    "events", "events.events.k8s.io", "pods", "replicasets.apps", "controllerrevisions.apps", "componentstatuses",
 )  # fmt: skip
+
+
+def _of_controllers(obj: dict) -> bool:
+    """Whether these are endpoints that Kubernetes itself has made for a Service: they change with its pods."""
+    meta = obj["metadata"]
+    keys = [*meta.get("labels", {}), *meta.get("annotations", {})]
+    return (obj["kind"] == "EndpointSlice" and "ownerReferences" in meta) or (
+        obj["kind"] == "Endpoints" and any(key.startswith("endpoints.kubernetes.io/") for key in keys)
+    )
 
 
 def still(obj: dict) -> dict:

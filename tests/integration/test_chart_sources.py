@@ -17,6 +17,8 @@ from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import
 
 BIN = pathlib.Path(sys.executable).parent  # the environment that the tests run in
 PROBE = pathlib.Path(__file__).parents[2] / "charts/probe"
+ROLES = pathlib.Path(__file__).parents[2] / "roles"
+TRAITS = ("namespace", "revision", "platform")
 VERSION = "1.31.0"
 INVENTORY = """\
 all:
@@ -99,6 +101,46 @@ def test_all_that_site_yml_installs_is_rendered(run, sources, tmp_path):
         "edge.edge.yaml",
         "demo.probe.yaml",
     }
+
+
+def test_gateways_belong_to_the_control_plane_that_a_document_declares(run, sources, tmp_path):
+    """Namespace, revision and platform, as the role gateways has them of site.yml's control plane."""
+    values = {"global": {"istioNamespace": "mesh"}}
+    spec = {"profile": "openshift", "revision": "1-31", "values": values}
+    document = {"apiVersion": "install.istio.io/v1alpha1", "kind": "IstioOperator", "spec": spec}
+    (tmp_path / "mesh.yaml").write_text(yaml.safe_dump(document))
+    variables = {"control_plane_istio_operator": str(tmp_path / "mesh.yaml"), "gateways_list": [{"name": "edge"}]}
+    variables |= {"control_plane_profile": None}
+    render(run, tmp_path / "out", sources["directory"], **variables)
+    assert deployment(tmp_path / "out/mesh.edge.yaml") == ("mesh", "1-31")
+    assert traits(run, **variables) == ["mesh 1-31 openshift"] * 2
+
+    own = {"gateways_namespace": "edge", "gateways_revision": "prod", "gateways_platform": ""}
+    render(run, tmp_path / "out", sources["directory"], **variables, **own)
+    assert deployment(tmp_path / "out/edge.edge.yaml") == ("edge", "prod")
+    assert traits(run, **variables, **own) == ["edge prod "] * 2
+
+    wrong = {**variables, "control_plane_revision": "1-30"}
+    text = render(run, tmp_path / "out", sources["directory"], fails=True, **wrong)
+    assert "revision is 1-30, and the IstioOperator document has 1-31 (spec.revision)" in text
+
+
+def deployment(path: pathlib.Path) -> tuple[str, str]:
+    """Namespace and revision of a gateway."""
+    (found,) = [obj for obj in yaml.safe_load_all(path.read_text()) if obj and obj["kind"] == "Deployment"]
+    return found["metadata"]["namespace"], found["spec"]["template"]["metadata"]["labels"]["istio.io/rev"]
+
+
+def traits(run, **variables) -> list[str]:
+    """What the roles render and adopt say of gateways."""
+    files = [str(path) for role in ("render", "adopt") for path in sorted((ROLES / role).glob("*/main.yml"))]
+    files = [path for path in files if "/vars/" in path or "/adopt/defaults/" in path]
+    names = [f"{prefix}_{name}" for prefix in ("render_gateways", "adopt") for name in TRAITS]
+    text = "|".join(" ".join("{{ " + name + " }}" for name in names[start : start + 3]) for start in (0, 3))
+    tasks: list[dict] = [{"ansible.builtin.include_vars": path} for path in files]
+    tasks.append({"ansible.builtin.debug": {"msg": f"<{text}>"}})
+    said = run({"hosts": "all", "gather_facts": False, "tasks": tasks}, **variables)
+    return re.search("<(.*)>", said)[1].split("|")
 
 
 @pytest.fixture

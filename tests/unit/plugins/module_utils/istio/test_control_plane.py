@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from ansible.errors import AnsibleFilterError
+from ansible_collections.meshops.istio.plugins.filter.declared_control_plane import declared
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.errors import ClusterError
 from ansible_collections.meshops.istio.plugins.module_utils.istio.control_plane import (
     TooOld,
@@ -32,6 +34,26 @@ def test_a_document_says_revision_namespace_and_platform():
     assert (wanted.revision, wanted.namespace, wanted.platform) == ("1-31", "mesh", "openshift")
     (gateway,) = [release for release in wanted.releases if release.chart == "gateway"]
     assert (gateway.values["revision"], gateway.values["platform"]) == ("1-31", "openshift")
+
+
+def test_what_gateways_must_know_is_told_beforehand():
+    values = {"global": {"istioNamespace": "mesh"}}
+    document = {"profile": "openshift", "revision": "1-31", "values": values}
+    document = {"apiVersion": "install.istio.io/v1alpha1", "kind": "IstioOperator", "spec": document}
+    told = {"namespace": "mesh", "revision": "1-31", "platform": "openshift"}
+    assert declared({"istio_operator": document, "profile": None, "cni": None}) == told
+    assert declared({"profile": "openshift", "revision": "1-31", "namespace": "mesh"}) == told
+    assert declared({"revision": "default", "values": '{"istiod": {}}', "cni": "false"}) == {
+        "namespace": "istio-system",
+        "revision": "",
+        "platform": "",
+    }
+    for wrong, words in (
+        ({"istio_operator": document, "revision": "1-30"}, "the IstioOperator document has 1-31"),
+        ({"cni": "perhaps"}, "perhaps"),
+    ):
+        with pytest.raises(AnsibleFilterError, match=words):
+            declared(wrong)
 
 
 def test_what_is_said_twice_must_be_the_same():

@@ -133,6 +133,10 @@ class Story:
     def uids(self, namespace: str, selector: str) -> set[str]:
         return {pod["metadata"]["uid"] for pod in self.mesh.pods(namespace, selector)}
 
+    def pods_by_workload(self) -> dict[str, set[str]]:
+        """The pods of istiod and of the gateway."""
+        return {name: self.uids("istio-system", f"app={name}") for name in ("istiod", "istio-ingressgateway")}
+
     def releases(self) -> dict[str, str]:
         found = [decode(s) for s in self.mesh.cluster.list(SECRET, "istio-system", labels="owner=helm")]
         return {one.name: one.status for one in found if one.status != "superseded"}
@@ -171,22 +175,28 @@ def upgraded_by_helm(story, helm: str) -> None:
         story.call(story.mesh.env[helm], "upgrade", name, f"{charts}/{chart}-{tag}.tgz", *options)
 
 
+def restarted_of(text: str) -> list[str]:
+    """The workloads that a module's result names in restarted."""
+    start = text.rindex('"restarted": [') + len('"restarted": ')
+    return json.JSONDecoder().raw_decode(text[start:])[0]
+
+
 def test_what_istioctl_installed_becomes_releases(story, traffic):
-    sidecars, istiod = story.uids("demo", "app=echo"), story.uids("istio-system", "app=istiod")
+    sidecars, before = story.uids("demo", "app=echo"), story.pods_by_workload()
     address = story.mesh.cluster.get(KNOWN["", "Service"], "istio-ingressgateway", "istio-system")["spec"]["clusterIP"]
     variables = {"control_plane_istio_operator": str(story.file)}
     told = story.adopt("--check", "--diff", **variables)
     assert told.count("changed") == 1
     assert "Deployment istio-system/istio-ingressgateway" in told.text
     assert story.releases() == {}
-    assert story.uids("istio-system", "app=istiod") == istiod
+    assert story.pods_by_workload() == before
 
     done = story.adopt("-v", **variables)
     assert story.releases() == dict.fromkeys(("istio-base", "istiod", "istio-ingressgateway"), "deployed")
     assert story.left() == []
     assert story.uids("demo", "app=echo") == sidecars
-    if "Deployment istio-system/istiod" not in done.text.rpartition('"restarted": [')[2].partition("]")[0]:
-        assert story.uids("istio-system", "app=istiod") == istiod
+    renewed = [name for name, pods in story.pods_by_workload().items() if pods - before[name]]
+    assert {f"Deployment istio-system/{name}" for name in renewed} == set(restarted_of(done.text))
     service = story.mesh.cluster.get(KNOWN["", "Service"], "istio-ingressgateway", "istio-system")
     assert service["spec"]["clusterIP"] == address
     (proxy,) = story.mesh.cluster.get(DEPLOYMENT, "istio-ingressgateway", "istio-system")["spec"]["template"]["spec"][

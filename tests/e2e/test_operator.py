@@ -15,6 +15,7 @@ import time
 
 import pytest
 import yaml
+from ansible_collections.meshops.istio.roles.operator.files.controller.pace import QUIET
 from conftest import ROOT, Mesh
 from purge_story import Story, difference
 from traffic import without_failure
@@ -22,6 +23,8 @@ from traffic import without_failure
 pytestmark = [pytest.mark.previous, pytest.mark.timeout(900)]
 
 ACCOUNT = "system:serviceaccount:istio-operator:istio-operator"
+#: The operator runs as OpenShift would run it: as a user that the image doesn't know, in the group root.
+USER = {"runAsUser": 1000660000, "runAsGroup": 0, "fsGroup": 1000660000}
 #: What leads a request from the gateway to the workload in namespace shop.
 ROUTE = """
 apiVersion: networking.istio.io/v1
@@ -179,7 +182,12 @@ class Operator(Story):
         istio = {"charts": "/charts", "version": self.env["LAB_TAG"], "hub": self.env["LAB_HUB"]}
         given = {
             "operator_image": self.image,
-            "operator_values": {"replicas": 2, "istio": {**istio, "tag": self.env["LAB_TAG"]}},
+            "operator_watch_namespaces": ["istio-system", "istio-other"],
+            "operator_values": {
+                "replicas": 2,
+                "istio": {**istio, "tag": self.env["LAB_TAG"]},
+                "podSecurityContext": USER,
+            },
             **variables,
         }
         told, play = self.folder / "vars.json", self.folder / "play.yml"
@@ -190,8 +198,8 @@ class Operator(Story):
     def mesh(self) -> dict:
         return self.get("istiooperator", "mesh", "-n", "istio-system")
 
-    def object(self, name: str) -> dict:
-        return self.get("istiooperator", name, "-n", "istio-system")
+    def object(self, name: str, namespace: str = "istio-system") -> dict:
+        return self.get("istiooperator", name, "-n", namespace)
 
     def write(self, obj: dict) -> None:
         self.apply(yaml.safe_dump(obj))
@@ -220,10 +228,10 @@ class Operator(Story):
         lines = self.kubectl("get", "--raw", path).splitlines()
         return {key: float(value) for key, value in (li.rsplit(" ", 1) for li in lines if not li.startswith("#"))}
 
-    def count(self, name: str, **labels: str) -> float:
+    def count(self, metric: str, **labels: str) -> float:
         """The sum of a metric over all that have these labels."""
         wanted = [f'{key}="{value}"' for key, value in labels.items()]
-        return sum(v for k, v in self.metrics().items() if k.split("{")[0] == name and all(w in k for w in wanted))
+        return sum(v for k, v in self.metrics().items() if k.split("{")[0] == metric and all(w in k for w in wanted))
 
     def usage(self) -> dict[str, float]:
         """CPU seconds until now, and MiB, of the leader's container with all that runs in it."""
@@ -316,6 +324,11 @@ def test_a_second_run_of_the_role_changes_nothing(operator):
     assert re.search(r"changed=0 .*failed=0", operator.role())
 
 
+def test_it_runs_as_a_user_that_the_image_does_not_know(operator):
+    shown = operator.kubectl("exec", "-n", "istio-operator", operator.leader(), "--", "id")
+    assert shown.startswith(f"uid={USER['runAsUser']} gid=0(root)")
+
+
 def test_it_reads_secrets_only_where_it_is_told_to_work(operator):
     def may(verb: str, what: str, *where: str) -> bool:
         return operator.kubectl("auth", "can-i", verb, what, "--as", ACCOUNT, *where, check=False).startswith("yes")
@@ -388,14 +401,25 @@ def test_a_bad_object_is_refused_and_changes_nothing(operator):
     assert operator.condition("Valid")["status"] == "False"
     repaired(operator, "service/istio-egressgateway")
     assert operator.mesh()["status"]["state"] == "Invalid"
+    failures, success = operator.count("istio_operator_failures_total", name="mesh"), last_success(operator)
+    assert 0 < success < time.time()
     operator.write(document("9.9.9"))
     until(lambda: operator.mesh()["status"]["state"] == "Failed", "there is no such chart")
     assert "chart base 9.9.9 not found" in operator.condition()["message"]
     repaired(operator, "service/istio-egressgateway")
     assert operator.mesh()["status"]["state"] == "Failed"
     assert operator.get("deployment", "istiod", "-n", "istio-system")["metadata"]["generation"] == before
+    until(lambda: operator.count("istio_operator_failures_total", name="mesh") > failures, "the failure is counted")
+    assert last_success(operator) == success
+    assert operator.count("istio_operator_ready", name="mesh") == 0
     operator.write(good)
     operator.ready()
+    until(lambda: last_success(operator) > success, "the success is known")
+    assert operator.count("istio_operator_ready", name="mesh") == 1
+
+
+def last_success(operator) -> float:
+    return operator.count("istio_operator_last_success_timestamp_seconds", name="mesh")
 
 
 def repaired(operator, *names: str) -> None:
@@ -441,12 +465,63 @@ def test_what_two_objects_ask_for_has_one_owner(operator):
     assert gateway() == before
 
 
+def test_a_second_object_has_a_revision_of_its_own_and_takes_only_that_with_it(operator):
+    """In another watched namespace, with the CNI; one more is where nobody watches."""
+
+    def another(name: str, namespace: str) -> dict:
+        obj = minimal(operator, revision="other")
+        obj["spec"]["tag"] = operator.env["LAB_PREVIOUS_TAG"]
+        obj["spec"]["components"] |= {
+            "cni": {"enabled": True},
+            "pilot": {"k8s": {"resources": {"requests": {"cpu": "10m", "memory": "100Mi"}}}},
+        }
+        return {**obj, "metadata": {"name": name, "namespace": namespace}}
+
+    def mine() -> dict[str, tuple]:
+        """What the first mesh consists of."""
+        kinds = "deployments,services,serviceaccounts,daemonsets,roles,rolebindings"
+        found = [*operator.get(kinds, "-n", "istio-system")["items"], *operator.get(
+            "mutatingwebhookconfigurations,validatingwebhookconfigurations,clusterroles,clusterrolebindings"
+        )["items"]]  # fmt: skip
+        return {
+            f"{o['kind']} {o['metadata']['name']}": (o["metadata"]["uid"], o["metadata"].get("generation"))
+            for o in found
+        }
+
+    def releases() -> set[str]:
+        return {one["name"] for one in json.loads(operator.run("helm", "list", "-n", "istio-system", "-o", "json"))}
+
+    before, had = mine(), releases()
+    changes = operator.count("istio_operator_changes_total")
+    operator.write(another("other", "istio-other"))
+    operator.write(another("unseen", "outside"))
+    operator.kubectl("wait", "--for=condition=Ready", "istiooperator/other", "-n", "istio-other", "--timeout=300s")
+    states = {c["name"]: c["state"] for c in operator.object("other", "istio-other")["status"]["components"]}
+    assert states == {"istio-base": "NotOwned", "istio-cni": "Ready", "istiod-other": "Ready"}
+    assert releases() == had | {"istio-cni", "istiod-other"}
+    assert operator.count("istio_operator_changes_total") - changes == 2
+    there = mine()
+    assert {name: there[name] for name in before} == before
+    assert "MutatingWebhookConfiguration istio-sidecar-injector-other" in there
+    operator.ready()
+
+    operator.kubectl("delete", "istiooperator", "other", "-n", "istio-other", "--timeout=300s")
+    assert mine() == before
+    assert releases() == had
+    assert operator.ready()["status"]["state"] == "Ready"
+    assert operator.status_code() == "200"
+    assert operator.object("unseen", "outside").get("status") is None
+    operator.kubectl("delete", "istiooperator", "unseen", "-n", "outside", "--timeout=60s")
+
+
 def test_drift_is_repaired_once(operator):
     def webhook() -> dict:
         return operator.get("mutatingwebhookconfiguration", "istio-sidecar-injector")["webhooks"][0]
 
     rules = webhook()["rules"]
     changes, runs = operator.count("istio_operator_changes_total"), operator.count("istio_operator_reconciles_total")
+    istiod = operator.count("istio_operator_changes_total", release="istiod")
+    gateway = operator.count("istio_operator_changes_total", release="istio-ingressgateway")
     operator.kubectl("delete", "deployment", "istiod", "-n", "istio-system")
     patch = [{"op": "replace", "path": "/webhooks/0/rules/0/operations", "value": ["UPDATE"]}]
     operator.kubectl(
@@ -474,7 +549,12 @@ def test_drift_is_repaired_once(operator):
 
     quiet.seen = {}
     until(quiet, "a look that changes nothing")
+    time.sleep(3 * QUIET)  # what the repairs themselves had led to would have been looked at by now
     assert operator.count("istio_operator_reconciles_total") - runs <= 10
+    # Two things of istiod have drifted, and one of the gateway: each is put right once.
+    assert operator.count("istio_operator_changes_total", release="istiod") - istiod in (1, 2)
+    assert operator.count("istio_operator_changes_total", release="istio-ingressgateway") - gateway == 1
+    assert operator.count("istio_operator_changes_total") - changes <= 3
     operator.ready()
 
 

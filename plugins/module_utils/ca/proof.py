@@ -111,9 +111,10 @@ class Proof:
         pods = observe.istiod_pods(self.cluster, self.namespace)
         istiods = observe.istiods(self.cluster, self.namespace, expiries=expected.root_expiry is not None)
         holdups = gate.istiod_holdups(expected, istiods) if istiods else []
-        if holdups:
-            self._nudge([pod for pod in pods if "deletionTimestamp" not in pod["metadata"]])
         maps = observe.root_config_maps(self.cluster, observe.bundle_config_map_name(pods))
+        # its metrics tell of the first root only, and somebody else may have written another one behind it
+        if holdups or observe.served_roots(maps, self.namespace) != expected.roots:
+            self._nudge([pod for pod in pods if "deletionTimestamp" not in pod["metadata"]])
         configs = observe.mesh_configs(self.cluster, self.namespace, istiods).values()
         selectors = [config.get("discoverySelectors") or [] for config in configs]
         namespaces = observe.served_namespaces(self.cluster, selectors, maps)

@@ -108,6 +108,25 @@ def test_no_proxy_is_asked_before_istiod_has_published_the_roots(monkeypatch, ph
     assert len(set().union(*mesh.reads)) == 20
 
 
+def test_an_istiod_that_has_not_published_the_roots_is_hurried_though_its_metrics_are_right(monkeypatch, phases):
+    """As where somebody else has put another root behind the first one."""
+    mesh = Mesh(monkeypatch, 1)
+    istiod = {"metadata": {"uid": "i", "name": "istiod", "namespace": "istio-system"}}
+    monkeypatch.setattr(observe, "istiod_pods", lambda *_a: [istiod])
+    bring = mesh.patch
+
+    def patch(kind, name, *rest):
+        if name == "istiod":
+            mesh.nudged.append(name)
+            mesh.published = BOTH
+        else:
+            bring(kind, name, *rest)
+
+    monkeypatch.setattr(mesh, "patch", patch)
+    prove(mesh, phases, before=False)
+    assert mesh.nudged.count("istiod") == 1
+
+
 def test_a_run_that_goes_on_from_another_hurries_all_once_one_is_seen_behind(monkeypatch, phases):
     mesh = Mesh(monkeypatch, 20)
     mesh.published = BOTH

@@ -126,7 +126,7 @@ def test_too_old_kubernetes(mesh, tmp_path, old_kubernetes):
 
 def test_chart_not_found(mesh, tmp_path):
     said = refused(mesh, "-e", f"control_plane_charts={tmp_path}")
-    assert f"chart base not found in {tmp_path}: it has no charts" in said
+    assert f"chart istiod not found in {tmp_path}: it has no charts" in said
     assert "control_plane_charts, gateways_charts) must name the folder that holds it" in said
 
 

@@ -88,6 +88,14 @@ options:
       - Take over fields that another field manager owns. Otherwise they are an error that names manager and fields.
     type: bool
     default: false
+  settle:
+    description:
+      - Seconds that proxies are given to take the new subsets of a DestinationRule before the routes are written that
+        name them, and to take changed routes before a subset or a DestinationRule goes.
+      - A mesh whose proxies take longer, as the metric C(pilot_proxy_convergence_time) of istiod tells, needs more.
+        V(0) does not wait, for a mesh without traffic.
+    type: float
+    default: 1.0
   concurrency:
     description: How many requests may be under way at once.
     type: int
@@ -224,7 +232,7 @@ summary:
 import gc
 
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.module import run_module
-from ansible_collections.meshops.istio.plugins.module_utils.istio.objects import reconcile_objects
+from ansible_collections.meshops.istio.plugins.module_utils.istio.objects import SETTLE, reconcile_objects
 from ansible_collections.meshops.istio.plugins.module_utils.istio.sources import declared_objects
 
 ARGUMENT_SPEC = {
@@ -239,9 +247,12 @@ ARGUMENT_SPEC = {
     "wait": {"type": "bool", "default": False},
     "wait_timeout": {"type": "int", "default": 120},
     "force_conflicts": {"type": "bool", "default": False},
+    "settle": {"type": "float", "default": SETTLE},
     "concurrency": {"type": "int", "default": 16},
 }
-PASSED_ON = ("state", "namespace", "owner", "adopt", "prune", "prune_all", "wait", "wait_timeout", "force_conflicts")
+PASSED_ON = (
+    "state", "namespace", "owner", "adopt", "prune", "prune_all", "wait", "wait_timeout", "force_conflicts", "settle",
+)  # fmt: skip
 
 
 def run(module, cluster):

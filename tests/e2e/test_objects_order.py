@@ -27,14 +27,14 @@ def service():
     }
 
 
-def routing(number):
+def routing(number, host=HOST):
     """All requests to one subset, under a name that no other number has. The route comes first, as users write it."""
-    version, meta = f"v{number % 2 + 1}", {"name": HOST, "namespace": "demo"}
+    version, meta = f"v{number % 2 + 1}", {"name": host, "namespace": "demo"}
     subset = {"name": f"subset-{number}", "labels": {"version": version}}
-    destination = {"host": HOST, "subset": subset["name"]}
+    destination = {"host": host, "subset": subset["name"]}
     api = "networking.istio.io/v1"
-    route = {"hosts": [HOST], "http": [{"route": [{"destination": destination}]}]}
-    rule = {"host": HOST, "subsets": [subset]}
+    route = {"hosts": [host], "http": [{"route": [{"destination": destination}]}]}
+    rule = {"host": host, "subsets": [subset]}
     return [
         {"apiVersion": api, "kind": "VirtualService", "metadata": meta, "spec": route},
         {"apiVersion": api, "kind": "DestinationRule", "metadata": meta, "spec": rule},

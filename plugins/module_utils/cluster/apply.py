@@ -15,12 +15,10 @@ from .errors import ApiError, ClusterError
 
 #: What was done, by what was planned.
 _DONE = {"create": "created", "update": "updated", "delete": "deleted"}
-#: How long proxies are given to take subsets before routes name them, and routes before subsets go, in seconds.
-SETTLE = 2.0
-#: How much of that passes without any write between the last rules and the first routes that wait for some: istiod
-#: pushes when nothing has changed for PILOT_DEBOUNCE_AFTER (100 ms; pilot/pkg/features/tuning.go), so in an unbroken
-#: stream of writes both would go in one push.
-_QUIET = 0.1
+#: How much of the time to settle passes without any write between the last rules and the first routes that wait for
+#: some: istiod pushes when nothing has changed for PILOT_DEBOUNCE_AFTER (100 ms; pilot/pkg/features/tuning.go), so in
+#: an unbroken stream of writes both would go in one push.
+_QUIET = 0.2
 _CONFLICT = re.compile(r'conflict with "([^"]*)"(?: with subresource "[^"]*")?(?: using (\S+))?')
 
 
@@ -85,21 +83,21 @@ class Conflict(ClusterError):
 def execute(
     cluster: Cluster,
     stages: t.Iterable[Stage],
+    settle: float,
     force: bool = False,
     dry_run: bool = False,
     explain: t.Callable[[t.Any, ApiError], str] | None = None,
     after_stage: t.Callable[[Stage, list[Outcome]], None] | None = None,
-    settle: float = SETTLE,
     keep: t.Callable[[t.Any], bool] = lambda change: True,
 ) -> list[Outcome]:
     """Writes what a plan says, stage by stage, as many objects at once as the cluster object allows.
 
     :param stages: see C(reconcile.order.stages)
+    :param settle: seconds to wait before a stage that asks for it, and between changes that wait for each other
     :param force: take over fields that other managers own
     :param dry_run: let the server check everything, and keep nothing
     :param explain: a better message for a refusal, from the change and the refusal
     :param after_stage: called between stages with what became of the former
-    :param settle: seconds to wait before a stage that asks for it, and between changes that wait for each other
     :param keep: tells of a change whether its outcome shall hold the object; thousands take their room
     :returns: an outcome for every change, in the order of execution. An object whose C(resourceVersion) the
         server left as it was is C(unchanged), whatever the plan said.

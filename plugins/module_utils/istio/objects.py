@@ -44,6 +44,9 @@ _NO_DEFAULTS = Schema(
     {"$ref": "any"},
     {"any": {"additionalProperties": {"$ref": "any"}, "items": {"$ref": "any"}}},
 )
+#: How long proxies are given to take subsets before routes name them, and routes before subsets go, in seconds: ten
+#: times istiod's moment of quiet before a push. tests/bench/order measures what is too short.
+SETTLE = 1.0
 #: A name that leads to one object in a URL, and to nothing else.
 _IN_A_PATH = re.compile(r"(?!\.\.?\Z)[^/%?#\s]+\Z")
 _DONE = {"create": "created", "update": "updated", "delete": "deleted", "unchanged": "unchanged"}
@@ -79,6 +82,7 @@ def reconcile_objects(
     namespace: str = "default",
     return_objects: bool = False,
     adopt: bool = True,
+    settle: float = SETTLE,
 ) -> dict:
     """Makes the cluster hold what is declared, and says what was done; in check mode what would be done.
 
@@ -95,6 +99,8 @@ def reconcile_objects(
     :param namespace: where objects live that name no namespace
     :param adopt: whether objects that are there and belong to no owner become this one's
     :param return_objects: put the live object into its entry, as C(object)
+    :param settle: seconds that proxies are given to take new subsets before routes name them, and routes before
+        subsets go
     :returns: C(changed), C(objects): an entry each with C(kind), C(namespace), C(name), C(action) (created, updated,
         deleted, unchanged, failed), C(error) where it failed and C(note) where check mode could not tell all;
         C(summary): how many of which action; C(diff) where the module wants one
@@ -105,7 +111,7 @@ def reconcile_objects(
     try:
         return _reconcile(
             module, cluster, list(objects), state, owner, prune, prune_all, wait, wait_timeout, force_conflicts,
-            namespace, return_objects, adopt,
+            namespace, return_objects, adopt, settle,
         )  # fmt: skip
     finally:
         cluster.retry_until = None
@@ -125,8 +131,11 @@ def _reconcile(
     namespace: str,
     return_objects: bool,
     adopt: bool,
+    settle: float,
 ) -> dict:
     begin = time.monotonic()
+    if not 0 <= settle < float("inf"):
+        raise ClusterError(f"settle is {settle}: give the seconds that proxies need to take a change, 0 or more")
     if prune:
         _check_prune(declared, owner, prune_all, state)
     kinds = _Kinds(cluster, declared)
@@ -156,7 +165,7 @@ def _reconcile(
     kinds.require(unserved, todo, wait_timeout, may_come=module.check_mode)
     missing = {(kind.api_version, kind.kind) for kind in unserved} | kinds.unknown
     outcomes = _carry_out(
-        module, cluster, todo, force_conflicts, missing, begin + wait_timeout, keep=wait or return_objects
+        module, cluster, todo, settle, force_conflicts, missing, begin + wait_timeout, keep=wait or return_objects
     )
     result = _result(module, changes, outcomes, return_objects)
     failures = [outcome for outcome in outcomes.values() if outcome.error]
@@ -371,6 +380,7 @@ def _carry_out(
     module: Module,
     cluster: Cluster,
     todo: list[Change],
+    settle: float,
     force: bool,
     missing: set[tuple[str, str]],
     deadline: float,
@@ -397,6 +407,7 @@ def _carry_out(
     done = execute(
         cluster,
         stages(todo),
+        settle,
         force=force,
         dry_run=module.check_mode,
         explain=explainer,

@@ -29,10 +29,10 @@ import time
 import typing as t
 
 import yaml
-from ansible_collections.meshops.istio.plugins.module_utils.cluster.apply import SETTLE
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.client import Cluster
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.errors import ApiError
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN
+from ansible_collections.meshops.istio.plugins.module_utils.istio.objects import SETTLE
 
 HERE = pathlib.Path(__file__).parent
 ROOT = HERE.parents[2]
@@ -271,7 +271,7 @@ def report(results: Results, empty: dict[int, Run], bench: Bench) -> str:
         "each for a whole process: the playbook with Ansible's own start, or kubectl. An empty playbook alone takes"
         f" {statistics.median(run.seconds for run in empty.values()):.2f} s.",
         "",
-        f"When mesh_objects creates, it gives proxies {SETTLE:.0f} s to take a DestinationRule's subsets before it"
+        f"When mesh_objects creates, it gives proxies {SETTLE:g} s to take a DestinationRule's subsets before it"
         " writes the routes of that host, so that no request meets a missing subset. So to create few objects takes"
         " that long at least; with many, most of the time passes while others are written. Nobody else here waits.",
         "",

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import re
 import threading
@@ -341,6 +342,21 @@ def test_two_runs_at_once_end_in_one_state(reconcile, kubeconfig, cluster, names
     assert len(cluster.list(VIRTUAL_SERVICE, namespace)) == len(cluster.list(DESTINATION_RULE, namespace)) == 40
     reconcile(wanted, owner=namespace)
     assert not reconcile(wanted, owner=namespace)["changed"]
+
+
+def test_routes_follow_their_subsets_after_the_time_that_settle_gives(reconcile, cluster, namespace):
+    """The API server's own times, which are of whole seconds."""
+    route = [{"route": [{"destination": {"host": "reviews", "subset": "v1"}}]}]
+    wanted = [virtual_service(namespace, http=route), destination_rule(namespace)]
+    with pytest.raises(ClusterError, match="settle is -1: give the seconds that proxies need"):
+        reconcile(wanted, settle=-1)
+    assert cluster.get(DESTINATION_RULE, "reviews", namespace) is None
+    reconcile(wanted, settle=3.1)
+    rule, then = (
+        datetime.datetime.fromisoformat(cluster.get(kind, "reviews", namespace)["metadata"]["creationTimestamp"])
+        for kind in (DESTINATION_RULE, VIRTUAL_SERVICE)
+    )
+    assert (then - rule).total_seconds() >= 3
 
 
 def test_a_subset_goes_after_the_routes_that_used_it(reconcile, cluster, namespace):

@@ -101,7 +101,10 @@ def test_nothing_is_written_for_a_moment_before_routes_that_wait(monkeypatch, dr
     created = [change(None, rule(name, "v1")) for name in "abc"] + [change(None, route(name, "v1")) for name in "abc"]
     run(created, dry_run=dry_run, settle=2.0, written=written)
     assert [each[0] for each in written[:3]] == ["DestinationRule"] * 3
-    assert (written[3] == ("pause", 0.2)) is not dry_run
+    assert (written[3] == ("pause", 0.4)) is not dry_run
+    written.clear()
+    run(created, dry_run=dry_run, settle=0, written=written)
+    assert "pause" not in [each[0] for each in written]
     written.clear()
     run([change(None, obj("Sidecar", "s")), change(None, route("a", "v1"))], settle=2.0, written=written)
     assert "pause" not in [each[0] for each in written]

@@ -5,12 +5,15 @@
 from __future__ import annotations
 
 import base64
+import concurrent.futures
 import copy
 import gzip
+import itertools
 import json
 import pathlib
 import shutil
 import subprocess
+import threading
 import time
 
 import pytest
@@ -22,7 +25,7 @@ from ansible_collections.meshops.istio.plugins.module_utils.istio import release
 from ansible_collections.meshops.istio.plugins.module_utils.istio.release_apply import apply_releases
 from ansible_collections.meshops.istio.plugins.module_utils.istio.release_plan import diff, plan_releases
 from ansible_collections.meshops.istio.plugins.module_utils.istio.release_render import ReleaseError
-from ansible_collections.meshops.istio.plugins.module_utils.istio.release_takeover import take_over
+from ansible_collections.meshops.istio.plugins.module_utils.istio.release_takeover import Takeover, take_over
 
 CHART = pathlib.Path(__file__).parents[2] / "charts/probe"
 SECRET, DEPLOYMENT, SERVICE = KNOWN["", "Secret"], KNOWN["apps", "Deployment"], KNOWN["", "Service"]
@@ -346,6 +349,38 @@ def test_a_takeover_that_was_cut_is_ended_by_the_next_run(cluster, helm, namespa
     run(cluster, helm, probe(namespace, ["v1"]), take_ownership=True)
     assert records(cluster, namespace) == {1: "deployed"}
     assert not run(cluster, helm, probe(namespace, ["v1"]))[0].changed
+
+
+def test_a_service_gets_the_node_port_that_the_release_gives_it_though_the_server_is_busy(cluster, namespace):
+    """Its watch cache lags then; see take_over."""
+
+    def service(name, how, **port):
+        head = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": namespace}}
+        return {**head, "spec": {"type": how, "ports": [{"port": 80, **port}]}}
+
+    def be_busy(who):
+        for number in itertools.count():
+            cluster.apply(service(f"busy-{who}", "ClusterIP", targetPort=1 + number % 1000))
+            if done.is_set():
+                return
+
+    done = threading.Event()
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        workers = [pool.submit(be_busy, who) for who in range(4)]
+        try:
+            for port in range(30001, 30061):
+                name = f"gateway-{port}"
+                live = cluster.apply(service(name, "NodePort"), manager="istio-operator")
+                try:
+                    take_over(cluster, Takeover(live, service(name, "NodePort", nodePort=port)))
+                    (taken,) = cluster.get(SERVICE, name, namespace)["spec"]["ports"]
+                    assert taken["nodePort"] == port
+                finally:
+                    cluster.delete(SERVICE, name, namespace)
+        finally:
+            done.set()
+        for worker in workers:
+            worker.result()
 
 
 def test_a_selector_that_can_not_change_is_told_before_anything_is_done(cluster, helm, namespace):

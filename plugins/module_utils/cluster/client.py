@@ -221,10 +221,13 @@ class Cluster:
 
     # -- objects ----------------------------------------------------------
 
-    def get(self, kind: Kind, name: str, namespace: str | None = None) -> dict | None:
-        """One object, or None where it (or its kind) does not exist."""
+    def get(self, kind: Kind, name: str, namespace: str | None = None, not_before: str | None = None) -> dict | None:
+        """One object, or None where it (or its kind) does not exist.
+
+        :param not_before: a resourceVersion: the server answers from its watch cache, once that has come so far
+        """
         try:
-            return self.request("GET", kind.path(namespace, name))
+            return self.request("GET", kind.path(namespace, name), {"resourceVersion": not_before})
         except ApiError as error:
             if error.status != 404:
                 raise

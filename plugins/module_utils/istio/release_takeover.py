@@ -104,7 +104,14 @@ def _template(obj: t.Mapping[str, t.Any]) -> t.Any:
 
 
 def take_over(cluster: Cluster, takeover: Takeover) -> None:
-    """Makes an object the release's."""
+    """Makes an object the release's.
+
+    The second of two quick writes may begin from a copy in the server's watch cache that the first hasn't reached yet,
+    and begin anew then. A Service's new node port has been reserved by the first beginning already, and is refused to
+    the second ("provided port is already allocated") and to everybody for the next minutes, until the server's repair
+    finds that nobody has it (k8s.io/apiserver, registry/store.go: an update's node ports are committed before it is
+    stored). So the second write waits for the cache.
+    """
     wanted = takeover.wanted
     kind, meta = cluster.kind(wanted["apiVersion"], wanted["kind"]), wanted["metadata"]
     for attempt in range(1, _ATTEMPTS + 1):
@@ -118,7 +125,8 @@ def take_over(cluster: Cluster, takeover: Takeover) -> None:
             {"op": "replace", "path": "/metadata/resourceVersion", "value": version},
         ]
         try:
-            cluster.patch(kind, meta["name"], patch, meta.get("namespace"), how="json", manager=HELM_MANAGER)
+            patched = cluster.patch(kind, meta["name"], patch, meta.get("namespace"), how="json", manager=HELM_MANAGER)
+            cluster.get(kind, meta["name"], meta.get("namespace"), not_before=patched["metadata"]["resourceVersion"])
             break
         except ApiError as error:
             if error.status != 409 or attempt == _ATTEMPTS:  # somebody else wrote in between

@@ -39,7 +39,7 @@ class Cluster:
     def kind(self, *_names):
         return "kind"
 
-    def get(self, *_where):
+    def get(self, *_where, **_options):
         return copy.deepcopy(self.live)
 
     def patch(self, _kind, _name, patch, _namespace, how, manager):
@@ -48,6 +48,7 @@ class Cluster:
             self.conflicts -= 1
             raise ApiError("conflict", 409, "Conflict", [])
         self.live["metadata"]["managedFields"] = patch[0]["value"]
+        return self.live
 
     def apply(self, obj, force, manager, dry_run=False):
         if self.refuses:

@@ -62,10 +62,13 @@ options:
     default: true
   prune:
     description:
-      - Delete objects of this O(owner) that are not declared any more.
-      - They are looked for in the kinds of Istio and of the Gateway API, in NetworkPolicies, and in the kinds of the
+      - Delete objects of this O(owner) that are not declared any more, once all that is declared could be written.
+      - They are looked for in the kinds of Istio and of the Gateway API, among workloads (but Pods and Jobs), Services,
+        ConfigMaps, Secrets, and the kinds of access rights, of network policies and of scaling, and in the kinds of the
         declared objects, in all namespaces. A user without the right to list all namespaces prunes in those of the
         declared objects.
+      - Namespaces and CustomResourceDefinitions stay, as others' objects in them would go, too. So does what a
+        controller has made with a copy of the label.
     type: bool
     default: false
   prune_all:
@@ -186,9 +189,9 @@ objects:
       type: str
       returned: always
     note:
-      description: What check mode could not find out about it.
+      description: What check mode could not find out about it, or why it was not pruned.
       type: str
-      returned: in check mode, where namespace or kind do not exist yet
+      returned: where there is something to say
   sample:
     - kind: VirtualService
       namespace: shop

@@ -236,6 +236,10 @@ def test_errors_name_object_field_and_remedy(module, options, message, run, name
     assert message in failed["msg"]
 
 
+def test_an_empty_namespace_is_not_the_default_one(run):
+    assert "namespace is empty: name" in run("peer_authentication", {"name": "wrong", "namespace": ""})["msg"]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

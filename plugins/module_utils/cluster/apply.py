@@ -31,6 +31,7 @@ class Change(t.Protocol):
     name: str
     before: dict | None
     after: dict | None
+    pruned: bool
 
     @property
     def title(self) -> str:
@@ -59,6 +60,7 @@ class Outcome:
     :ivar obj: the object as the server has it now; None after a deletion or a failure
     :ivar error: why it failed
     :ivar note: what check mode could not find out
+    :ivar begun: a first step of it was done, though it failed
     """
 
     change: t.Any
@@ -66,6 +68,7 @@ class Outcome:
     obj: dict | None = None
     error: ClusterError | None = None
     note: str = ""
+    begun: bool = False
 
 
 class Conflict(ClusterError):
@@ -92,6 +95,8 @@ def execute(
 ) -> list[Outcome]:
     """Writes what a plan says, stage by stage, as many objects at once as the cluster object allows.
 
+    What is pruned goes only if all that is declared could be written: it may be what that takes the place of.
+
     :param stages: see C(reconcile.order.stages)
     :param settle: seconds to wait before a stage that asks for it, and between changes that wait for each other
     :param force: take over fields that other managers own
@@ -99,12 +104,13 @@ def execute(
     :param explain: a better message for a refusal, from the change and the refusal
     :param after_stage: called between stages with what became of the former
     :param keep: tells of a change whether its outcome shall hold the object; thousands take their room
-    :returns: an outcome for every change, in the order of execution. An object whose C(resourceVersion) the
-        server left as it was is C(unchanged), whatever the plan said.
+    :returns: an outcome for every change, in the order of execution. An object that the server left as it was is
+        C(unchanged), whatever the plan said.
     """
     outcomes: list[Outcome] = []
     finished: dict[t.Any, float] = {}
     failed: dict[t.Any, str] = {}
+    unwritten: list[str] = []
     with concurrent.futures.ThreadPoolExecutor(cluster.concurrency) as threads:
         for stage in stages:
             if not dry_run:
@@ -112,19 +118,26 @@ def execute(
 
             def carry_out(change: t.Any, stage: Stage = stage) -> Outcome:
                 waits_for = stage.waits_for.get(change.key, ())
+                begun = not dry_run and change.key in finished and change.key not in failed
                 if not dry_run:
                     for keys, why in ((waits_for, "needs"), (stage.needed_by.get(change.key, ()), "may be needed by")):
                         if cause := next((failed[key] for key in keys if key in failed), None):
-                            text = f"{change.title}: nothing was done, as it {why} {cause}, which failed"
-                            return Outcome(change, "failed", error=ClusterError(text))
+                            kept = "what goes was left beside what is new" if begun else "nothing was done"
+                            text = f"{change.title}: {kept}, as it {why} {cause}, which failed"
+                            return Outcome(change, "failed", error=ClusterError(text), begun=begun)
+                    if change.pruned and unwritten:
+                        text = f"{change.title}: not pruned, as {unwritten[0]} failed"
+                        return Outcome(change, "failed", error=ClusterError(text))
                     written = max((finished.get(key, 0) for key in waits_for), default=0)
                     time.sleep(max(0, written + settle - time.monotonic()) if written else 0)
                 outcome = _carry_out(cluster, change, force, dry_run, explain, keep)
+                outcome.begun = begun and outcome.error is not None
                 finished[change.key] = time.monotonic()
                 return outcome
 
             done = list(threads.map(carry_out, stage.changes))
             failed.update({outcome.change.key: outcome.change.title for outcome in done if outcome.error})
+            unwritten.extend(o.change.title for o in done if o.error and o.change.action != "delete")
             outcomes += done
             if after_stage is not None and not dry_run:
                 after_stage(stage, done)
@@ -148,14 +161,21 @@ def _carry_out(
         obj = _apply(cluster, change, force, dry_run)
     except ApiError as error:
         conflict = conflict_of(change.title, error)
-        text = explain(change, error) if explain and not conflict else f"{change.title}: {error}"
-        return Outcome(change, "failed", error=conflict or ClusterError(text))
+        return Outcome(change, "failed", error=conflict or ClusterError(_explained(change, error, explain)))
     except ClusterError as error:
         return Outcome(change, "failed", error=ClusterError(f"{change.title}: {error}"))
     except Exception as error:  # whatever it is, the outcomes of the others are told
         return Outcome(change, "failed", error=ClusterError(f"{change.title}: {type(error).__name__}: {error}"))
-    same = change.before is not None and _version(obj) == _version(change.before) and not dry_run
+    same = change.before is not None and (obj == change.before if dry_run else _version(obj) == _version(change.before))
     return Outcome(change, "unchanged" if same else _DONE[change.action], obj if keep(change) else None)
+
+
+def _explained(change: t.Any, error: ApiError, explain: t.Callable[[t.Any, ApiError], str] | None) -> str:
+    plain = f"{change.title}: {error}"
+    try:
+        return explain(change, error) if explain else plain
+    except ClusterError:  # the schema that a better message takes can't be read
+        return plain
 
 
 def _apply(cluster: Cluster, change: t.Any, force: bool, dry_run: bool) -> dict:

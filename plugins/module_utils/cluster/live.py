@@ -39,15 +39,22 @@ class Live:
     :param labels: also give every object of C(kinds) that this label selector finds; a user who may not list all
         namespaces gets those of the namespaces in C(wanted)
     :param kinds: see C(labels); where one isn't served in its version, it is read in another
+    :param if_allowed: those of C(kinds) that may be left out where the user may not list them and no namespace is known
     :ivar unserved: after iterating, the kinds that the server doesn't serve in the version asked for
     """
 
     def __init__(
-        self, cluster: Cluster, wanted: Wanted, labels: str | None = None, kinds: t.Iterable[Kind] = ()
+        self,
+        cluster: Cluster,
+        wanted: Wanted,
+        labels: str | None = None,
+        kinds: t.Iterable[Kind] = (),
+        if_allowed: t.Collection[Kind] = (),
     ) -> None:
         self.unserved: set[Kind] = set()
         self._cluster = cluster
         self._wanted = wanted
+        self._if_allowed = if_allowed
         self._reads = _reads(wanted)
         if labels:
             listed = {(read.kind) for read in self._reads if read.name is None and read.namespace is None}
@@ -105,6 +112,8 @@ class Live:
         """For a user who may not look into the whole cluster; what it may not list at all it can't have labelled."""
         namespaces = self._namespaces(read)
         if not namespaces:
+            if read.labels and read.kind in self._if_allowed:
+                return
             raise refusal
         for namespace in namespaces:
             try:

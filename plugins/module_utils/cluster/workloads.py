@@ -129,13 +129,18 @@ def _container_statuses(pod: dict) -> list[dict]:
 
 
 def _new_pods(cluster: Cluster, live: dict, kind: str) -> list[dict]:
-    """The pods of anything; a pod's is itself, and a Job's come with the newest first."""
+    """The pods of anything, as far as one may see them; a pod's is itself, and a Job's come with the newest first."""
     if kind == "Pod":
         return [live]
-    if kind == "Job":
-        pods = cluster.list(KNOWN["", "Pod"], live["metadata"]["namespace"], labels=selector(live))
-        return sorted(pods, key=lambda pod: pod["metadata"].get("creationTimestamp") or "", reverse=True)
-    return new_pods(cluster, live, kind) if kind in WORKLOADS else []
+    try:
+        if kind == "Job":
+            pods = cluster.list(KNOWN["", "Pod"], live["metadata"]["namespace"], labels=selector(live))
+            return sorted(pods, key=lambda pod: pod["metadata"].get("creationTimestamp") or "", reverse=True)
+        return new_pods(cluster, live, kind) if kind in WORKLOADS else []
+    except ApiError as error:
+        if error.status != 403:
+            raise
+        return []
 
 
 def new_pods(cluster: Cluster, live: dict, kind: str) -> list[dict]:

@@ -35,8 +35,14 @@ MESH_GROUPS = (
     "extensions.istio.io",
     "gateway.networking.k8s.io",
 )
-#: What else can belong to such a set: the role egress writes NetworkPolicies beside Istio's objects.
-_BESIDE = (KNOWN["networking.k8s.io", "NetworkPolicy"],)
+#: What else is looked for to be pruned: what is declared beside the mesh's objects; not what holds data or runs once.
+_BESIDE = tuple(
+    kind
+    for kind in KNOWN.values()
+    if kind.group in ("apps", "autoscaling", "networking.k8s.io", "policy", "rbac.authorization.k8s.io")
+    or kind.kind in ("ConfigMap", "CronJob", "Secret", "Service", "ServiceAccount")
+    if kind.kind != "ReplicaSet"
+)
 #: The kinds of Istio that have lists with keys; of these the server's schema is read where it matters.
 _KEYED = ("ServiceEntry", "WasmPlugin", "TrafficExtension")
 #: All other CustomResourceDefinitions of Istio have no defaults and no lists with keys: this schema says so of a field.
@@ -90,8 +96,8 @@ def reconcile_objects(
     :param objects: objects with apiVersion, kind and metadata.name (see C(reconcile.documents.objects))
     :param state: C(present), or C(absent): delete them; only apiVersion, kind, name and namespace count then
     :param owner: the set that they belong to: their label C(meshops.istio/owner)
-    :param prune: delete objects of this owner that are not declared any more; they are looked for in the kinds
-        of the mesh and in the kinds that are declared
+    :param prune: delete objects of this owner that are not declared any more, if all that is declared could be
+        written; they are looked for in the kinds of the mesh, in C(_BESIDE), and in the kinds that are declared
     :param prune_all: allow this even where nothing is declared, so that everything of the owner goes
     :param wait: wait until all are ready, or gone
     :param wait_timeout: seconds that the whole may take; also how long refused requests are repeated
@@ -134,6 +140,8 @@ def _reconcile(
     settle: float,
 ) -> dict:
     begin = time.monotonic()
+    if not namespace:
+        raise ClusterError("namespace is empty: name the namespace of objects that name none, or leave the option out")
     if not 0 <= settle < float("inf"):
         raise ClusterError(f"settle is {settle}: give the seconds that proxies need to take a change, 0 or more")
     if prune:
@@ -151,12 +159,12 @@ def _reconcile(
     }
     labels = f"{OWNER_LABEL}={owner}" if prune else None
     try:
-        live = Live(cluster, kinds.wanted(declared), labels, kinds.pruned())
+        live = Live(cluster, kinds.wanted(declared), labels, kinds.pruned(), _BESIDE)
         changes = plan(declared, live, **options)
         elsewhere = kinds.elsewhere(live.unserved)
         if elsewhere:
             declared = [{**obj, "apiVersion": elsewhere.get(kinds.of(obj), obj["apiVersion"])} for obj in declared]
-            live = Live(cluster, kinds.wanted(declared), labels, kinds.pruned())
+            live = Live(cluster, kinds.wanted(declared), labels, kinds.pruned(), _BESIDE)
             changes = plan(declared, live, **options)
     except PlanError as error:
         raise ClusterError(str(error)) from error
@@ -397,6 +405,12 @@ def _carry_out(
     if module.check_mode:
         todo, outcomes = _untried(todo, missing)
     explainer = _Explainer(cluster)
+    redefined = {
+        (kind.api_version, kind.kind): change.title
+        for change in todo
+        if module.check_mode and change.after
+        for kind in _defined(change.after)
+    }
 
     def after_stage(stage: Stage, done: list[Outcome]) -> None:
         defined = [kind for outcome in done if outcome.obj for kind in _defined(outcome.obj)]
@@ -418,6 +432,10 @@ def _carry_out(
         former = outcomes.get(outcome.change.key)
         if module.check_mode and outcome.error and explainer.missing_namespace.get(outcome.change.key):
             text = f"namespace {outcome.change.namespace} does not exist yet, so the API server could not check this"
+            outcome = _untriable(outcome.change, text)
+        definition = redefined.get((outcome.change.api_version, outcome.change.kind))
+        if definition and outcome.error:
+            text = f"{definition} is changed in the same run, so the API server could not check this"
             outcome = _untriable(outcome.change, text)
         if former is None or not former.error:
             outcomes[outcome.change.key] = outcome
@@ -499,14 +517,16 @@ def _result(module: Module, changes: list[Change], outcomes: dict[tuple, Outcome
             "action": action,
             "error": str(outcome.error) if outcome and outcome.error else None,
         }
-        if outcome and outcome.note:
-            entry["note"] = outcome.note
+        note = outcome.note if outcome else change.note
+        if note:
+            entry["note"] = note
         if full:
             entry["object"] = _shown((outcome.obj if outcome else change.before) or {})
         entries.append(entry)
         if action not in ("unchanged", "failed"):
             really.append(change)
-    result: dict[str, t.Any] = {"changed": bool(really), "objects": entries, "summary": summary}
+    begun = any(outcome.begun for outcome in outcomes.values())
+    result: dict[str, t.Any] = {"changed": bool(really) or begun, "objects": entries, "summary": summary}
     if module._diff:
         from ..reconcile.diff import diff
 
@@ -535,20 +555,21 @@ def _wait(
     cluster: Cluster, changes: list[Change], outcomes: dict[tuple, Outcome], result: dict, timeout: float
 ) -> None:
     from ..cluster.wait import wait_gone
-    from ..cluster.workloads import NotReady, wait_ready
+    from ..cluster.workloads import wait_ready
     from ..reconcile.readiness import unready
 
     gone, late = [], []
     for change in changes:
         outcome = outcomes.get(change.key)
-        if change.action == "delete":
-            gone.append(change.before)
+        if change.after is None:
+            if change.before and (change.action == "delete" or change.before["metadata"].get("deletionTimestamp")):
+                gone.append(change.before)
             continue
         live = (outcome.obj if outcome else None) or change.before
-        if change.after and (live is None or unready(live)):
+        if live is None or unready(live):
             late.append(change.after)
     try:
         wait_gone(cluster, gone, timeout)
         wait_ready(cluster, late, unready, timeout)
-    except NotReady as error:
+    except ClusterError as error:  # what was done is told all the same
         raise ObjectsFailed(str(error), result) from error

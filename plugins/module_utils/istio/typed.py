@@ -25,7 +25,7 @@ OBJECT_SPEC: dict[str, dict] = {
     "wait": {"type": "bool", "default": False},
     "wait_timeout": {"type": "int", "default": 120},
 }
-_PASSED_ON = ("state", "owner", "force_conflicts", "wait", "wait_timeout")
+_PASSED_ON = ("namespace", "state", "owner", "force_conflicts", "wait", "wait_timeout")
 
 
 def run_typed_module(api_version: str, kind: str, fields: dict[str, dict], required: t.Sequence[str] = ()) -> None:

@@ -23,6 +23,8 @@ class Change:
     :ivar before: the live object, None on a creation; not kept where nothing changes, unless asked for
     :ivar after: the declared object, None on a deletion
     :ivar reasons: why an update is needed, one sentence a field
+    :ivar pruned: it is not declared any more
+    :ivar note: why something that might be expected isn't done
     """
 
     action: str
@@ -33,6 +35,8 @@ class Change:
     before: dict | None = None
     after: dict | None = None
     reasons: list[str] = dataclasses.field(default_factory=list)
+    pruned: bool = False
+    note: str = ""
 
     @property
     def key(self) -> Key:
@@ -76,13 +80,14 @@ def plan(
         leave it as it is. None: it is unchanged when every declared value is live, whoever wrote it
         (for what Helm applies).
     :param owner_name: label what is declared as this owner's (C(meshops.istio/owner)). An object of another
-        owner is a problem. Without it, an object keeps the owner it has.
-    :param prune: delete live objects with our label for C(owner_name) that are not declared
+        owner is a problem. Without it, an object keeps the owner it has, unless it is declared with the label of one.
+    :param prune: delete live objects with our label for C(owner_name) that are not declared, if C(manager) has applied
+        them: controllers copy labels to what they make, as istiod does from a Gateway to its Service
     :param schemas: see C(compare.SchemaSource)
     :param keep_unchanged: keep C(before) of unchanged objects too
     :param adopt: whether objects that belong to no owner become C(owner_name)'s; else one is a problem
     :returns: the changes: first the declared objects in their order, then what is pruned
-    :raises PlanError: an object is declared twice, or belongs to another owner, or to none
+    :raises PlanError: an object is declared twice, or belongs to another owner, or to none, or is about to go
     """
     wanted, problems = _index(desired, owner_name if state == "present" else None)
     changes: dict[Key, Change] = {}
@@ -91,8 +96,8 @@ def plan(
         identity = key(found)
         want = wanted.get(identity)
         if want is None:
-            if prune and owner_name and owner(found) == owner_name:
-                pruned[identity] = _change("delete", found, before=found)
+            if prune and owner_name and owner(found) == owner_name and _written_by(manager, found):
+                pruned[identity] = _pruning(found)
             continue
         other = owner(found)
         if owner_name and other and other != owner_name:
@@ -108,9 +113,15 @@ def plan(
             )
             continue
         if state == "absent":
-            changes[identity] = _change("delete", found, before=found)
+            changes[identity] = _change("unchanged" if _is_going(found) else "delete", found, before=found)
             continue
-        if other and not owner_name:
+        if _is_going(found) and manager is not None:
+            problems.append(
+                f"{title(found)} is being deleted since {found['metadata']['deletionTimestamp']}{_keepers(found)}:"
+                " run this again when it is gone"
+            )
+            continue
+        if other and not owner_name and not owner(want):
             _label(want, other)
         compared = (
             value_differences(want, found, schemas)
@@ -128,6 +139,29 @@ def plan(
             action = "create" if state == "present" else "unchanged"
             changes[identity] = _change(action, want, after=want if state == "present" else None)
     return [*(changes[identity] for identity in wanted), *pruned.values()]
+
+
+def _written_by(manager: str | None, obj: dict) -> bool:
+    return any(entry.get("manager") == manager for entry in obj["metadata"].get("managedFields") or ())
+
+
+def _is_going(obj: dict) -> bool:
+    return bool(obj["metadata"].get("deletionTimestamp"))
+
+
+def _keepers(obj: dict) -> str:
+    """What keeps an object that is being deleted."""
+    spec = obj.get("spec")
+    of_namespace = (spec.get("finalizers") if isinstance(spec, dict) and obj["kind"] == "Namespace" else None) or []
+    finalizers = [*(obj["metadata"].get("finalizers") or ()), *of_namespace]
+    return f", and waits for {', '.join(finalizers)}" if finalizers else ""
+
+
+def _pruning(found: dict) -> Change:
+    if found["kind"] in ("Namespace", "CustomResourceDefinition"):
+        note = "not pruned, as everything in it would go, too, whoever owns that: delete it with state absent"
+        return _change("unchanged", found, before=found, note=note)
+    return _change("unchanged" if _is_going(found) else "delete", found, before=found, pruned=True)
 
 
 def _change(action: str, obj: dict, **more: t.Any) -> Change:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import copy
 import datetime
 import json
 import re
@@ -94,6 +95,20 @@ def test_check_mode_lets_the_server_speak(reconcile, namespace):
         reconcile([wrong], check_mode=True)
 
 
+def test_what_the_server_takes_for_the_same_is_unchanged_in_check_mode_too(reconcile, namespace):
+    """The plan can't know that; the server's answer tells."""
+    lines = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "lines", "namespace": namespace},
+        "binaryData": {"text": "YWJj\nYWJj\n"},
+    }
+    reconcile([lines])
+    for check_mode in (True, False):
+        result = reconcile([lines], check_mode=check_mode)
+        assert (result["changed"], actions(result)) == (False, ["unchanged"]), check_mode
+
+
 def test_check_mode_goes_on_where_the_namespace_is_to_come(reconcile, namespace):
     to_come = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": f"{namespace}-2"}}
     result = reconcile([virtual_service(f"{namespace}-2"), to_come], check_mode=True)
@@ -164,6 +179,14 @@ def test_a_definition_and_its_objects_in_one_run(reconcile, cluster, namespace):
         cluster.create(definition)
         assert actions(reconcile([thing])) == ["created"], "a kind that is not Established yet is waited for"
         assert actions(reconcile([thing], check_mode=True)) == ["unchanged"]
+        richer = copy.deepcopy(definition)
+        schema = richer["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+        schema["properties"]["spec"]["properties"]["color"] = {"type": "string"}
+        colored = [{**thing, "spec": {"size": 1, "color": "red"}}, richer]
+        checked = reconcile(colored, check_mode=True, force_conflicts=True)
+        assert actions(checked) == ["updated", "updated"]
+        assert f"things.{group} is changed in the same run, so the API server" in checked["objects"][0]["note"]
+        assert actions(reconcile(colored, force_conflicts=True)) == ["updated", "updated"]
         wrong = {**thing, "apiVersion": f"{group}/v2"}
         with pytest.raises(ClusterError, match=f"use apiVersion {group}/v1, which it serves"):
             reconcile([wrong], check_mode=True)
@@ -212,6 +235,55 @@ def test_prune_deletes_only_what_is_the_owners(reconcile, cluster, namespace):
         reconcile(ours, prune=True)
     reconcile([], owner=owner, prune=True, prune_all=True)
     assert {o["metadata"]["name"] for o in cluster.list(VIRTUAL_SERVICE, namespace)} == {"theirs", "nobodys"}
+
+
+def test_prune_takes_other_kinds_too_and_leaves_what_holds_others_objects(reconcile, cluster, namespace):
+    def core(kind, name, **more):
+        return {"apiVersion": "v1", "kind": kind, "metadata": {"name": name, "namespace": namespace}, **more}
+
+    room = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": f"{namespace}-room"}}
+    service = core("Service", "shop", spec={"ports": [{"port": 80}]})
+    reconcile([service, core("Secret", "shop"), room], owner=namespace)
+    generated = core("Service", "shop-istio", spec={"ports": [{"port": 80}]})
+    generated["metadata"]["labels"] = {"meshops.istio/owner": namespace}
+    cluster.apply(generated, manager="istio.io/gateway-controller")
+    pruned = reconcile([], owner=namespace, prune=True, prune_all=True)
+    assert {(e["kind"], e["name"], e["action"]) for e in pruned["objects"]} == {
+        ("Service", "shop", "deleted"),
+        ("Secret", "shop", "deleted"),
+    }, "a Namespace is looked for only where some are declared"
+    kept = reconcile([{**room, "metadata": {"name": namespace}}], owner=namespace, prune=True)
+    assert [(e["name"], e["action"]) for e in kept["objects"]] == [
+        (namespace, "updated"),
+        (f"{namespace}-room", "unchanged"),
+    ]
+    assert "delete it with state absent" in kept["objects"][1]["note"]
+    assert cluster.get(KNOWN["", "Service"], "shop-istio", namespace)
+
+
+def test_nothing_is_pruned_when_what_takes_its_place_is_refused(reconcile, cluster, namespace):
+    reconcile([virtual_service(namespace, "old")], owner=namespace)
+    typo = virtual_service(namespace, "new", http=[{"rotue": []}])
+    with pytest.raises(ObjectsFailed, match="VirtualService .*/old: not pruned, as VirtualService .*/new failed"):
+        reconcile([typo], owner=namespace, prune=True)
+    assert cluster.get(VIRTUAL_SERVICE, "old", namespace)
+    with pytest.raises(ClusterError, match="namespace is empty: name the namespace of objects that name none"):
+        reconcile([virtual_service(namespace, "old")], owner=namespace, prune=True, namespace="")
+
+
+def test_what_is_being_deleted_is_told_and_waited_for(reconcile, cluster, namespace):
+    held = virtual_service(namespace)
+    held["metadata"]["finalizers"] = ["example.com/hold"]
+    reconcile([held])
+    assert actions(reconcile([held], state="absent")) == ["deleted"]
+    assert actions(reconcile([held], state="absent")) == ["unchanged"]
+    with pytest.raises(ClusterError, match=r"reviews is being deleted since .*, and waits for example.com/hold: run"):
+        reconcile([held])
+    with pytest.raises(ObjectsFailed, match=r"not gone after .*reviews: it is held by the finalizers example.com/hold"):
+        reconcile([held], state="absent", wait=True, wait_timeout=1)
+    cluster.patch(VIRTUAL_SERVICE, "reviews", {"metadata": {"finalizers": None}}, namespace)
+    assert actions(reconcile([held])) == ["created"]
+    cluster.patch(VIRTUAL_SERVICE, "reviews", {"metadata": {"finalizers": None}}, namespace)
 
 
 def test_what_goes_from_a_namespace_that_is_listed_is_pruned_once(reconcile, namespace):
@@ -381,6 +453,16 @@ def test_a_subset_goes_after_the_routes_that_used_it(reconcile, cluster, namespa
     assert [s["name"] for s in live["spec"]["subsets"]] == ["v2"]
 
 
+def test_new_subsets_that_stay_beside_the_old_ones_are_a_change(reconcile, cluster, namespace):
+    reconcile([destination_rule(namespace), virtual_service(namespace)])
+    route = {"route": [{"destination": {"host": "reviews", "subset": "v2"}}], "tmeout": "5s"}
+    with pytest.raises(ObjectsFailed, match="what goes was left beside what is new, as it may be needed by") as failure:
+        reconcile([destination_rule(namespace, subsets=("v2",)), virtual_service(namespace, http=[route])])
+    assert failure.value.result["changed"]
+    live = cluster.get(DESTINATION_RULE, "reviews", namespace)
+    assert [s["name"] for s in live["spec"]["subsets"]] == ["v2", "v1"]
+
+
 def test_a_version_that_the_server_lacks(reconcile, namespace):
     account = {"apiVersion": "apps/v2", "kind": "Deployment", "metadata": {"name": "app", "namespace": namespace}}
     for check_mode in (True, False):
@@ -450,9 +532,53 @@ def test_rights_in_namespaces_alone_are_enough(reconcile, cluster, kubeconfig, n
         fewer = [obj for obj in wanted if obj["metadata"]["name"] != "vs-4"]
         assert reconcile(fewer, on=limited, owner=namespace, prune=True)["summary"]["deleted"] == 12
         with pytest.raises(ClusterError, match="is forbidden"):
+            reconcile([], on=limited, owner=namespace, prune=True, prune_all=True)
+        everywhere = [
+            {**rights[1], "kind": "ClusterRole", "metadata": {"name": user}},
+            {**rights[2], "kind": "ClusterRoleBinding", "metadata": {"name": user}},
+        ]
+        everywhere[0]["rules"] = [{**role, "apiGroups": list(MESH_GROUPS)}]
+        everywhere[1]["roleRef"] = {"kind": "ClusterRole", "name": user}
+        rights += everywhere
+        reconcile(everywhere)
+        gone = reconcile([], on=limited, owner=namespace, prune=True, prune_all=True)
+        assert gone["summary"]["deleted"] == 48, "rights for the mesh's own kinds are enough"
+        with pytest.raises(ClusterError, match="is forbidden"):
             reconcile([{**wanted[0], "apiVersion": "v1", "kind": "Secret"}], on=limited)
     finally:
         reconcile(rights, state="absent")
+
+
+def test_who_may_not_see_pods_waits_all_the_same(reconcile, cluster, kubeconfig, namespace):
+    user = f"user-{namespace}"
+    meta = {"name": "workloads", "namespace": namespace}
+    rights = [
+        {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "Role",
+            "metadata": meta,
+            "rules": [{"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["*"]}],
+        },
+        {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "RoleBinding",
+            "metadata": meta,
+            "roleRef": {"kind": "Role", "name": "workloads"},
+            "subjects": [{"kind": "User", "name": user}],
+        },
+    ]
+    reconcile(rights)
+    pod = {"metadata": {"labels": {"app": "a"}}, "spec": {"containers": [{"name": "a", "image": "a"}]}}
+    workload = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "a", "namespace": namespace},
+        "spec": {"selector": {"matchLabels": {"app": "a"}}, "template": pod},
+    }
+    limited = Cluster({"kubeconfig": kubeconfig, "impersonate_user": user})
+    with pytest.raises(ObjectsFailed, match="a is not ready after 2 s") as failure:
+        reconcile([workload], on=limited, wait=True, wait_timeout=2)
+    assert (failure.value.result["changed"], actions(failure.value.result)) == (True, ["created"])
 
 
 def test_wait_goes_by_the_conditions_of_the_present_generation(reconcile, cluster, namespace):

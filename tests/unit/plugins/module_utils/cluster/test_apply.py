@@ -8,7 +8,7 @@ import types
 
 import pytest
 from ansible_collections.meshops.istio.plugins.module_utils.cluster import apply as writing
-from ansible_collections.meshops.istio.plugins.module_utils.cluster.errors import ApiError
+from ansible_collections.meshops.istio.plugins.module_utils.cluster.errors import ApiError, ClusterError
 from ansible_collections.meshops.istio.plugins.module_utils.reconcile.order import stages
 from ansible_collections.meshops.istio.plugins.module_utils.reconcile.plan import Change
 
@@ -64,7 +64,9 @@ def test_a_route_that_fails_keeps_its_own_rule_and_no_other():
     )
     failed = [outcome for outcome in outcomes if outcome[2] == "failed"]
     assert [outcome[:2] for outcome in failed] == [("VirtualService", "a"), ("DestinationRule", "a")]
-    assert failed[1][3].endswith("nothing was done, as it may be needed by VirtualService shop/a, which failed")
+    assert failed[1][3].endswith(
+        "what goes was left beside what is new, as it may be needed by VirtualService shop/a, which failed"
+    )
     assert written.count(("DestinationRule", "a")) == 1
     assert written.count(("DestinationRule", "b")) == 2
     assert ("gone", "c") in written
@@ -108,6 +110,28 @@ def test_nothing_is_written_for_a_moment_before_routes_that_wait(monkeypatch, dr
     written.clear()
     run([change(None, obj("Sidecar", "s")), change(None, route("a", "v1"))], settle=2.0, written=written)
     assert "pause" not in [each[0] for each in written]
+
+
+def test_nothing_is_pruned_when_something_could_not_be_written():
+    former = change(obj("VirtualService", "old"), None)
+    former.pruned = True
+    declared = [change(None, obj("VirtualService", "new")), change(None, obj("Sidecar", "s"))]
+    outcomes, written = run([former, *declared], lambda obj: obj["metadata"]["name"] == "new")
+    assert written == [("Sidecar", "s")]
+    assert outcomes[-1][2:] == ("failed", "VirtualService shop/old: not pruned, as VirtualService shop/new failed")
+    assert run([former, *declared])[1][-1] == ("gone", "old")
+
+
+def test_an_explanation_that_fails_hides_no_outcome():
+    def explain(_change, _error):
+        raise ClusterError("the schema can't be read")
+
+    def apply(*_object, **_options):
+        raise ApiError("no", status=422)
+
+    cluster = types.SimpleNamespace(concurrency=2, apply=apply, deadline=lambda: 0)
+    [outcome] = writing.execute(cluster, stages([change(None, obj("Sidecar", "s"))]), settle=0, explain=explain)
+    assert str(outcome.error) == "Sidecar shop/s: no"
 
 
 def test_whatever_goes_wrong_with_one_the_others_are_told():

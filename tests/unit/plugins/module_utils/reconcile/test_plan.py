@@ -270,6 +270,27 @@ def test_prune_takes_only_what_is_the_owners():
     assert actions(plan([declared_one], found, owner_name="us")) == [("unchanged", "a")]
 
 
+def test_prune_leaves_what_others_have_made_with_copied_labels():
+    generated = live(virtual_service("gateway-istio", OURS), manager="istio.io/gateway-controller")
+    assert plan([], [generated], owner_name="us", prune=True) == []
+
+
+@pytest.mark.parametrize("kind", ["Namespace", "CustomResourceDefinition"])
+def test_what_holds_others_objects_is_not_pruned(kind):
+    [change] = plan([], [live({**virtual_service("a", OURS), "kind": kind})], owner_name="us", prune=True)
+    assert change.action == "unchanged"
+    assert change.note.startswith("not pruned, as everything in it would go")
+
+
+def test_what_is_about_to_go_is_neither_there_nor_deleted_again():
+    going = live(virtual_service("a", OURS), deletionTimestamp="2026-11-25T10:00:00Z", finalizers=["example.com/hold"])
+    told = "VirtualService shop/a is being deleted since 2026-11-25T10:00:00Z, and waits for example.com/hold: run this"
+    with pytest.raises(PlanError, match=told):
+        plan([virtual_service("a")], [going])
+    assert actions(plan([virtual_service("a")], [going], "absent")) == [("unchanged", "a")]
+    assert actions(plan([], [going], owner_name="us", prune=True)) == [("unchanged", "a")]
+
+
 def test_what_is_read_twice_is_planned_once():
     wanted, dropped = live(virtual_service("a", OURS)), live(virtual_service("b", OURS))
     changes = plan([virtual_service("a")], [wanted, dropped, dropped, wanted], owner_name="us", prune=True)
@@ -298,6 +319,11 @@ def test_an_object_of_nobody_is_taken_into_the_set_or_a_problem():
 def test_without_an_owner_an_object_keeps_the_one_it_has():
     [change] = plan([virtual_service("a", hosts=["x"])], [live(virtual_service("a", OURS))])
     assert change.after["metadata"]["labels"] == OURS
+
+
+def test_without_an_owner_an_object_can_be_handed_over_by_its_label():
+    [change] = plan([virtual_service("a", THEIRS)], [live(virtual_service("a", OURS))])
+    assert (change.action, change.after["metadata"]["labels"]) == ("update", THEIRS)
     assert change.reasons == ["spec is not set"] or change.action == "update"
 
 

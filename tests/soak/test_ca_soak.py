@@ -12,6 +12,7 @@ import copy
 import json
 import os
 import random
+import re
 import subprocess
 import time
 
@@ -61,8 +62,8 @@ def timed(request, load):
 def page(report: str) -> str:
     """docs/benchmarks/ca-soak.md."""
     rows = [
-        (name.removeprefix("test_").replace("_", " ").replace(" ca ", " CA ").replace("[", ": ").rstrip("]"), s)
-        for name, s in SEEN.items()
+        (re.sub(r"\bca\b", "CA", name.removeprefix("test_").replace("_", " ")).replace("[", ": ").rstrip("]"), seconds)
+        for name, seconds in SEEN.items()
     ]
     lines = [
         "# Soak: a CA that is rotated, killed and disturbed",

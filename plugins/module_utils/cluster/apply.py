@@ -95,7 +95,7 @@ def execute(
 ) -> list[Outcome]:
     """Writes what a plan says, stage by stage, as many objects at once as the cluster object allows.
 
-    What is pruned goes only if all that is declared could be written: it may be what that takes the place of.
+    What is pruned goes only if all that is declared could be written, as that may be meant to take its place.
 
     :param stages: see C(reconcile.order.stages)
     :param settle: seconds to wait before a stage that asks for it, and between changes that wait for each other

@@ -77,12 +77,16 @@ class Cluster:
 
         :raises ApiError: the server refused
         :raises Unreachable: no answer within the retry time
+        :raises ClusterError: what answers is no API server, or the body can't be sent
         """
         url = self._connection.host.rstrip("/") + path
         if query:
             given = {k: v for k, v in query.items() if v is not None}
             url += "?" + urllib.parse.urlencode(given) if given else ""
-        data = json.dumps(body).encode() if body is not None else None
+        try:
+            data = json.dumps(body, allow_nan=False).encode() if body is not None else None
+        except ValueError as error:
+            raise ClusterError("it has a number that JSON has no word for (.inf or .nan): quote it") from error
         deadline = self.deadline()
         retried = _RETRIED if method != "POST" else (429, 503)
         pause = 0.1
@@ -102,8 +106,12 @@ class Cluster:
                     raise Unreachable(self._unreachable(error)) from error
             else:
                 self._answered = True
-                if answer.status < 400:
-                    return answer.data.decode() if raw else json.loads(answer.data or b"null")
+                if answer.status < 400 and raw:
+                    return answer.data.decode()
+                if (content := _content(answer)) is not None:
+                    return content
+                if answer.status < 400 or (answer.status not in retried and not raw and _is_page(answer)):
+                    raise ClusterError(self._no_api_server(answer))
                 refusal = _refusal(answer)
                 wait = max(wait, refusal.retry_after or 0)
                 if refusal.status not in retried or time.monotonic() + wait > deadline:
@@ -134,6 +142,16 @@ class Cluster:
         return (
             f"the API server at {self._connection.host} does not answer ({cause}):"
             " check that the cluster runs and that kubeconfig and context name the right one"
+        )
+
+    def _no_api_server(self, answer: t.Any) -> str:
+        what = answer.headers.get("Content-Type", "").partition(";")[0] or "no content type"
+        target = urllib.parse.urlsplit(answer.headers.get("Location", "")).netloc
+        leads = f", which leads to {target}" if target else ""
+        return (
+            f"{self._connection.host} does not answer as an API server does (HTTP {answer.status}, {what}{leads}):"
+            " check that the server address of the kubeconfig, or the option host, leads to the API server itself, and"
+            " that no login page or proxy is in between"
         )
 
     # -- kinds ------------------------------------------------------------
@@ -447,6 +465,21 @@ class Cluster:
             stream.close()
             raise ClusterError(f"{command[0]} in pod {namespace}/{pod} took longer than {timeout} s")
         return out, err, stream.read_channel(pod_exec.STATUS)
+
+
+def _content(answer: t.Any) -> dict | None:
+    """The JSON object that a good answer holds, or None."""
+    if answer.status >= 300:
+        return None
+    try:
+        content = json.loads(answer.data)
+    except ValueError:
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def _is_page(answer: t.Any) -> bool:
+    return answer.headers.get("Content-Type", "").startswith("text/html")
 
 
 def _refusal(answer: t.Any) -> ApiError:

@@ -55,6 +55,8 @@ _NO_DEFAULTS = Schema(
 SETTLE = 1.0
 #: A name that leads to one object in a URL, and to nothing else.
 _IN_A_PATH = re.compile(r"(?!\.\.?\Z)[^/%?#\s]+\Z")
+#: How the API server says that a user lacks a right; other refusals with status 403 are those of policies and quotas.
+_NO_RIGHT = re.compile(r'forbidden: User ".*?" cannot ')
 _DONE = {"create": "created", "update": "updated", "delete": "deleted", "unchanged": "unchanged"}
 _ACTIONS = ("created", "updated", "deleted", "unchanged", "failed")
 
@@ -480,7 +482,7 @@ class _Explainer:
         self.missing_namespace: dict[tuple, bool] = {}
 
     def __call__(self, change: Change, error: ApiError) -> str:
-        from ..reconcile.refusal import sentences
+        from ..reconcile.refusal import hushed, sentences
 
         text = str(error)
         said = sentences(
@@ -494,9 +496,10 @@ class _Explainer:
                 f"{change.title}: namespace {change.namespace} does not exist:"
                 " create it first, or declare it among the objects"
             )
-        if error.status == 403:
-            return f"{change.title}: {text} (give the user of this kubeconfig the right to do so)"
-        return f"{change.title}: {text}"
+        remedy = ""
+        if error.status == 403 and _NO_RIGHT.search(text):
+            remedy = " (give the user of this kubeconfig the right to do so)"
+        return f"{change.title}: {hushed(text, change.before, change.after)}{remedy}"
 
 
 # -- result ---------------------------------------------------------------

@@ -9,7 +9,8 @@ import os
 import typing as t
 
 from ..cluster.errors import ClusterError
-from ..reconcile.documents import DocumentError, objects, parse
+from ..reconcile.documents import Document, DocumentError, objects, parse
+from ..reconcile.identity import Key, key, title
 
 _ENDINGS = (".yml", ".yaml", ".json")
 
@@ -19,15 +20,27 @@ def declared_objects(given: t.Sequence[dict], src: t.Sequence[str]) -> list[dict
 
     :param given: dicts, each an object or a List
     :param src: files, directories (all their YAML and JSON files), globs
-    :raises ClusterError: something is no object, or a source leads to nothing; the text says where
+    :raises ClusterError: something is no object, or declared twice, or a source leads to nothing; the text says where
     """
     try:
-        found = [obj for number, value in enumerate(given) for obj in objects(value, f"objects[{number}]")]
+        found = [
+            (f"objects[{number}]", obj)
+            for number, value in enumerate(given)
+            for obj in objects(value, f"objects[{number}]")
+        ]
         for path in files(src):
-            found += read(path)
+            found += [(document.place, document.obj) for document in read(path)]
     except DocumentError as error:
         raise ClusterError(str(error)) from error
-    return found
+    places: dict[Key, str] = {}
+    twice = []
+    for place, obj in found:
+        if key(obj) in places:
+            twice.append(f"{title(obj)} is declared twice: leave one of the two out ({places[key(obj)]}; {place})")
+        places[key(obj)] = place
+    if twice:
+        raise ClusterError("\n".join(twice))
+    return [obj for _place, obj in found]
 
 
 def files(src: t.Iterable[str]) -> list[str]:
@@ -38,12 +51,7 @@ def files(src: t.Iterable[str]) -> list[str]:
     found: dict[str, None] = {}
     for source in src:
         if os.path.isdir(source):
-            paths = [
-                os.path.join(directory, name)
-                for directory, _directories, names in os.walk(source)
-                for name in names
-                if name.endswith(_ENDINGS)
-            ]
+            paths = list(_below(source))
         elif os.path.exists(source):
             paths = [source]
         else:
@@ -56,7 +64,14 @@ def files(src: t.Iterable[str]) -> list[str]:
     return list(found)
 
 
-def read(path: str) -> list[dict]:
+def _below(source: str) -> t.Iterator[str]:
+    """The YAML and JSON files of a directory. A mounted ConfigMap has each a second time in C(..data)'s directory."""
+    for directory, directories, names in os.walk(source):
+        directories[:] = [name for name in directories if not name.startswith("..")]
+        yield from (os.path.join(directory, n) for n in names if n.endswith(_ENDINGS) and not n.startswith(".."))
+
+
+def read(path: str) -> list[Document]:
     """The objects in a file.
 
     :raises ClusterError: it can't be read
@@ -67,4 +82,4 @@ def read(path: str) -> list[dict]:
             text = file.read()
     except (OSError, UnicodeDecodeError) as error:
         raise ClusterError(f"src: can't read {path}: {error}") from error
-    return [document.obj for document in parse(text, path)]
+    return parse(text, path)

@@ -8,8 +8,11 @@ Reads as kubectl does, which differs from PyYAML: dates, and C(12:30), are strin
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 import typing as t
+
+from .identity import text_fields
 
 try:
     import yaml
@@ -53,6 +56,7 @@ _PLAIN = "plain"
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)\Z")
 _OTHER_INTEGER = re.compile(r"([-+]?)(?:0b([01]+)|0x([0-9a-fA-F]+)|0o?([0-7]+))\Z")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?\Z")
+_NO_NUMBER = re.compile(r"([-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN))\Z")
 _WORDS: dict[str, t.Any] = {"": None, "~": None}
 for _word, _value in (
     ("null", None),
@@ -152,16 +156,29 @@ def _check(value: dict, meta: dict, what: str) -> None:
     for field, text in texts.items():
         if not isinstance(text, str):
             raise DocumentError(f"{what}: metadata.{field} is {text!r}: quote it, it must be a string")
-    for field in ("data", "stringData") if value["kind"] == "Secret" else ():
-        if not isinstance(value.get(field) or {}, dict):
+    for field in text_fields(value):
+        pairs = value.get(field) or {}
+        if not isinstance(pairs, dict):
             raise DocumentError(f"{what}: {field} must be a mapping: write `name: value` below it")
+        for name, text in pairs.items():
+            if text is not None and not isinstance(text, str):
+                raise DocumentError(f"{what}: {field}.{name} must be a string, not {_no_text(name, text)}")
+
+
+def _no_text(name: str, value: t.Any) -> str:
+    """What a value is that should be a text, and the remedy. It may be secret, so only its type is told."""
+    if isinstance(value, (dict, list)):
+        kind = "a mapping" if isinstance(value, dict) else "a list"
+        return f"{kind}: write it as text below `{name}: |`, or with `| to_json` where it comes from a template"
+    kind = "true or false" if isinstance(value, bool) else "a number"
+    return f"{kind}: quote it, or write it with `| string` where it comes from a template"
 
 
 def _construct(node: t.Any, place: str, twice: bool) -> t.Any:
     if isinstance(node, yaml.ScalarNode):
         tag = node.tag
         if tag == _PLAIN:
-            return _plain(node.value)
+            return _plain(node, place)
         if tag == _STRING or tag == "!" or node.style in ("'", '"', "|", ">"):
             return node.value
         return _tagged(node, place)
@@ -193,12 +210,13 @@ def _construct(node: t.Any, place: str, twice: bool) -> t.Any:
 def _tagged(node: t.Any, place: str) -> t.Any:
     kind = node.tag.rsplit(":", 1)[-1]
     if kind in ("int", "float", "bool", "null"):
-        return _plain(node.value)
+        return _plain(node, place)
     raise DocumentError(f"{place}: line {node.start_mark.line + 1}: the tag {node.tag} has no meaning in Kubernetes")
 
 
-def _plain(text: str) -> t.Any:
+def _plain(node: t.Any, place: str) -> t.Any:
     """The value of a plain scalar, by the rules of YAML 1.1 as the Go libraries apply them."""
+    text = node.value
     if text in _WORDS:
         return _WORDS[text]
     first = text[0]
@@ -212,4 +230,10 @@ def _plain(text: str) -> t.Any:
         sign, binary, hexadecimal, octal = other.groups()
         digits, base = next((d, b) for d, b in ((binary, 2), (hexadecimal, 16), (octal, 8)) if d)
         return int(sign + digits, base)
-    return float(number) if _FLOAT.match(number) else text
+    if _FLOAT.match(number):
+        value = float(number)
+        return value if math.isfinite(value) else text  # such as a commit's name, 12e4567
+    if _NO_NUMBER.match(text):
+        where = f"{place}: line {node.start_mark.line + 1}"
+        raise DocumentError(f"{where}: {text} is a number that JSON has no word for: quote it if the text is meant")
+    return text

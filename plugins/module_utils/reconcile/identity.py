@@ -25,6 +25,8 @@ _SERVER_METADATA = (
     "uid",
 )
 _KUBECTL_ANNOTATION = "kubectl.kubernetes.io/last-applied-configuration"
+#: The fields of built-in kinds that hold one text a name.
+_TEXTS = {"Secret": ("data", "stringData"), "ConfigMap": ("data", "binaryData")}
 
 
 def api_group(obj: t.Mapping[str, t.Any]) -> str:
@@ -58,12 +60,22 @@ def owner(obj: t.Mapping[str, t.Any]) -> str | None:
     return (obj["metadata"].get("labels") or {}).get(OWNER_LABEL)
 
 
+def text_fields(obj: t.Mapping[str, t.Any]) -> tuple[str, ...]:
+    """The fields of a Secret or a ConfigMap that map names to texts; none of any other kind."""
+    return _TEXTS.get(obj["kind"], ()) if obj["apiVersion"] == "v1" else ()
+
+
 def declared(obj: t.Mapping[str, t.Any]) -> dict:
     """What of an object a user declares: without status, without what the server or kubectl writes, without nulls.
 
     So that the output of C(kubectl get -o yaml) can be given as it is. A Secret's C(stringData) becomes
-    C(data), as the API server does it. The argument is left as it was; what needs no change is shared with it.
+    C(data), and a null among texts an empty one, as the API server does it on server-side apply. The argument is left
+    as it was; what needs no change is shared with it.
     """
+    for field in text_fields(obj):
+        texts = obj.get(field)
+        if isinstance(texts, dict) and None in texts.values():
+            obj = {**obj, field: {k: "" if v is None else v for k, v in texts.items()}}
     wanted = {k: _without_nulls(v) for k, v in obj.items() if k != "status" and v is not None}
     meta = wanted["metadata"] = dict(wanted["metadata"])
     for name in _SERVER_METADATA:
@@ -74,11 +86,12 @@ def declared(obj: t.Mapping[str, t.Any]) -> dict:
     for name in ("labels", "annotations", "finalizers", "ownerReferences"):
         if name in meta and not meta[name]:
             del meta[name]  # the server keeps no empty ones
-    if wanted["kind"] == "Secret" and "stringData" in wanted:
-        plain = wanted.pop("stringData")
+    plain = wanted.get("stringData") if "stringData" in text_fields(wanted) else None
+    if isinstance(plain, dict) and all(isinstance(v, str) for v in plain.values()):  # what isn't, the server refuses
+        del wanted["stringData"]
         wanted["data"] = {
             **wanted.get("data", {}),
-            **{k: base64.b64encode(str(v).encode()).decode() for k, v in plain.items()},
+            **{k: base64.b64encode(v.encode()).decode() for k, v in plain.items()},
         }
     return wanted
 

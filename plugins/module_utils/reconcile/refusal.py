@@ -9,19 +9,22 @@ Sources: sigs.k8s.io/structured-merge-diff, typed/validate.go; k8s.io/apimachine
 
 from __future__ import annotations
 
+import base64
+import json
 import re
 import typing as t
 
 from .schema import Schema
 
 _TYPED = "failed to create typed patch object"
-_LINE = re.compile(r"^\s*\.(?P<path>\S+): (?P<problem>.+)$", re.M)
+_LINE = re.compile(r"^\s*\.(?P<path>.+?): (?P<problem>.+)$", re.M)
 _STRICT = re.compile(r'unknown field "(?P<path>[^"]+)"')
 _STEP = re.compile(r'\.?([^.\[\]]+)|\[(\d+)\]|\[(\w+)="([^"]*)"\]')
 _KEYLESS = re.compile(r'element (\d+): associative list with keys has an element that omits .*?"(\w+)"')
 _TWICE = re.compile(r"duplicate entries for key \[(.*)\]")
 _EXPECTED = re.compile(r"expected (numeric|string|boolean|list|map)\b")
 _GOT = re.compile(r", got .*")
+_REMOVED = "(removed)"
 _TYPES = {"numeric": "a number", "string": "a string", "boolean": "true or false", "list": "a list", "map": "a mapping"}
 _REMEDIES = {
     "numeric": "write it without quotes, or with `| int` where it comes from a template",
@@ -57,6 +60,7 @@ def sentences(
     :param schema: gives the schema of its kind; called only where a field is unknown
     """
     if obj.get("kind") == "Secret":
+        causes = [{**cause, "message": hushed(cause.get("message", ""), obj)} for cause in causes]
         obj, message = {}, _GOT.sub("", message)
     if _TYPED in message:
         found = [(m["path"], m["problem"]) for m in _LINE.finditer(message.partition("): ")[2])]
@@ -70,6 +74,40 @@ def sentences(
     if unknown:
         return [_unknown(path, schema()) for path in dict.fromkeys(unknown)]
     return [_broken_rule(cause, obj) for cause in causes if _UNCHECKED not in cause.get("message", "")]
+
+
+def hushed(text: str, *objs: t.Mapping[str, t.Any] | None) -> str:
+    """A server's message without the values of Secrets, whether it tells them itself or repeats what a webhook said.
+
+    :param objs: the object as it is and as it was sent; of what is no Secret all may be told
+    :returns: the text, without what the server got, and with C((removed)) for each value that it repeats
+    """
+    secrets = [obj for obj in objs if obj and obj.get("kind") == "Secret"]
+    if not secrets:
+        return text
+    text = _GOT.sub("", text)
+    values = [
+        value for obj in secrets for field in ("data", "stringData") for _path, value in _leaves(obj.get(field), "")
+    ]
+    words = {word for value in values if value is not None for word in _ways_to_write(str(value))}
+    for word in sorted(words, key=len, reverse=True):
+        whole = r"(?<!\w){}(?!\w)" if len(word) < 8 else "{}"  # a short one may be in a word that tells nothing
+        text = re.sub(whole.format(re.escape(word)), _REMOVED, text)
+    return text
+
+
+def _ways_to_write(value: str) -> t.Iterator[str]:
+    """How a Secret's value may stand in a message; what is shorter than a password is left in, as it is any word."""
+    texts = [value]
+    try:
+        texts.append(base64.b64decode("".join(value.split()), validate=True).decode())
+    except ValueError:
+        pass
+    for text in texts:
+        for part in (text, text.strip(), *text.splitlines()):
+            for written in (part, json.dumps(part)[1:-1], json.dumps(part, ensure_ascii=False)[1:-1]):
+                if len(written) > 3:
+                    yield written
 
 
 def unserved(what: str, api_version: str, kind: str, serving: str | None = None) -> str:

@@ -9,12 +9,14 @@ import datetime
 import json
 import re
 import threading
+import time
 
 import pytest
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.client import Cluster
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.errors import ClusterError
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN
 from ansible_collections.meshops.istio.plugins.module_utils.istio.objects import _KEYED, MESH_GROUPS, ObjectsFailed
+from ansible_collections.meshops.istio.plugins.module_utils.istio.sources import declared_objects
 
 VIRTUAL_SERVICE = KNOWN["networking.istio.io", "VirtualService"]
 DESTINATION_RULE = KNOWN["networking.istio.io", "DestinationRule"]
@@ -387,6 +389,123 @@ def test_values_of_secrets_are_never_shown(reconcile, namespace):
             with pytest.raises(ObjectsFailed) as failure:
                 reconcile([{**secret, "stringData": {}, "data": {"key": value}}], check_mode=check_mode)
             assert str(failure.value).endswith("data.key must be a string: write it in quotes")
+
+
+def test_a_key_with_a_space_tells_no_value_of_a_secret(reconcile, namespace):
+    meta = {"name": "key", "namespace": namespace}
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": meta, "data": {"my key": 12345678, "my: pin": 4711}}
+    for objects in ([secret], [{**secret, "data": {"my key": 12345678}}]):
+        with pytest.raises(ObjectsFailed) as failure:
+            reconcile(objects)
+        told = str(failure.value) + str(failure.value.result)
+        assert "data.my key must be a string: write it in quotes" in told
+        assert "12345678" not in told
+        assert "4711" not in told
+
+
+def test_a_policy_that_repeats_a_secret_tells_none_of_it(reconcile, cluster, namespace):
+    """A denial by the API server's own policies, which may say anything as a webhook may."""
+    group = "admissionregistration.k8s.io"
+    rule = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE", "UPDATE"], "resources": ["secrets"]}
+    policy = {
+        "apiVersion": f"{group}/v1",
+        "kind": "ValidatingAdmissionPolicy",
+        "metadata": {"name": namespace},
+        "spec": {
+            "failurePolicy": "Fail",
+            "matchConstraints": {"resourceRules": [rule]},
+            "variables": [{"name": "password", "expression": "string(object.data['password'])"}],
+            "validations": [
+                {
+                    "expression": "variables.password == ''",
+                    "messageExpression": "'too weak: ' + variables.password",
+                }
+            ],
+        },
+    }
+    selector = {"matchLabels": {"kubernetes.io/metadata.name": namespace}}
+    binding = {
+        "apiVersion": f"{group}/v1",
+        "kind": "ValidatingAdmissionPolicyBinding",
+        "metadata": {"name": namespace},
+        "spec": {
+            "policyName": namespace,
+            "validationActions": ["Deny"],
+            "matchResources": {"namespaceSelector": selector},
+        },
+    }
+    meta = {"name": "key", "namespace": namespace}
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": meta, "stringData": {"password": "hunter2"}}
+    try:
+        reconcile([policy, binding])
+        deadline = time.monotonic() + 30
+        while True:  # until the policy is in force
+            secret["metadata"]["annotations"] = {"try": str(time.monotonic())}
+            try:
+                reconcile([secret])
+            except ObjectsFailed as error:
+                told = str(error) + str(error.result)
+                break
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+    finally:
+        reconcile([policy, binding], state="absent")
+    assert "too weak: " in told
+    assert "hunter2" not in told
+    assert "aHVudGVyMg" not in told
+
+
+def test_only_texts_become_the_values_of_a_secret(reconcile, cluster, namespace, tmp_path):
+    meta = {"name": "key", "namespace": namespace}
+    wrong = {"apiVersion": "v1", "kind": "Secret", "metadata": meta, "stringData": {"c.json": {"a": "b"}, "on": True}}
+    file = tmp_path / "secret.yml"
+    file.write_text(json.dumps(wrong))
+    for source in (([wrong], []), ([], [str(file)])):
+        with pytest.raises(ClusterError, match=r"Secret key: stringData.c.json must be a string, not a mapping"):
+            reconcile(declared_objects(*source))
+    with pytest.raises(ObjectsFailed, match=r"stringData.on must be a string"):  # given without that check
+        reconcile([wrong])
+    assert cluster.get(KNOWN["", "Secret"], "key", namespace) is None
+
+    texts = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": {"empty": None, "a": "b"}}
+    secret = {**wrong, "stringData": {"empty": None, "a": "b"}}
+    assert actions(reconcile(declared_objects([secret, texts], []))) == ["created", "created"]
+    assert cluster.get(KNOWN["", "Secret"], "key", namespace)["data"] == {"empty": "", "a": "Yg=="}
+    assert cluster.get(KNOWN["", "ConfigMap"], "key", namespace)["data"] == {"empty": "", "a": "b"}
+    assert not reconcile([secret, texts])["changed"]
+
+
+def test_what_a_version_looks_like_is_sent_as_it_is_written(reconcile, cluster, namespace, tmp_path):
+    file = tmp_path / "rule.yml"
+    text = json.dumps(destination_rule(namespace, subsets=["12e4567"]))
+    file.write_text(text.replace('"version": "12e4567"', '"version": 12e4567'))
+    reconcile(declared_objects([], [str(file)]))
+    [subset] = cluster.get(DESTINATION_RULE, "reviews", namespace)["spec"]["subsets"]
+    assert subset["labels"] == {"version": "12e4567"}
+
+
+def test_a_policy_is_no_lack_of_rights(reconcile, kubeconfig, cluster, namespace):
+    enforce = {"pod-security.kubernetes.io/enforce": "restricted"}
+    cluster.patch(KNOWN["", "Namespace"], namespace, {"metadata": {"labels": enforce}})
+    meta = {"name": "a", "namespace": namespace}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+    with pytest.raises(ObjectsFailed) as failure:
+        reconcile([pod])
+    assert "violates PodSecurity" in str(failure.value)
+    assert "give the user" not in str(failure.value)
+    reader = {"apiGroups": ["networking.istio.io"], "resources": ["*"], "verbs": ["get", "list"]}
+    role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": meta, "rules": [reader]}
+    user = f"user-{namespace}"
+    binding = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "RoleBinding",
+        "metadata": meta,
+        "roleRef": {"kind": "Role", "name": "a"},
+        "subjects": [{"kind": "User", "name": user}],
+    }
+    reconcile([role, binding])
+    with pytest.raises(ObjectsFailed, match=r"cannot patch .* \(give the user of this kubeconfig the right to do so\)"):
+        reconcile([virtual_service(namespace)], on=Cluster({"kubeconfig": kubeconfig, "impersonate_user": user}))
 
 
 def test_two_runs_at_once_end_in_one_state(reconcile, kubeconfig, cluster, namespace):

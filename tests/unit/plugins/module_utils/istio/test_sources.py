@@ -38,6 +38,32 @@ def test_objects_of_values_and_files(folder):
     assert names == ["value", "a-yaml", "b-yml", "c-json", "deep-d-yml"]
 
 
+def test_a_mounted_config_map_has_each_file_once(tmp_path):
+    real = tmp_path / "..2024_1"
+    real.mkdir()
+    (real / "a.yml").write_text(ONE % "a")
+    (tmp_path / "..data").symlink_to(real.name)
+    (tmp_path / "a.yml").symlink_to("..data/a.yml")
+    (tmp_path / "..b.yml").write_text(ONE % "b")
+    (tmp_path / ".deep").mkdir()
+    (tmp_path / ".deep" / "c.yml").write_text(ONE % "c")
+    assert found(tmp_path, "") == [".deep/c.yml", "a.yml"], "kubectl reads .deep, too"
+    assert found(tmp_path, "..data") == ["..data/a.yml"], "what is asked for by name is read"
+
+
+def test_what_is_declared_twice_is_told_with_both_places(folder):
+    (folder / "b.yml").write_text(f"{ONE % 'x'}---\n{ONE % 'a-yaml'}---\n{ONE % 'value'}")
+    value = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "value"}}
+    elsewhere = {**value, "metadata": {"name": "value", "namespace": "elsewhere"}}
+    with pytest.raises(ClusterError) as told:
+        declared_objects([value, elsewhere], [str(folder)])
+    assert str(told.value).splitlines() == [
+        "ConfigMap a-yaml is declared twice: leave one of the two out"
+        f" ({folder}/a.yaml, document 1, line 1; {folder}/b.yml, document 2, line 5)",
+        f"ConfigMap value is declared twice: leave one of the two out (objects[0]; {folder}/b.yml, document 3, line 9)",
+    ]
+
+
 @pytest.mark.parametrize("source", ["missing.yml", "*.toml", "empty"])
 def test_a_source_that_leads_to_nothing(folder, source):
     (folder / "empty").mkdir()

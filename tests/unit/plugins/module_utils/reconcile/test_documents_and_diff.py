@@ -49,12 +49,16 @@ def test_many_documents():
         ("0b_", "0b_"),
         ("0x_", "0x_"),
         ("1__.5", 1.5),
+        ("12e4567", "12e4567"),
+        ("-1e999", "-1e999"),
+        (".iNf", ".iNf"),
+        ('".inf"', ".inf"),
     ],
 )
 def test_scalars_are_read_as_kubectl_reads_them(text, value):
-    [document] = parse(f"{ONE}data:\n  x: {text}\n", "x")
-    assert document.obj["data"]["x"] == value
-    assert type(document.obj["data"]["x"]) is type(value)
+    [document] = parse(f"{ONE}spec:\n  x: {text}\n", "x")
+    assert document.obj["spec"]["x"] == value
+    assert type(document.obj["spec"]["x"]) is type(value)
 
 
 def test_anchors_and_merges():
@@ -75,6 +79,12 @@ def test_a_list_stands_for_its_items():
         (f"{ONE}---\na: b\n c: d\n", r"mesh.yml, document 2, line 7, column 3: not YAML: mapping values"),
         (f"{ONE}---\nkind: Gateway\n", r"mesh.yml, document 2, line 6: apiVersion is missing"),
         ("apiVersion: v1\nkind: Gateway\n", r"document 1, line 1: Gateway without metadata.name"),
+        (
+            f"{ONE}---\n{ONE}spec:\n  x: .inf\n",
+            r"mesh.yml, document 2, line 6: line 11: .inf is a number that JSON has",
+        ),
+        (f"{ONE}spec: [-.INF]\n", r"mesh.yml, document 1, line 1: line 5: -.INF is a number that JSON has no word for"),
+        (f"{ONE}spec: !!float .NaN\n", r"mesh.yml, document 1, line 1: line 5: .NaN is .*: quote it"),
         (f"{ONE}data:\n  x: 1\n  x: 2\n", r"document 1, line 1: line 7: the key 'x' is given twice"),
         ("- a\n", r"a Kubernetes object is a mapping"),
         (f"{ONE}  labels: {{version: 1}}\n", r"ConfigMap a: metadata.labels.version is 1: quote it"),
@@ -98,6 +108,31 @@ def test_errors_say_where(text, message):
 def test_objects_given_as_values():
     with pytest.raises(DocumentError, match=r"^objects\[2\]: kind is missing"):
         objects({"apiVersion": "v1"}, "objects[2]")
+
+
+@pytest.mark.parametrize(
+    "kind", [("Secret", "stringData"), ("Secret", "data"), ("ConfigMap", "data"), ("ConfigMap", "binaryData")]
+)
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (4711, r"must be a string, not a number: quote it, or write it with `\| string`"),
+        (47.11, r"must be a string, not a number: quote it"),
+        (True, r"must be a string, not true or false: quote it"),
+        ({"pin": 4711}, r"must be a string, not a mapping: write it as text below `c.json: \|`, or with `\| to_json`"),
+        ([4711], r"must be a string, not a list: write it as text"),
+    ],
+)
+def test_what_holds_texts_holds_nothing_else(kind, value, text):
+    kind, field = kind
+    obj = {"apiVersion": "v1", "kind": kind, "metadata": {"name": "a"}, field: {"b": "text", "c.json": value}}
+    with pytest.raises(DocumentError, match=rf"^objects\[0\]: {kind} a: {field}.c.json {text}") as told:
+        objects(obj, "objects[0]")
+    assert "47" not in str(told.value)
+    with pytest.raises(DocumentError, match=rf"mesh.yml, document 1, line 1: {kind} a: {field}.c.json {text}"):
+        parse(yaml.safe_dump(obj), "mesh.yml")
+    for other in ({**obj, "apiVersion": "example.com/v1"}, {**obj, field: {"c": None}}, {**obj, field: None}):
+        assert objects(other, "objects[0]") == [other]
 
 
 # -- diff -------------------------------------------------------------------

@@ -4,8 +4,15 @@
 
 from __future__ import annotations
 
+import base64
+
 import pytest
-from ansible_collections.meshops.istio.plugins.module_utils.reconcile.refusal import sentences, steps_of, value_at
+from ansible_collections.meshops.istio.plugins.module_utils.reconcile.refusal import (
+    hushed,
+    sentences,
+    steps_of,
+    value_at,
+)
 from ansible_collections.meshops.istio.plugins.module_utils.reconcile.schema import Schema
 
 SCHEMA = Schema(
@@ -178,6 +185,44 @@ def test_no_value_of_a_secret_is_told(value):
     assert told(message, secret) == ["data.password must be a string: write it in quotes"]
     causes = [{"field": "data.password", "message": "Too long: must have at most 1048576 bytes"}]
     assert told("is invalid", secret, causes) == ["data.password: Too long: must have at most 1048576 bytes"]
+
+
+def test_a_path_may_hold_a_space():
+    message = (
+        f"{TYPED}errors:\n  .data.my key: expected string, got &value.valueUnstructured{{Value:12345678}}\n"
+        "  .data.b: expected string, got &value.valueUnstructured{Value:4711}"
+    )
+    assert told(message, {"kind": "Secret", "data": {"my key": 12345678, "b": 4711}}) == [
+        "data.my key must be a string: write it in quotes",
+        "data.b must be a string: write it in quotes",
+    ]
+    assert told(message, {"kind": "ConfigMap", "data": {"my key": 12345678, "b": 4711}}) == [
+        'data.my key must be a string, not 12345678: write "12345678", or "12345678s" where it is a duration',
+        'data.b must be a string, not 4711: write "4711", or "4711s" where it is a duration',
+    ]
+
+
+def test_what_a_webhook_repeats_of_a_secret_is_taken_out():
+    pem = "-----BEGIN KEY-----\nMHcCAQEEIIrY\n-----END KEY-----\n"
+    former = {"kind": "Secret", "data": {"a": base64.b64encode(b"former one").decode()}}
+    secret = {
+        "kind": "Secret",
+        "data": {
+            "a": base64.b64encode(b'say "hunter2"').decode(),
+            "key": base64.b64encode(pem.encode()).decode(),
+            "n": 4711,
+        },
+        "stringData": {"b": "test"},
+    }
+    words = ["former one", 'say "hunter2"', r"say \"hunter2\"", "MHcCAQEEIIrY", "test", *secret["data"].values()]
+    text = 'admission webhook "x" denied the request: ' + "; ".join(f"value '{word}'" for word in words)
+    assert hushed(text, former, secret) == 'admission webhook "x" denied the request: ' + "; ".join(
+        ["value '(removed)'"] * len(words)
+    )
+    assert hushed("the latest, got latest", None, secret) == "the latest", "a short value may be in any word"
+    assert hushed(text, None, {**secret, "kind": "ConfigMap"}) == text
+    causes = [{"field": "data.a", "message": 'Invalid value: "x": MHcCAQEEIIrY is weak'}]
+    assert told("is invalid", secret, causes) == ["data.a: (removed) is weak"]
 
 
 @pytest.mark.parametrize(

@@ -55,15 +55,45 @@ _BUILT_IN_GROUPS = {
     "storage.k8s.io",
 }
 #: Defaults that the API server's code, rather than a schema, gives fields inside atomic lists of built-in kinds.
-_BUILT_IN_DEFAULTS: dict[str, tuple] = {
-    "apiGroup": ("rbac.authorization.k8s.io",),
-    "apiVersion": ("v1",),
-    "expirationSeconds": (3600,),
-    "namespace": ("default",),
-    "protocol": ("TCP",),
-    "scope": ("*",),
-    "volumeMode": ("Filesystem",),
+#: Each is filled in wherever its field isn't declared: it can't be what was declared before and no longer is.
+_BUILT_IN_DEFAULTS: dict[tuple[str, str], t.Any] = {
+    ("fieldRef", "apiVersion"): "v1",
+    ("ports", "name"): "",
+    ("ports", "protocol"): "TCP",
+    ("resourceFieldRef", "divisor"): "0",
+    ("resourceRules", "scope"): "*",
+    ("roleRef", "apiGroup"): "rbac.authorization.k8s.io",
+    ("rules", "scope"): "*",
+    ("serviceAccountToken", "expirationSeconds"): 3600,
+    ("spec", "volumeMode"): "Filesystem",
+    ("subjects", "apiGroup"): "rbac.authorization.k8s.io",
+    ("volumeClaimTemplates", "apiVersion"): "v1",
+    ("volumeClaimTemplates", "kind"): "PersistentVolumeClaim",
+    ("volumeClaimTemplates", "status"): {"phase": "Pending"},
 }
+#: Maps of built-in kinds with keys of the user's own: an empty one is dropped, an empty value in it is not.
+_FREE_MAPS = {
+    "annotations", "binaryData", "capacity", "data", "defaultRequest", "hard", "labels", "limits", "matchLabels", "max",
+    "maxLimitRequestRatio", "min", "nodeSelector", "options", "parameters", "podFixed", "requests", "stringData",
+    "volumeAttributes",
+}  # fmt: skip
+#: Of these the parts count even where they are empty: some kinds have a map there, or fields that may be empty.
+_ALL_COUNTS_IN = _FREE_MAPS | {"dataSource", "dataSourceRef", "default", "overhead", "resource", "selector"}
+#: Any JSON in the schemas of a CustomResourceDefinition; it is kept as it is.
+_ANY_JSON = {"default", "enum", "example"}
+#: Numbers and truth values of built-in kinds that are dropped where they are 0 or false. Of others (C(ready),
+#: C(tolerationSeconds)) the server tells 0 and false from what is not there.
+_DROPPED_ZEROS = {
+    "deprecated", "exclusiveMaximum", "exclusiveMinimum", "globalDefault", "healthCheckNodePort", "hostIPC",
+    "hostNetwork", "hostPID", "hostPort", "initialDelaySeconds", "minReadySeconds", "nodePort", "nullable", "paused",
+    "preserveUnknownFields", "publishNotReadyAddresses", "stdin", "stdinOnce", "tty", "uniqueItems", "unschedulable",
+    "x-kubernetes-embedded-resource", "x-kubernetes-int-or-string",
+}  # fmt: skip
+#: Texts that the server keeps where they are empty: C(storageClassName: "") asks for no class, not for the default one.
+_KEPT_TEXTS = {
+    "appProtocol", "hostname", "ingressClassName", "loadBalancerClass", "nodeName", "storageClassName",
+    "volumeAttributesClassName", "zone",
+}  # fmt: skip
 #: Maps of built-in kinds in which another key changes what is chosen, so that it counts as a difference.
 EXACT_MAPS = {
     "labelSelector", "matchLabels", "namespaceSelector", "nodeSelector", "objectSelector", "podSelector", "selector",
@@ -73,8 +103,16 @@ _BUILT_IN_ATOMIC = {
     "configMapKeyRef", "fieldRef", "labelSelector", "namespaceSelector", "nodeSelector", "objectSelector",
     "podSelector", "resourceFieldRef", "roleRef", "scaleTargetRef", "secretKeyRef", "selector",
 }  # fmt: skip
+#: Items of these lists are compared whole: a network policy's peer with one more selector is another peer.
+_EXACT_ITEMS = {"from", "to"}
+_QUANTITY_GROUPS = {"", "apps", "autoscaling", "batch"}
 _QUANTITY_PARENTS = {"limits", "requests", "hard", "capacity", "default", "defaultRequest", "max", "min"}
-_QUANTITY_FIELDS = {"averageValue", "sizeLimit", "divisor", "value"}
+_QUANTITY_FIELDS = {
+    ("emptyDir", "sizeLimit"),
+    ("resourceFieldRef", "divisor"),
+    ("target", "averageValue"),
+    ("target", "value"),
+}
 _QUANTITY = re.compile(r"([+-]?[0-9.]+)([eE][+-]?[0-9]+|[KMGTPE]i|[numkMGTPE]?)\Z")
 _SUFFIXES = {
     "n": decimal.Decimal("1e-9"),
@@ -88,8 +126,7 @@ _SUFFIXES = {
 
 def is_built_in(api_version: str) -> bool:
     """Whether the API server itself, and no CustomResourceDefinition, serves an apiVersion."""
-    group, slash, _version = api_version.partition("/")
-    return not slash or group in _BUILT_IN_GROUPS
+    return _group(api_version) in _BUILT_IN_GROUPS
 
 
 def apply_differences(
@@ -146,6 +183,7 @@ class _Comparison:
         self.found: list[str] = []
         self._desired = desired
         self._built_in = is_built_in(desired["apiVersion"])
+        self._has_quantities = _group(desired["apiVersion"]) in _QUANTITY_GROUPS
         self._schemas = schemas
         self._root: Schema | None = None
 
@@ -232,13 +270,16 @@ class _Comparison:
         if isinstance(want, dict) and isinstance(have, dict):
             for name, value in want.items():
                 self.covered(value, have.get(name), path + (name,))
-            if self._built_in and path[-1] in EXACT_MAPS:
+            if self._built_in and (path[-1] in EXACT_MAPS or (_is_item(path[-1]) and _field(path) in _EXACT_ITEMS)):
                 for name in sorted(have.keys() - want.keys()):
                     self._report(path + (name,), "was added")
         elif isinstance(want, list) and isinstance(have, list) and want and have:
             self._covered_list(want, have, path)
-        elif not same(want, have) and not (_empty(want) and _empty(have)) and not self._equivalent(want, have, path):
-            self._report(path, "is not set" if have is None else "differs")
+        elif not same(want, have) and not self._equivalent(want, have, path):
+            if have is not None:
+                self._report(path, "differs")
+            elif not self._dropped_by_the_server(want, path):
+                self._report(path, "is not set")
 
     def _covered_list(self, want: list, have: list, path: tuple) -> None:
         if all(isinstance(i, dict) and "name" in i for i in (*want, *have)):
@@ -266,7 +307,7 @@ class _Comparison:
         for step in path:
             if node is None:
                 return None
-            node = node.item() if step[:2] in ("k:", "v:", "i:") else node.child(step)
+            node = node.item() if _is_item(step) else node.child(step)
         return node
 
     def _same_for_the_server(self, want: t.Any, have: t.Any, path: tuple) -> bool:
@@ -281,10 +322,10 @@ class _Comparison:
             for name in {**want, **have}:
                 here = path + (name,)
                 if name not in have:
-                    if not (self._built_in and _empty(want[name])):
+                    if not self._dropped_by_the_server(want[name], here):
                         return False
                 elif name not in want:
-                    if not self._is_default(name, have[name], here, schema_of):
+                    if not self._is_default(have[name], here, schema_of):
                         return False
                 elif not self._with_defaults(want[name], have[name], here, schema_of):
                     return False
@@ -294,12 +335,31 @@ class _Comparison:
                 self._with_defaults(w, h, path + (f"i:{n}",), schema_of)
                 for n, (w, h) in enumerate(zip(want, have, strict=True))
             )
+        if have is None:  # an empty list that has to be there is shown as null
+            return want is None or self._dropped_by_the_server(want, path)
         return same(want, have) or self._equivalent(want, have, path)
 
-    def _is_default(self, name: str, value: t.Any, path: tuple, schema_of: t.Callable) -> bool:
-        if self._built_in and (_empty(value) or value in _BUILT_IN_DEFAULTS.get(name, ())):
-            return True
-        schema = schema_of(path)
+    def _dropped_by_the_server(self, value: t.Any, path: tuple) -> bool:
+        """Whether a declared value is for the server the same as no value; false in doubt.
+
+        In Kubernetes' Go types that is so for a map, a list, or a plain C(omitempty) scalar, and not for a pointer.
+        """
+        if not self._built_in or _field(path[:-1]) in _ALL_COUNTS_IN or not _ANY_JSON.isdisjoint(path):
+            return False
+        if isinstance(value, dict):
+            return not value and path[-1] in _FREE_MAPS
+        if isinstance(value, (bool, int, float)):
+            return not value and path[-1] in _DROPPED_ZEROS
+        return not value and path[-1] not in _KEPT_TEXTS
+
+    def _is_default(self, value: t.Any, path: tuple, schema_of: t.Callable) -> bool:
+        """Whether the server fills in a value where none is declared; false in doubt."""
+        if self._built_in and _ANY_JSON.isdisjoint(path):
+            filled_in = _BUILT_IN_DEFAULTS.get((_field(path[:-1]), path[-1]))
+            if value is None or value == [] or (filled_in is not None and same(filled_in, value)):
+                return True
+        holder = schema_of(path[:-1])  # a default of a free map's values fills in no key
+        schema = holder.child(path[-1]) if holder is not None and path[-1] in holder.fields else None
         if schema is not None and schema.default is not None:
             if same(schema.default, value):
                 return True
@@ -309,9 +369,8 @@ class _Comparison:
 
     def _equivalent(self, want: t.Any, have: t.Any, path: tuple) -> bool:
         """Whether two scalars of a built-in kind are one quantity, written in two ways."""
-        if not self._built_in or len(path) < 2:
-            return False
-        if path[-1] not in _QUANTITY_FIELDS and path[-2] not in _QUANTITY_PARENTS:
+        parent = _field(path[:-1])
+        if not self._has_quantities or (parent not in _QUANTITY_PARENTS and (parent, path[-1]) not in _QUANTITY_FIELDS):
             return False
         ours, theirs = quantity(want), quantity(have)
         return ours is not None and ours == theirs
@@ -353,8 +412,22 @@ def _below(schema: Schema, path: tuple) -> Schema | None:
     return node
 
 
+def _group(api_version: str) -> str:
+    group, slash, _version = api_version.partition("/")
+    return group if slash else ""
+
+
 def _empty(value: t.Any) -> bool:
     return value is None or (not value and not isinstance(value, (int, float))) or value is False or value == 0
+
+
+def _is_item(step: str) -> bool:
+    return step[:2] in ("k:", "v:", "i:")
+
+
+def _field(path: tuple) -> str:
+    """The field that a path leads to; of a list's item, the list."""
+    return next((step for step in reversed(path) if not _is_item(step)), "")
 
 
 def _claim(item: t.Any, steps: dict) -> str | None:

@@ -428,7 +428,9 @@ def _carry_out(
         dry_run=module.check_mode,
         explain=explainer,
         after_stage=after_stage,
-        keep=lambda change: keep or change.kind == "CustomResourceDefinition",
+        keep=lambda change: (
+            keep or change.kind == "CustomResourceDefinition" or (module._diff and change.action == "update")
+        ),
     )
     for outcome in done:
         former = outcomes.get(outcome.change.key)
@@ -533,7 +535,7 @@ def _result(module: Module, changes: list[Change], outcomes: dict[tuple, Outcome
     if module._diff:
         from ..reconcile.diff import diff
 
-        result["diff"] = diff(really)
+        result["diff"] = diff(really, answers={k: outcome.obj for k, outcome in outcomes.items() if outcome.obj})
     return result
 
 

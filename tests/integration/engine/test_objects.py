@@ -12,6 +12,7 @@ import threading
 import time
 
 import pytest
+import yaml
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.client import Cluster
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.errors import ClusterError
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN
@@ -66,6 +67,51 @@ def test_create_then_nothing_then_change_then_drop(reconcile, cluster, namespace
     assert "exportTo" in dropped["diff"][0]["before"]
     assert "exportTo" not in cluster.get(VIRTUAL_SERVICE, "reviews", namespace)["spec"]
     assert not reconcile(wanted)["changed"]
+
+
+def http_route(namespace, *rules):
+    return {
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": "HTTPRoute",
+        "metadata": {"name": "books", "namespace": namespace},
+        "spec": {"parentRefs": [{"name": "edge"}], "rules": list(rules)},
+    }
+
+
+@pytest.mark.parametrize("check_mode", [True, False])
+def test_the_diff_shows_nothing_that_the_server_fills_in(reconcile, namespace, check_mode):
+    def rule(name, **more):
+        return {"backendRefs": [{"name": name, "port": 80, **more}]}
+
+    before = http_route(namespace, rule("new", weight=1), {**rule("old"), "timeouts": {"request": "5s"}})
+    after = http_route(namespace, rule("new", weight=2), rule("old"))
+    reconcile([before])
+    [entry] = reconcile([after], check_mode=check_mode)["diff"]
+    assert (yaml.safe_load(entry["before"]), yaml.safe_load(entry["after"])) == (before, after)
+
+
+@pytest.mark.parametrize("check_mode", [True, False])
+def test_the_diff_shows_nothing_that_others_have_in_a_list(reconcile, cluster, namespace, check_mode):
+    def deployment(*containers):
+        labels = {"app": "books"}
+        template = {"metadata": {"labels": labels}, "spec": {"containers": list(containers)}}
+        return {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": {"name": "books", "namespace": namespace},
+            "spec": {"replicas": 0, "selector": {"matchLabels": labels}, "template": template},
+        }
+
+    def container(**env):
+        variables = [{"name": name, "value": value} for name, value in env.items()]
+        return {"name": "books", "image": "books:1", "env": variables, "ports": [{"containerPort": 80}]}
+
+    before, after = deployment(container(A="1.10", B="x")), deployment(container(A="1.1"))
+    reconcile([before])
+    others = deployment({"name": "agent", "image": "agent:1"}, {**container(C="y"), "ports": []})
+    cluster.apply(others, manager="rival", force=True)
+    [entry] = reconcile([after], check_mode=check_mode)["diff"]
+    assert (yaml.safe_load(entry["before"]), yaml.safe_load(entry["after"])) == (before, after)
 
 
 def test_absent(reconcile, cluster, namespace):

@@ -161,21 +161,14 @@ def _carry_out(
         obj = _apply(cluster, change, force, dry_run)
     except ApiError as error:
         conflict = conflict_of(change.title, error)
-        return Outcome(change, "failed", error=conflict or ClusterError(_explained(change, error, explain)))
+        text = explain(change, error) if explain and not conflict else f"{change.title}: {error}"
+        return Outcome(change, "failed", error=conflict or ClusterError(text))
     except ClusterError as error:
         return Outcome(change, "failed", error=ClusterError(f"{change.title}: {error}"))
     except Exception as error:  # whatever it is, the outcomes of the others are told
         return Outcome(change, "failed", error=ClusterError(f"{change.title}: {type(error).__name__}: {error}"))
     same = change.before is not None and (obj == change.before if dry_run else _version(obj) == _version(change.before))
     return Outcome(change, "unchanged" if same else _DONE[change.action], obj if keep(change) else None)
-
-
-def _explained(change: t.Any, error: ApiError, explain: t.Callable[[t.Any, ApiError], str] | None) -> str:
-    plain = f"{change.title}: {error}"
-    try:
-        return explain(change, error) if explain else plain
-    except ClusterError:  # the schema that a better message takes can't be read
-        return plain
 
 
 def _apply(cluster: Cluster, change: t.Any, force: bool, dry_run: bool) -> dict:

@@ -487,9 +487,7 @@ class _Explainer:
         from ..reconcile.refusal import hushed, sentences
 
         text = str(error)
-        said = sentences(
-            text, error.causes, change.after or {}, lambda: self._schemas.published(change.api_version, change.kind)
-        )
+        said = sentences(text, error.causes, change.after or {}, lambda: self._schema(change))
         if said:
             return f"{change.title}: {'; '.join(said)}"
         if error.status == 404 and f'namespaces "{change.namespace}" not found' in text:
@@ -502,6 +500,12 @@ class _Explainer:
         if error.status == 403 and _NO_RIGHT.search(text):
             remedy = " (give the user of this kubeconfig the right to do so)"
         return f"{change.title}: {hushed(text, change.before, change.after)}{remedy}"
+
+    def _schema(self, change: Change) -> Schema | None:
+        try:
+            return self._schemas.published(change.api_version, change.kind)
+        except ClusterError:  # the message does without it
+            return None
 
 
 # -- result ---------------------------------------------------------------

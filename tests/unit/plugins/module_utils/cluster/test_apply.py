@@ -8,7 +8,7 @@ import types
 
 import pytest
 from ansible_collections.meshops.istio.plugins.module_utils.cluster import apply as writing
-from ansible_collections.meshops.istio.plugins.module_utils.cluster.errors import ApiError, ClusterError
+from ansible_collections.meshops.istio.plugins.module_utils.cluster.errors import ApiError
 from ansible_collections.meshops.istio.plugins.module_utils.reconcile.order import stages
 from ansible_collections.meshops.istio.plugins.module_utils.reconcile.plan import Change
 
@@ -120,18 +120,6 @@ def test_nothing_is_pruned_when_something_could_not_be_written():
     assert written == [("Sidecar", "s")]
     assert outcomes[-1][2:] == ("failed", "VirtualService shop/old: not pruned, as VirtualService shop/new failed")
     assert run([former, *declared])[1][-1] == ("gone", "old")
-
-
-def test_an_explanation_that_fails_hides_no_outcome():
-    def explain(_change, _error):
-        raise ClusterError("the schema can't be read")
-
-    def apply(*_object, **_options):
-        raise ApiError("no", status=422)
-
-    cluster = types.SimpleNamespace(concurrency=2, apply=apply, deadline=lambda: 0)
-    [outcome] = writing.execute(cluster, stages([change(None, obj("Sidecar", "s"))]), settle=0, explain=explain)
-    assert str(outcome.error) == "Sidecar shop/s: no"
 
 
 def test_whatever_goes_wrong_with_one_the_others_are_told():

@@ -5,17 +5,18 @@
 from __future__ import annotations
 
 import base64
+import types
 
 import pytest
-from ansible_collections.meshops.istio.plugins.module_utils.cluster.errors import ApiError
+from ansible_collections.meshops.istio.plugins.module_utils.cluster.errors import ApiError, Unreachable
 from ansible_collections.meshops.istio.plugins.module_utils.istio.objects import _Explainer
 from ansible_collections.meshops.istio.plugins.module_utils.reconcile.plan import plan
 
 
-def told(message, status=422, kind="Secret", **fields):
+def told(message, status=422, kind="Secret", cluster=None, **fields):
     obj = {"apiVersion": "v1", "kind": kind, "metadata": {"name": "a", "namespace": "shop"}, **fields}
     [change] = plan([obj], [])
-    return _Explainer(None)(change, ApiError(message, status=status))
+    return _Explainer(cluster)(change, ApiError(message, status=status))
 
 
 @pytest.mark.parametrize(
@@ -32,6 +33,15 @@ def test_no_value_of_a_secret_is_told(message):
     for value in ("12345678", "hunter2", "aHVudGVyMg"):
         assert value not in text
     assert told(message, kind="ConfigMap", data={"a": "hunter2"}) == f"ConfigMap shop/a: {message}"
+
+
+def test_a_schema_that_can_not_be_read_hides_no_refusal():
+    def openapi(_api_version):
+        raise Unreachable("the API server does not answer")
+
+    message = 'unknown field "dat"'
+    text = told(message, kind="ConfigMap", cluster=types.SimpleNamespace(openapi=openapi), dat={})
+    assert text.startswith("ConfigMap shop/a: there is no field dat")
 
 
 def test_only_who_lacks_a_right_is_advised_to_get_it():

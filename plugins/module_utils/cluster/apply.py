@@ -120,14 +120,8 @@ def execute(
                 waits_for = stage.waits_for.get(change.key, ())
                 begun = not dry_run and change.key in finished and change.key not in failed
                 if not dry_run:
-                    for keys, why in ((waits_for, "needs"), (stage.needed_by.get(change.key, ()), "may be needed by")):
-                        if cause := next((failed[key] for key in keys if key in failed), None):
-                            kept = "what goes was left beside what is new" if begun else "nothing was done"
-                            text = f"{change.title}: {kept}, as it {why} {cause}, which failed"
-                            return Outcome(change, "failed", error=ClusterError(text), begun=begun)
-                    if change.pruned and unwritten:
-                        text = f"{change.title}: not pruned, as {unwritten[0]} failed"
-                        return Outcome(change, "failed", error=ClusterError(text))
+                    if obstacle := _obstacle(change, stage, failed, unwritten, begun):
+                        return Outcome(change, "failed", error=ClusterError(f"{change.title}: {obstacle}"), begun=begun)
                     written = max((finished.get(key, 0) for key in waits_for), default=0)
                     time.sleep(max(0, written + settle - time.monotonic()) if written else 0)
                 outcome = _carry_out(cluster, change, force, dry_run, explain, keep)
@@ -142,6 +136,23 @@ def execute(
             if after_stage is not None and not dry_run:
                 after_stage(stage, done)
     return outcomes
+
+
+def _obstacle(
+    change: t.Any, stage: Stage, failed: t.Mapping[t.Any, str], unwritten: t.Sequence[str], begun: bool
+) -> str:
+    """What has failed that a change must not be made without, in words; empty where there is nothing.
+
+    :param failed: what has failed, title by key
+    :param unwritten: the titles of what could not be written
+    :param begun: a first step of the change was done
+    """
+    needs, needed_by = stage.waits_for.get(change.key, ()), stage.needed_by.get(change.key, ())
+    for keys, why in ((needs, "needs"), (needed_by, "may be needed by")):
+        if cause := next((failed[key] for key in keys if key in failed), None):
+            kept = "what goes was left beside what is new" if begun else "nothing was done"
+            return f"{kept}, as it {why} {cause}, which failed"
+    return f"not pruned, as {unwritten[0]} failed" if change.pruned and unwritten else ""
 
 
 def _carry_out(

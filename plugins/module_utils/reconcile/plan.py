@@ -9,6 +9,7 @@ import typing as t
 
 from .compare import SchemaSource, apply_differences, value_differences
 from .identity import OWNER_LABEL, Key, declared, key, owner, title
+from .managed_fields import applied_entry
 
 
 @dataclasses.dataclass
@@ -96,7 +97,7 @@ def plan(
         identity = key(found)
         want = wanted.get(identity)
         if want is None:
-            if prune and owner_name and owner(found) == owner_name and _written_by(manager, found):
+            if prune and owner_name and manager and owner(found) == owner_name and applied_entry(found, manager):
                 pruned[identity] = _pruning(found)
             continue
         other = owner(found)
@@ -139,10 +140,6 @@ def plan(
             action = "create" if state == "present" else "unchanged"
             changes[identity] = _change(action, want, after=want if state == "present" else None)
     return [*(changes[identity] for identity in wanted), *pruned.values()]
-
-
-def _written_by(manager: str | None, obj: dict) -> bool:
-    return any(entry.get("manager") == manager for entry in obj["metadata"].get("managedFields") or ())
 
 
 def _is_going(obj: dict) -> bool:

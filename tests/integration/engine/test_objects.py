@@ -42,6 +42,35 @@ def destination_rule(namespace, name="reviews", subsets=("v1",)):
     }
 
 
+def rights(namespace, user, groups, resources, *verbs):
+    """A Role with its RoleBinding."""
+    head = {"apiVersion": "rbac.authorization.k8s.io/v1", "metadata": {"name": user, "namespace": namespace}}
+    return [
+        {**head, "kind": "Role", "rules": [{"apiGroups": groups, "resources": resources, "verbs": list(verbs)}]},
+        {
+            **head,
+            "kind": "RoleBinding",
+            "roleRef": {"kind": "Role", "name": user},
+            "subjects": [{"kind": "User", "name": user}],
+        },
+    ]
+
+
+def wait_for_right(cluster, user, verb, group, resource, namespace=""):
+    """The API server goes by a new right a moment after it is written."""
+    attributes = {"verb": verb, "group": group, "resource": resource, "namespace": namespace}
+    review = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SubjectAccessReview",
+        "metadata": {},
+        "spec": {"user": user, "resourceAttributes": attributes},
+    }
+    deadline = time.monotonic() + 30
+    while not cluster.create(review)["status"]["allowed"]:
+        assert time.monotonic() < deadline, attributes
+        time.sleep(0.05)
+
+
 def actions(result):
     return [entry["action"] for entry in result["objects"]]
 
@@ -539,17 +568,9 @@ def test_a_policy_is_no_lack_of_rights(reconcile, kubeconfig, cluster, namespace
         reconcile([pod])
     assert "violates PodSecurity" in str(failure.value)
     assert "give the user" not in str(failure.value)
-    reader = {"apiGroups": ["networking.istio.io"], "resources": ["*"], "verbs": ["get", "list"]}
-    role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": meta, "rules": [reader]}
     user = f"user-{namespace}"
-    binding = {
-        "apiVersion": "rbac.authorization.k8s.io/v1",
-        "kind": "RoleBinding",
-        "metadata": meta,
-        "roleRef": {"kind": "Role", "name": "a"},
-        "subjects": [{"kind": "User", "name": user}],
-    }
-    reconcile([role, binding])
+    reconcile(rights(namespace, user, ["networking.istio.io"], ["*"], "get", "list"))
+    wait_for_right(cluster, user, "get", "networking.istio.io", "virtualservices", namespace)
     with pytest.raises(ObjectsFailed, match=r"cannot patch .* \(give the user of this kubeconfig the right to do so\)"):
         reconcile([virtual_service(namespace)], on=Cluster({"kubeconfig": kubeconfig, "impersonate_user": user}))
 
@@ -671,23 +692,14 @@ def test_a_kind_of_the_mesh_is_taken_in_any_version(reconcile, cluster, namespac
 def test_rights_in_namespaces_alone_are_enough(reconcile, cluster, kubeconfig, namespace):
     names = [f"{namespace}-{n}" for n in range(12)]
     user = f"user-{namespace}"
-    role = {"apiGroups": ["networking.istio.io"], "resources": ["*"], "verbs": ["*"]}
-    rights = []
+    given = []
     for name in names:
-        meta = {"name": "mesh", "namespace": name}
-        rights += [
-            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}},
-            {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": meta, "rules": [role]},
-            {
-                "apiVersion": "rbac.authorization.k8s.io/v1",
-                "kind": "RoleBinding",
-                "metadata": meta,
-                "roleRef": {"kind": "Role", "name": "mesh"},
-                "subjects": [{"kind": "User", "name": user}],
-            },
-        ]
-    reconcile(rights)
-    assert not reconcile(rights)["changed"]
+        given.append({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+        given += rights(name, user, ["networking.istio.io"], ["*"], "*")
+    reconcile(given)
+    assert not reconcile(given)["changed"]
+    for name in names:
+        wait_for_right(cluster, user, "patch", "networking.istio.io", "virtualservices", name)
     limited = Cluster({"kubeconfig": kubeconfig, "impersonate_user": user})
     wanted = [virtual_service(name, f"vs-{n}") for name in names for n in range(5)]
     try:
@@ -698,41 +710,26 @@ def test_rights_in_namespaces_alone_are_enough(reconcile, cluster, kubeconfig, n
         assert reconcile(fewer, on=limited, owner=namespace, prune=True)["summary"]["deleted"] == 12
         with pytest.raises(ClusterError, match="is forbidden"):
             reconcile([], on=limited, owner=namespace, prune=True, prune_all=True)
+        role, binding = rights(namespace, user, list(MESH_GROUPS), ["*"], "*")
         everywhere = [
-            {**rights[1], "kind": "ClusterRole", "metadata": {"name": user}},
-            {**rights[2], "kind": "ClusterRoleBinding", "metadata": {"name": user}},
+            {**role, "kind": "ClusterRole"},
+            {**binding, "kind": "ClusterRoleBinding", "roleRef": {"kind": "ClusterRole", "name": user}},
         ]
-        everywhere[0]["rules"] = [{**role, "apiGroups": list(MESH_GROUPS)}]
-        everywhere[1]["roleRef"] = {"kind": "ClusterRole", "name": user}
-        rights += everywhere
+        given += everywhere
         reconcile(everywhere)
+        wait_for_right(cluster, user, "list", "networking.istio.io", "virtualservices")
         gone = reconcile([], on=limited, owner=namespace, prune=True, prune_all=True)
         assert gone["summary"]["deleted"] == 48, "rights for the mesh's own kinds are enough"
         with pytest.raises(ClusterError, match="is forbidden"):
             reconcile([{**wanted[0], "apiVersion": "v1", "kind": "Secret"}], on=limited)
     finally:
-        reconcile(rights, state="absent")
+        reconcile(given, state="absent")
 
 
 def test_who_may_not_see_pods_waits_all_the_same(reconcile, cluster, kubeconfig, namespace):
     user = f"user-{namespace}"
-    meta = {"name": "workloads", "namespace": namespace}
-    rights = [
-        {
-            "apiVersion": "rbac.authorization.k8s.io/v1",
-            "kind": "Role",
-            "metadata": meta,
-            "rules": [{"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["*"]}],
-        },
-        {
-            "apiVersion": "rbac.authorization.k8s.io/v1",
-            "kind": "RoleBinding",
-            "metadata": meta,
-            "roleRef": {"kind": "Role", "name": "workloads"},
-            "subjects": [{"kind": "User", "name": user}],
-        },
-    ]
-    reconcile(rights)
+    reconcile(rights(namespace, user, ["apps"], ["deployments"], "*"))
+    wait_for_right(cluster, user, "patch", "apps", "deployments", namespace)
     pod = {"metadata": {"labels": {"app": "a"}}, "spec": {"containers": [{"name": "a", "image": "a"}]}}
     workload = {
         "apiVersion": "apps/v1",

@@ -33,9 +33,9 @@ _value:
 
 from ansible.errors import AnsibleFilterError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-from ansible_collections.meshops.istio.plugins.module_utils.cluster.errors import ClusterError
-from ansible_collections.meshops.istio.plugins.module_utils.istio.control_plane import declared_control_plane
-from ansible_collections.meshops.istio.plugins.module_utils.istio.installation import CONTROL_PLANE_OPTIONS
+from ansible_collections.meshops.istio.plugins.module_utils.control_plane.declared import declared_control_plane
+from ansible_collections.meshops.istio.plugins.module_utils.control_plane.options import CONTROL_PLANE_OPTIONS
+from ansible_collections.meshops.istio.plugins.module_utils.errors import ClusterError
 
 
 def declared(options):

@@ -55,14 +55,15 @@ _value:
 """
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.meshops.istio.plugins.module_utils.istio import egress
+from ansible_collections.meshops.istio.plugins.module_utils.egress import objects as egress
+from ansible_collections.meshops.istio.plugins.module_utils.egress.options import EgressError
 
 
 def egress_objects(hosts, **options):
-    """See module_utils/istio/egress.py."""
+    """See module_utils/egress/objects.py."""
     try:
         return egress.egress_objects(hosts=hosts, policy=options.pop("policy", None), **options)
-    except egress.EgressError as error:
+    except EgressError as error:
         raise AnsibleFilterError(str(error)) from error
 
 

@@ -44,12 +44,12 @@ _value:
 """
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.meshops.istio.plugins.module_utils.istio import fault_report as reports
-from ansible_collections.meshops.istio.plugins.module_utils.istio.faults import FaultError
+from ansible_collections.meshops.istio.plugins.module_utils.faults import report as reports
+from ansible_collections.meshops.istio.plugins.module_utils.faults.options import FaultError
 
 
 def fault_report(tests, **options):
-    """See module_utils/istio/fault_report.py."""
+    """See module_utils/faults/report.py."""
     try:
         return reports.fault_report(tests, **options)
     except FaultError as error:

@@ -59,8 +59,8 @@ _value:
 """
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.meshops.istio.plugins.module_utils.cluster.errors import ClusterError
-from ansible_collections.meshops.istio.plugins.module_utils.istio.gateways import gateway_releases
+from ansible_collections.meshops.istio.plugins.module_utils.control_plane.gateways import gateway_releases
+from ansible_collections.meshops.istio.plugins.module_utils.errors import ClusterError
 
 
 def releases(gateways, namespace="istio-system", revision="", platform="", digests=None, charts="", version=""):

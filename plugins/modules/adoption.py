@@ -98,14 +98,11 @@ proof:
   type: dict
 """
 
+from ansible_collections.meshops.istio.plugins.module_utils.adoption.reconcile import reconcile_adoption
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.module import run_module
+from ansible_collections.meshops.istio.plugins.module_utils.control_plane.options import CONTROL_PLANE_OPTIONS
 from ansible_collections.meshops.istio.plugins.module_utils.helm.helm import Helm
-from ansible_collections.meshops.istio.plugins.module_utils.istio.adoption import reconcile_adoption
-from ansible_collections.meshops.istio.plugins.module_utils.istio.installation import (
-    CONTROL_PLANE_OPTIONS,
-    HELM_OPTIONS,
-    RELEASES_OPTION,
-)
+from ansible_collections.meshops.istio.plugins.module_utils.releases.reconcile import HELM_OPTIONS, RELEASES_OPTION
 
 ARGUMENT_SPEC = {
     **CONTROL_PLANE_OPTIONS,

@@ -71,12 +71,12 @@ files:
 import datetime
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.meshops.istio.plugins.module_utils.ca.certificates import certificates, require_cryptography
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.client import Cluster
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.module import run_module
-from ansible_collections.meshops.istio.plugins.module_utils.istio.bundle import collect, write
-from ansible_collections.meshops.istio.plugins.module_utils.istio.mesh_findings import findings
-from ansible_collections.meshops.istio.plugins.module_utils.istio.mesh_info import SECTIONS, read_mesh
+from ansible_collections.meshops.istio.plugins.module_utils.mesh.certificates import certificates, require_cryptography
+from ansible_collections.meshops.istio.plugins.module_utils.mesh_info.findings import findings
+from ansible_collections.meshops.istio.plugins.module_utils.mesh_info.read import SECTIONS, read_mesh
+from ansible_collections.meshops.istio.plugins.module_utils.mesh_info.support_bundle import collect, write
 
 SPEC: dict[str, dict] = {
     "dest": {"type": "path", "required": True},

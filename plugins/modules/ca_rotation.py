@@ -291,8 +291,8 @@ status:
 """
 
 from ansible_collections.meshops.istio.plugins.module_utils.ca.actions import run
-from ansible_collections.meshops.istio.plugins.module_utils.ca.certificates import KEY_TYPES
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.module import run_module
+from ansible_collections.meshops.istio.plugins.module_utils.mesh.certificates import KEY_TYPES
 
 
 def main() -> None:

@@ -103,13 +103,10 @@ proof:
 """
 
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.module import run_module
+from ansible_collections.meshops.istio.plugins.module_utils.control_plane.options import CONTROL_PLANE_OPTIONS
+from ansible_collections.meshops.istio.plugins.module_utils.control_plane.reconcile import reconcile_control_plane
 from ansible_collections.meshops.istio.plugins.module_utils.helm.helm import Helm
-from ansible_collections.meshops.istio.plugins.module_utils.istio.control_plane import reconcile_control_plane
-from ansible_collections.meshops.istio.plugins.module_utils.istio.installation import (
-    CONTROL_PLANE_OPTIONS,
-    HELM_OPTIONS,
-    OWNERSHIP_OPTION,
-)
+from ansible_collections.meshops.istio.plugins.module_utils.releases.reconcile import HELM_OPTIONS, OWNERSHIP_OPTION
 
 ARGUMENT_SPEC = {
     **CONTROL_PLANE_OPTIONS,

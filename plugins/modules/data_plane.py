@@ -106,9 +106,10 @@ diff:
 
 import datetime
 
-from ansible_collections.meshops.istio.plugins.module_utils.ca.proxies import read_all
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.module import run_module
-from ansible_collections.meshops.istio.plugins.module_utils.istio.upgrade import DataPlane, other_revisions
+from ansible_collections.meshops.istio.plugins.module_utils.proxies.report import read_all
+from ansible_collections.meshops.istio.plugins.module_utils.upgrade.data_plane import DataPlane
+from ansible_collections.meshops.istio.plugins.module_utils.upgrade.unused_revisions import other_revisions
 
 ARGUMENT_SPEC = {
     "revision": {"type": "str", "default": ""},

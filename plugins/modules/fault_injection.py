@@ -246,7 +246,7 @@ measured:
 """
 
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.module import run_module
-from ansible_collections.meshops.istio.plugins.module_utils.istio.fault_injection import ARGUMENT_SPEC, OPTIONS, run
+from ansible_collections.meshops.istio.plugins.module_utils.faults.module import ARGUMENT_SPEC, OPTIONS, run
 
 
 def main():

@@ -69,8 +69,10 @@ removed:
     - ClusterRole istio-operator
 """
 
+from ansible_collections.meshops.istio.plugins.module_utils.adoption.remove_legacy_operator import (
+    remove_former_operators,
+)
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.module import run_module
-from ansible_collections.meshops.istio.plugins.module_utils.istio.former_operator import remove_former_operators
 
 
 def main():

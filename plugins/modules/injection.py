@@ -105,7 +105,7 @@ diff:
 """
 
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.module import run_module
-from ansible_collections.meshops.istio.plugins.module_utils.istio.injection import reconcile_injection
+from ansible_collections.meshops.istio.plugins.module_utils.injection.reconcile import reconcile_injection
 
 ARGUMENT_SPEC = {
     "namespaces": {"type": "list", "elements": "str", "required": True},

@@ -122,7 +122,9 @@ diff:
 """
 
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.module import run_module
-from ansible_collections.meshops.istio.plugins.module_utils.istio.istio_operator_object import reconcile_istio_operator
+from ansible_collections.meshops.istio.plugins.module_utils.istio_operator.custom_resource import (
+    reconcile_istio_operator,
+)
 
 
 def main():

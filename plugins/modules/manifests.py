@@ -178,13 +178,11 @@ files:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.meshops.istio.plugins.module_utils.cluster.errors import ClusterError
+from ansible_collections.meshops.istio.plugins.module_utils.control_plane.manifests import manifests, write_files
+from ansible_collections.meshops.istio.plugins.module_utils.control_plane.options import CONTROL_PLANE_OPTIONS
+from ansible_collections.meshops.istio.plugins.module_utils.errors import ClusterError
 from ansible_collections.meshops.istio.plugins.module_utils.helm.helm import Helm
-from ansible_collections.meshops.istio.plugins.module_utils.istio.installation import (
-    CONTROL_PLANE_OPTIONS,
-    RELEASES_OPTION,
-)
-from ansible_collections.meshops.istio.plugins.module_utils.istio.manifests import manifests, write_files
+from ansible_collections.meshops.istio.plugins.module_utils.releases.reconcile import RELEASES_OPTION
 
 ARGUMENT_SPEC = {
     "dest": {"type": "path", "required": True},

@@ -286,12 +286,12 @@ stays:
 import datetime
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.meshops.istio.plugins.module_utils.ca.certificates import certificates, require_cryptography
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.client import Cluster
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.module import run_module
-from ansible_collections.meshops.istio.plugins.module_utils.istio.footprint_listing import read_footprint
-from ansible_collections.meshops.istio.plugins.module_utils.istio.mesh_findings import findings
-from ansible_collections.meshops.istio.plugins.module_utils.istio.mesh_info import SECTIONS, read_mesh
+from ansible_collections.meshops.istio.plugins.module_utils.footprint.listing import read_footprint
+from ansible_collections.meshops.istio.plugins.module_utils.mesh.certificates import certificates, require_cryptography
+from ansible_collections.meshops.istio.plugins.module_utils.mesh_info.findings import findings
+from ansible_collections.meshops.istio.plugins.module_utils.mesh_info.read import SECTIONS, read_mesh
 
 SPEC: dict[str, dict] = {
     "sections": {

@@ -235,8 +235,8 @@ summary:
 import gc
 
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.module import run_module
-from ansible_collections.meshops.istio.plugins.module_utils.istio.objects import SETTLE, reconcile_objects
-from ansible_collections.meshops.istio.plugins.module_utils.istio.sources import declared_objects
+from ansible_collections.meshops.istio.plugins.module_utils.objects.reconcile import SETTLE, reconcile_objects
+from ansible_collections.meshops.istio.plugins.module_utils.objects.sources import declared_objects
 
 ARGUMENT_SPEC = {
     "objects": {"type": "list", "elements": "dict", "default": []},

@@ -161,8 +161,8 @@ plain_text:
 
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.module import run_module
-from ansible_collections.meshops.istio.plugins.module_utils.istio import peer_authentications
-from ansible_collections.meshops.istio.plugins.module_utils.istio.observed_traffic import observe
+from ansible_collections.meshops.istio.plugins.module_utils.traffic import peer_authentication as peer_authentications
+from ansible_collections.meshops.istio.plugins.module_utils.traffic.observe import observe
 
 ARGUMENT_SPEC = {
     "namespaces": {"type": "list", "elements": "str", "required": True},

@@ -105,7 +105,7 @@ diff:
       type: str
 """
 
-from ansible_collections.meshops.istio.plugins.module_utils.istio.typed import run_typed_module
+from ansible_collections.meshops.istio.plugins.module_utils.objects.typed_module import run_typed_module
 
 SPEC: dict[str, dict] = {
     "selector": {"type": "dict"},

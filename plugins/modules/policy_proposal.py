@@ -93,7 +93,7 @@ document:
 
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.module import run_module
-from ansible_collections.meshops.istio.plugins.module_utils.istio.policy_proposal import document, propose
+from ansible_collections.meshops.istio.plugins.module_utils.traffic.propose import document, propose
 
 ARGUMENT_SPEC = {
     "workloads": {"type": "list", "elements": "dict", "required": True},

@@ -106,8 +106,8 @@ proxies:
 
 import datetime
 
-from ansible_collections.meshops.istio.plugins.module_utils.ca.proxies import read_all
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.module import run_module
+from ansible_collections.meshops.istio.plugins.module_utils.proxies.report import read_all
 
 
 def main() -> None:

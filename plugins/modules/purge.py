@@ -158,8 +158,8 @@ diff:
 """
 
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.module import run_module
-from ansible_collections.meshops.istio.plugins.module_utils.istio.purge import Wishes, purge
-from ansible_collections.meshops.istio.plugins.module_utils.istio.purge_plan import KEEPABLE
+from ansible_collections.meshops.istio.plugins.module_utils.purge.plan import KEEPABLE
+from ansible_collections.meshops.istio.plugins.module_utils.purge.run import Wishes, purge
 
 
 def _hashable(value):

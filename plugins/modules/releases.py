@@ -117,7 +117,7 @@ releases:
 
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.module import run_module
 from ansible_collections.meshops.istio.plugins.module_utils.helm.helm import Helm
-from ansible_collections.meshops.istio.plugins.module_utils.istio.installation import (
+from ansible_collections.meshops.istio.plugins.module_utils.releases.reconcile import (
     HELM_OPTIONS,
     OWNERSHIP_OPTION,
     RELEASES_OPTION,

@@ -88,9 +88,9 @@ problems:
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.module import run_module
 from ansible_collections.meshops.istio.plugins.module_utils.helm.helm import Helm
 from ansible_collections.meshops.istio.plugins.module_utils.helm.releases import Release
-from ansible_collections.meshops.istio.plugins.module_utils.istio.istio_operator import revision_of
-from ansible_collections.meshops.istio.plugins.module_utils.istio.release_render import parse_manifest
-from ansible_collections.meshops.istio.plugins.module_utils.istio.upgrade import check, check_validation
+from ansible_collections.meshops.istio.plugins.module_utils.istio_operator.translate import revision_of
+from ansible_collections.meshops.istio.plugins.module_utils.releases.render import parse_manifest
+from ansible_collections.meshops.istio.plugins.module_utils.upgrade.check import check, check_validation
 
 ARGUMENT_SPEC = {
     "charts": {"type": "str", "default": "https://istio-release.storage.googleapis.com/charts"},

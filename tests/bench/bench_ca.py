@@ -21,10 +21,11 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "e2e"))
 
 import ca_mesh
-from ansible_collections.meshops.istio.plugins.module_utils.ca import actions, observe
+from ansible_collections.meshops.istio.plugins.module_utils.ca import actions
 from ansible_collections.meshops.istio.plugins.module_utils.ca.authority import Wishes, generated
 from ansible_collections.meshops.istio.plugins.module_utils.ca.observe import now
 from ansible_collections.meshops.istio.plugins.module_utils.ca.trust_bundle import secret_data
+from ansible_collections.meshops.istio.plugins.module_utils.proxies import read as observe
 
 ROOT = pathlib.Path(__file__).parents[2]
 #: Of the mesh for which the time of a rotation is told.

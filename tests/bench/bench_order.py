@@ -25,7 +25,7 @@ import yaml
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "e2e"))
 
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.client import Cluster
-from ansible_collections.meshops.istio.plugins.module_utils.istio.objects import SETTLE, reconcile_objects
+from ansible_collections.meshops.istio.plugins.module_utils.objects.reconcile import SETTLE, reconcile_objects
 from test_objects_order import HOST, routing, service
 
 ROOT = pathlib.Path(__file__).parents[2]

@@ -18,8 +18,8 @@ import time
 import yaml
 from ansible_collections.meshops.istio.plugins.module_utils.ca.rotation import PHASES
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.client import Cluster
-from ansible_collections.meshops.istio.plugins.module_utils.cluster.errors import ClusterError
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN
+from ansible_collections.meshops.istio.plugins.module_utils.errors import ClusterError
 from killing import kill
 
 ROOT = pathlib.Path(__file__).parents[2]

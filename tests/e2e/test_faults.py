@@ -13,7 +13,7 @@ import subprocess
 
 import pytest
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN
-from ansible_collections.meshops.istio.plugins.module_utils.istio.fault_runs import faulted, take_all_out
+from ansible_collections.meshops.istio.plugins.module_utils.faults.inject import faulted, take_all_out
 from following import eventually
 
 VIRTUAL_SERVICE = KNOWN["networking.istio.io", "VirtualService"]

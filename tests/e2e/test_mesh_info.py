@@ -8,11 +8,11 @@ import datetime
 import types
 
 import pytest
-from ansible_collections.meshops.istio.plugins.module_utils.ca.certificates import certificates
-from ansible_collections.meshops.istio.plugins.module_utils.cluster.errors import ClusterError
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN
-from ansible_collections.meshops.istio.plugins.module_utils.istio.mesh_info import SECTIONS, read_mesh
-from ansible_collections.meshops.istio.plugins.module_utils.istio.objects import reconcile_objects
+from ansible_collections.meshops.istio.plugins.module_utils.errors import ClusterError
+from ansible_collections.meshops.istio.plugins.module_utils.mesh.certificates import certificates
+from ansible_collections.meshops.istio.plugins.module_utils.mesh_info.read import SECTIONS, read_mesh
+from ansible_collections.meshops.istio.plugins.module_utils.objects.reconcile import reconcile_objects
 from following import eventually
 
 NOW = datetime.datetime.now(datetime.timezone.utc)

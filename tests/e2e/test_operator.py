@@ -15,7 +15,7 @@ import time
 
 import pytest
 import yaml
-from ansible_collections.meshops.istio.roles.operator.files.controller.pace import QUIET
+from ansible_collections.meshops.istio.extensions.operator.pace import QUIET
 from conftest import ROOT, Mesh
 from purge_story import Story, difference
 from traffic import without_failure

@@ -16,11 +16,11 @@ import time
 
 import pytest
 import yaml
-from ansible_collections.meshops.istio.plugins.module_utils.cluster.errors import ClusterError
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.workloads import wait_ready
-from ansible_collections.meshops.istio.plugins.module_utils.istio import observed_traffic
+from ansible_collections.meshops.istio.plugins.module_utils.errors import ClusterError
 from ansible_collections.meshops.istio.plugins.module_utils.reconcile.readiness import unready
+from ansible_collections.meshops.istio.plugins.module_utils.traffic import observe as observed_traffic
 from following import eventually
 from openshift_api import CRD, ROUTE, definition
 from outside import certificate

@@ -17,10 +17,10 @@ import time
 import typing as t
 
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.client import Cluster
-from ansible_collections.meshops.istio.plugins.module_utils.cluster.errors import ClusterError
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.wait import wait_gone
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.workloads import wait_ready
+from ansible_collections.meshops.istio.plugins.module_utils.errors import ClusterError
 from ansible_collections.meshops.istio.plugins.module_utils.reconcile.readiness import unready
 
 DEPLOYMENT, POD, SERVICE = KNOWN["apps", "Deployment"], KNOWN["", "Pod"], KNOWN["", "Service"]

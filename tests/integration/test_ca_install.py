@@ -14,11 +14,11 @@ import sys
 
 import pytest
 import yaml
-from ansible_collections.meshops.istio.plugins.module_utils.ca import certificates as c
 from ansible_collections.meshops.istio.plugins.module_utils.ca.authority import Wishes, generated
 from ansible_collections.meshops.istio.plugins.module_utils.ca.observe import now
 from ansible_collections.meshops.istio.plugins.module_utils.ca.trust_bundle import bundle_of
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN
+from ansible_collections.meshops.istio.plugins.module_utils.mesh import certificates as c
 
 BIN = pathlib.Path(sys.executable).parent
 

@@ -5,15 +5,12 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.meshops.istio.plugins.module_utils.cluster import errors
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN
-from ansible_collections.meshops.istio.plugins.module_utils.istio import fault_runs
-from ansible_collections.meshops.istio.plugins.module_utils.istio.fault_guard import LABEL
-from ansible_collections.meshops.istio.plugins.module_utils.istio.faults import (
-    FaultError,
-    mark_of,
-    marked,
-    read_fault,
-)
+from ansible_collections.meshops.istio.plugins.module_utils.faults import inject as fault_runs
+from ansible_collections.meshops.istio.plugins.module_utils.faults.expiry_job import LABEL
+from ansible_collections.meshops.istio.plugins.module_utils.faults.options import FaultError, read_fault
+from ansible_collections.meshops.istio.plugins.module_utils.faults.routes import mark_of, marked
 
 VIRTUAL_SERVICE = KNOWN["networking.istio.io", "VirtualService"]
 JOB, NETWORK_POLICY = KNOWN["batch", "Job"], KNOWN["networking.k8s.io", "NetworkPolicy"]
@@ -195,7 +192,7 @@ def test_check_mode_says_the_same_and_writes_nothing(cluster, namespace):
 
 def test_check_mode_asks_the_server_which_refuses_what_it_would_refuse_later(cluster, namespace):
     fault = [{"match": [], "fault": {"delay": {"fixedDelay": "not a duration"}}}]
-    with pytest.raises(fault_runs.ApiError):
+    with pytest.raises(errors.ApiError):
         put_in(cluster, namespace, fault, check=True)
 
 

@@ -17,12 +17,12 @@ import subprocess
 
 import pytest
 import yaml
-from ansible_collections.meshops.istio.plugins.module_utils.cluster.errors import ClusterError
+from ansible_collections.meshops.istio.plugins.module_utils.errors import ClusterError
 from ansible_collections.meshops.istio.plugins.module_utils.helm.helm import Helm
 from ansible_collections.meshops.istio.plugins.module_utils.helm.releases import Release
-from ansible_collections.meshops.istio.plugins.module_utils.istio.istio_operator import Translation, translate
-from ansible_collections.meshops.istio.plugins.module_utils.istio.profiles import PROFILES
-from ansible_collections.meshops.istio.plugins.module_utils.istio.release_render import render
+from ansible_collections.meshops.istio.plugins.module_utils.istio_operator.translate import Translation, translate
+from ansible_collections.meshops.istio.plugins.module_utils.mesh.profiles import PROFILES
+from ansible_collections.meshops.istio.plugins.module_utils.releases.render import render
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _INPUTS = "operator/cmd/mesh/testdata/manifest-generate/input"

@@ -12,20 +12,20 @@ import sys
 
 import pytest
 import yaml
+from ansible_collections.meshops.istio.extensions.operator import drift
+from ansible_collections.meshops.istio.extensions.operator.documents import wanted
+from ansible_collections.meshops.istio.extensions.operator.settings import Settings
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.client import Cluster
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.errors import ApiError
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN, Kind
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.wait import wait_established
 from ansible_collections.meshops.istio.plugins.module_utils.helm.helm import Helm
-from ansible_collections.meshops.istio.plugins.module_utils.istio.release_render import render
-from ansible_collections.meshops.istio.roles.operator.files.controller import drift
-from ansible_collections.meshops.istio.roles.operator.files.controller.documents import wanted
-from ansible_collections.meshops.istio.roles.operator.files.controller.settings import Settings
+from ansible_collections.meshops.istio.plugins.module_utils.releases.render import render
 from openshift_api import CONSTRAINTS, CRD, DEFINITIONS, NETWORK, OBJECTS, ROUTE
 
 ROOT = pathlib.Path(__file__).parents[2]
 CHART = ROOT / "charts/operator"
-PLAYBOOKS = ROOT / "roles/operator/files/controller/playbooks"
+PLAYBOOKS = ROOT / "extensions/operator/playbooks"
 ACCOUNT = "system:serviceaccount:{0}:istio-operator"
 #: Of these the operator sees changes only when it looks anyway: nothing of Istio breaks without them.
 UNWATCHED: set[str] = set()

@@ -22,9 +22,10 @@ import time
 import pytest
 import yaml
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.client import Cluster
-from ansible_collections.meshops.istio.plugins.module_utils.cluster.errors import ApiError, ClusterError
-from ansible_collections.meshops.istio.plugins.module_utils.istio.footprint_listing import list_istio, read_footprint
-from ansible_collections.meshops.istio.plugins.module_utils.istio.purge import PurgeError, Wishes, purge
+from ansible_collections.meshops.istio.plugins.module_utils.cluster.errors import ApiError
+from ansible_collections.meshops.istio.plugins.module_utils.errors import ClusterError
+from ansible_collections.meshops.istio.plugins.module_utils.footprint.listing import list_istio, read_footprint
+from ansible_collections.meshops.istio.plugins.module_utils.purge.run import PurgeError, Wishes, purge
 
 ADMISSION = "admissionregistration.k8s.io/v1"
 BIN = pathlib.Path(sys.executable).parent

@@ -21,11 +21,11 @@ from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import
 from ansible_collections.meshops.istio.plugins.module_utils.helm.helm import Helm
 from ansible_collections.meshops.istio.plugins.module_utils.helm.releases import Release
 from ansible_collections.meshops.istio.plugins.module_utils.helm.stored import decode
-from ansible_collections.meshops.istio.plugins.module_utils.istio import release_plan
-from ansible_collections.meshops.istio.plugins.module_utils.istio.release_apply import apply_releases
-from ansible_collections.meshops.istio.plugins.module_utils.istio.release_plan import diff, plan_releases
-from ansible_collections.meshops.istio.plugins.module_utils.istio.release_render import ReleaseError
-from ansible_collections.meshops.istio.plugins.module_utils.istio.release_takeover import Takeover, take_over
+from ansible_collections.meshops.istio.plugins.module_utils.releases import plan as release_plan
+from ansible_collections.meshops.istio.plugins.module_utils.releases.apply import apply_releases
+from ansible_collections.meshops.istio.plugins.module_utils.releases.plan import diff, plan_releases
+from ansible_collections.meshops.istio.plugins.module_utils.releases.render import ReleaseError
+from ansible_collections.meshops.istio.plugins.module_utils.releases.takeover import Takeover, take_over
 
 CHART = pathlib.Path(__file__).parents[2] / "charts/probe"
 SECRET, DEPLOYMENT, SERVICE = KNOWN["", "Secret"], KNOWN["apps", "Deployment"], KNOWN["", "Service"]

@@ -9,8 +9,8 @@ import re
 import types
 
 import pytest
-from ansible_collections.meshops.istio.plugins.module_utils.cluster.errors import ClusterError
-from ansible_collections.meshops.istio.plugins.module_utils.istio.objects import reconcile_objects
+from ansible_collections.meshops.istio.plugins.module_utils.errors import ClusterError
+from ansible_collections.meshops.istio.plugins.module_utils.objects.reconcile import reconcile_objects
 from ansible_collections.meshops.istio.plugins.module_utils.reconcile.documents import parse
 
 PATH = re.compile(r"\b(spec(?:\.\w+|\[\d+\])+)")

@@ -27,7 +27,7 @@ from progress import Step, carry_out
 import charts
 
 ROOT = images.HERE.parents[1]
-SHIPPED = ("plugins", "roles", "playbooks", "meta", "galaxy.yml", "LICENSE", "README.md")
+SHIPPED = ("plugins", "roles", "extensions/operator", "playbooks", "meta", "galaxy.yml", "LICENSE", "README.md")
 DEBIAN_PACKAGES = ["ca-certificates", "python3"]
 PYTHON = "3.11"  # Debian bookworm's
 PACKAGES = ("ansible-core", "ansible-runner", "cryptography", "Jinja2", "kopf", "kubernetes", "PyYAML")
@@ -46,7 +46,7 @@ LINES = [
     "ENV LC_ALL=C.UTF-8 PYTHONUNBUFFERED=1 ANSIBLE_COLLECTIONS_PATH=/usr/share/ansible/collections",
     "ENV PYTHONPATH=/usr/share/ansible/collections HOME=/tmp USER=operator PYTHONDONTWRITEBYTECODE=1",
     "USER 65532:65532",
-    'ENTRYPOINT ["/usr/bin/python3", "-m", "ansible_collections.meshops.istio.roles.operator.files.controller"]',
+    'ENTRYPOINT ["/usr/bin/python3", "-m", "ansible_collections.meshops.istio.extensions.operator"]',
 ]
 
 

@@ -37,7 +37,7 @@ def package(tmp_path_factory) -> pathlib.Path:
 
 def test_the_operators_image_has_a_context(package, tmp_path):
     """As docs/operator.md says: the collection and a helm beside the file, then ansible-builder."""
-    file = shutil.copy(ROOT / "roles/operator/files/execution-environment.yml", tmp_path)
+    file = shutil.copy(ROOT / "extensions/operator/execution-environment.yml", tmp_path)
     shutil.copy(package, tmp_path / "meshops-istio.tar.gz")
     (tmp_path / "helm").write_text(HELM)
     (tmp_path / "helm").chmod(0o755)
@@ -55,13 +55,13 @@ def test_the_operators_image_has_a_context(package, tmp_path):
         next(line for line in lines if "ansible-galaxy collection install" in line)
     )
     (entry,) = (line for line in final if line.startswith("ENTRYPOINT"))
-    assert '"ansible_collections.meshops.istio.roles.operator.files.controller"' in entry
+    assert '"ansible_collections.meshops.istio.extensions.operator"' in entry
     assert "USER 65532" in final
     required = yaml.safe_load((context / "_build/requirements.yml").read_text())
     assert required["collections"] == [{"name": "/build/meshops-istio.tar.gz", "type": "file"}]
     with tarfile.open(context / "_build/istio/meshops-istio.tar.gz") as archive:
         names = archive.getnames()
-    assert {"roles/operator/files/controller/__main__.py", "requirements.txt"} <= set(names)
+    assert {"extensions/operator/__main__.py", "requirements.txt"} <= set(names)
 
 
 def test_every_execution_environment_gets_what_the_collection_imports(package, tmp_path):

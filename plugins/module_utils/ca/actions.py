@@ -9,10 +9,10 @@ import datetime
 import typing as t
 
 from ..cluster.client import Cluster
-from ..cluster.errors import ClusterError
+from ..errors import ClusterError
+from ..mesh.certificates import fingerprints, require_cryptography
 from . import rotation
 from .authority import Wishes, from_files, generated, prepared_root, renewed
-from .certificates import fingerprints, require_cryptography
 from .observe import now
 from .present import CannotRotate, Present
 from .procedure import Mesh, in_words

@@ -13,7 +13,7 @@ import stat
 import tempfile
 import typing as t
 
-from .certificates import Certificate, CertificateError, certificates, key_matches, make_intermediate, make_root
+from ..mesh.certificates import Certificate, CertificateError, certificates, key_matches, make_intermediate, make_root
 from .rotation import name
 from .trust_bundle import BrokenBundle, Bundle, Problem, plugged
 

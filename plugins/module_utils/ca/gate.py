@@ -8,47 +8,9 @@ import dataclasses
 import datetime
 import typing as t
 
-from .certificates import Certificate, short
+from ..mesh.certificates import short
+from ..proxies.proxy import Proxy
 from .rotation import Expectation
-
-
-@dataclasses.dataclass(frozen=True)
-class Proxy:
-    """A pod's proxy and what it holds.
-
-    :ivar kind: sidecar, gateway, waypoint or ztunnel
-    :ivar owner: kind and name of what made the pod, such as C(Deployment/web); empty for a bare pod
-    :ivar push: whether it takes new roots while it runs (PROXY_CONFIG_XDS_AGENT)
-    :ivar running: whether its container runs; one that doesn't holds nothing and starts with what is valid then
-    :ivar generation: changes when the pod or its proxy starts anew
-    :ivar roots: fingerprints it trusts (ROOTCA), None where unread
-    :ivar chain: its leaf and what follows
-    :ivar mounted: fingerprints in its mounted root-cert.pem, by which it reaches istiod; None where unread
-    :ivar control_plane: the namespace of the istiod from which it has its certificate; empty where that isn't told
-    :ivar error: why it could not be read
-    """
-
-    namespace: str
-    pod: str
-    kind: str = "sidecar"
-    control_plane: str = ""
-    owner: str = ""
-    revision: str = ""
-    version: str = ""
-    push: bool = True
-    running: bool = True
-    ready: bool = True
-    generation: str = ""
-    roots: frozenset[str] | None = None
-    root_certificates: tuple[Certificate, ...] = ()
-    chain: tuple[Certificate, ...] = ()
-    mounted: frozenset[str] | None = None
-    error: str = ""
-    started: datetime.datetime | None = None
-
-    @property
-    def name(self) -> str:
-        return f"{self.namespace}/{self.pod}"
 
 
 @dataclasses.dataclass(frozen=True)

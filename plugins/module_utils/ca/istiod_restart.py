@@ -15,10 +15,11 @@ import json
 import time
 
 from ..cluster.client import Cluster
-from ..cluster.kinds import KNOWN
+from ..cluster.kinds import KNOWN, POD
 from ..cluster.workloads import NotReady, wait_ready
+from ..mesh.pods import is_ready, owner_of
 from ..reconcile.readiness import unready
-from .observe import POD, RETIRED, is_ready, istiod_pods, owner_of
+from .observe import RETIRED, istiod_pods
 
 DEPLOYMENT = KNOWN["apps", "Deployment"]
 _SLICE = KNOWN["discovery.k8s.io", "EndpointSlice"]

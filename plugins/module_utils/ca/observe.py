@@ -8,48 +8,29 @@ import base64
 import concurrent.futures
 import contextlib
 import datetime
-import json
 import re
 import typing as t
 
 from ..cluster.client import Cluster
-from ..cluster.errors import ApiError, ClusterError
-from ..cluster.kinds import KNOWN
-from .certificates import CertificateError, certificates, fingerprints
-from .gate import Istiod, Proxy
+from ..cluster.kinds import CONFIG_MAP, KNOWN, NAMESPACE, POD
+from ..errors import ClusterError
+from ..mesh.certificates import CertificateError, fingerprints
+from ..mesh.pods import _container, _container_state, _environment, is_ready, owner_of, time_of
+from .gate import Istiod
 
 with contextlib.suppress(ImportError):  # comes with ansible-core
     import yaml
-
-POD = KNOWN["", "Pod"]
-SECRET = KNOWN["", "Secret"]
-CONFIG_MAP = KNOWN["", "ConfigMap"]
-NAMESPACE = KNOWN["", "Namespace"]
 
 #: Label of istiod pods that a restart has taken out of the Services and will end.
 RETIRED = "meshops.istio/retired"
 #: Namespaces in which istiod writes no ConfigMap (IgnoredNamespaces in pkg/kube/inject/initializer.go).
 IGNORED_NAMESPACES = ("kube-public", "kube-node-lease", "local-path-storage")
 _WEBHOOKS = ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
-_SEPARATOR = "--- root-cert.pem"
-_SECRETS_PATH = "config_dump?resource=dynamic_active_secrets"
-#: Both files of a proxy in one exec; an image without a shell is asked by pilot-agent alone. Where there is a curl, it
-#: starts with a fraction of what pilot-agent needs, which counts where hundreds of proxies are asked.
-_READ = (
-    f"{{ curl -fs -m 10 --noproxy '*' 'http://localhost:15000/{_SECRETS_PATH}' 2>/dev/null"
-    f" || pilot-agent request GET '{_SECRETS_PATH}'; }} && echo && echo '{_SEPARATOR}'"
-    " && cat /var/run/secrets/istio/root-cert.pem"
-)
 
 
 def now() -> datetime.datetime:
     """This moment, in UTC."""
     return datetime.datetime.now(datetime.UTC)
-
-
-def time_of(text: str | None) -> datetime.datetime | None:
-    """A Kubernetes timestamp."""
-    return datetime.datetime.fromisoformat(text.replace("Z", "+00:00")) if text else None
 
 
 def secret_text(secret: dict | None) -> dict[str, str]:
@@ -89,11 +70,6 @@ def mesh_configs(cluster: Cluster, namespace: str, istiods: t.Iterable[Istiod]) 
 def istiod_pods(cluster: Cluster, namespace: str) -> list[dict]:
     """The pods of every control plane in a namespace, whatever their labels are at the moment."""
     return [pod for pod in cluster.list(POD, namespace) if _container(pod, "discovery")]
-
-
-def control_plane_pods(cluster: Cluster) -> list[dict]:
-    """The running istiod pods of every namespace."""
-    return [pod for pod in cluster.list(POD, labels="app=istiod") if is_ready(pod) and _container(pod, "discovery")]
 
 
 def istiods(cluster: Cluster, namespace: str, expiries: bool = True) -> list[Istiod]:
@@ -230,164 +206,3 @@ def _fingerprints(text: str) -> frozenset[str]:
         return fingerprints(text)
     except CertificateError:
         return frozenset()
-
-
-# -- proxies --------------------------------------------------------------
-
-
-def proxy_pods(cluster: Cluster, namespace: str | None = None) -> list[dict]:
-    """Every pod with a proxy, gateways included."""
-    return [
-        pod
-        for pod in cluster.list(POD, namespace)
-        if _container(pod, "istio-proxy") and pod["status"].get("phase") not in ("Failed", "Succeeded")
-        and "deletionTimestamp" not in pod["metadata"]
-    ]  # fmt: skip
-
-
-def proxy_pods_of(cluster: Cluster, namespace: str) -> list[dict]:
-    """Every pod with a proxy that has its certificate from an istiod in a namespace, or doesn't tell from which."""
-    return [pod for pod in proxy_pods(cluster) if _control_plane(_container(pod, "istio-proxy")) in ("", namespace)]
-
-
-def read_proxies(cluster: Cluster, pods: t.Sequence[dict]) -> list[Proxy]:
-    """What each of these pods' proxies holds, several read at once; one that can't be read says why."""
-    with concurrent.futures.ThreadPoolExecutor(cluster.concurrency) as pool:
-        return list(pool.map(lambda pod: read_proxy(cluster, pod), pods))
-
-
-def read_proxy(cluster: Cluster, pod: dict) -> Proxy:
-    """What one pod's proxy holds."""
-    known = describe_proxy(pod)
-    if not known["running"] or known["kind"] == "ztunnel":
-        return Proxy(**known)
-    namespace, name = known["namespace"], known["pod"]
-    try:
-        try:
-            text = cluster.execute(namespace, name, ["sh", "-c", _READ], "istio-proxy")
-        except ClusterError:
-            text = cluster.execute(namespace, name, ["pilot-agent", "request", "GET", _SECRETS_PATH], "istio-proxy")
-        return Proxy(**known, **held_by_proxy(text))
-    except Exception as error:  # whatever the connection to a pod that goes away raises: it isn't proven, that is all
-        return Proxy(**known, error=str(error) or type(error).__name__)
-
-
-def describe_proxy(pod: dict) -> dict[str, t.Any]:
-    """What the pod itself says of its proxy."""
-    meta, labels = pod["metadata"], pod["metadata"].get("labels") or {}
-    container, state = _container(pod, "istio-proxy"), _container_state(pod, "istio-proxy")
-    env = _environment(container)
-    return {
-        "namespace": meta["namespace"],
-        "pod": meta["name"],
-        "kind": _proxy_kind(container, labels),
-        "control_plane": _control_plane(container),
-        "owner": owner_of(pod),
-        "revision": labels.get("istio.io/rev")
-        or (meta.get("annotations") or {}).get("istio.io/rev")
-        or env.get("ISTIO_META_REVISION")
-        or "default",
-        "version": container.get("image", "").rpartition(":")[2],
-        "push": env.get("PROXY_CONFIG_XDS_AGENT", "").lower() in ("true", "1", "t"),
-        "running": "running" in state.get("state", {}),
-        "ready": is_ready(pod),
-        "generation": f"{meta['uid']}/{state.get('restartCount', 0)}",
-        "started": time_of(state.get("state", {}).get("running", {}).get("startedAt")),
-    }
-
-
-def _control_plane(container: dict | None) -> str:
-    """The namespace in the address by which a proxy gets its certificate, C(istiod.NAMESPACE.svc); else empty."""
-    env = _environment(container)
-    service = re.match(r"(?:https://)?[^.:/]+\.([^.:/]+)\.svc\b", env.get("CA_ADDR") or env.get("CA_ADDRESS") or "")
-    return service.group(1) if service else ""
-
-
-def _proxy_kind(container: dict, labels: t.Mapping[str, str]) -> str:
-    arguments = container.get("args") or []
-    if "ztunnel" in arguments or labels.get("app") == "ztunnel":
-        return "ztunnel"
-    if "waypoint" in arguments:
-        return "waypoint"
-    return "gateway" if "router" in arguments else "sidecar"
-
-
-def held_by_proxy(text: str) -> dict[str, t.Any]:
-    """The fields of a Proxy that a proxy's own answer fills: roots, chain, and the mounted file where it was read."""
-    dump, separator, mounted = text.partition(_SEPARATOR)
-    held: dict[str, t.Any] = {"mounted": fingerprints(mounted) if separator else None}
-    for each in json.loads(dump).get("configs") or []:
-        secret = each.get("secret") or {}
-        if each.get("name") == "ROOTCA":
-            roots = certificates(_inline(secret.get("validation_context", {}).get("trusted_ca")))
-            held["roots"] = frozenset(root.fingerprint for root in roots)
-            held["root_certificates"] = roots
-        elif each.get("name") == "default":
-            held["chain"] = certificates(_inline(secret.get("tls_certificate", {}).get("certificate_chain")))
-    return held
-
-
-def _inline(source: dict | None) -> str:
-    source = source or {}
-    return source.get("inline_string") or base64.b64decode(source.get("inline_bytes") or "").decode(errors="replace")
-
-
-# -- pods -----------------------------------------------------------------
-
-
-def _container(pod: dict, name: str) -> dict | None:
-    spec = pod["spec"]
-    for container in (*spec.get("containers", []), *spec.get("initContainers", [])):
-        if container["name"] == name:
-            return container
-    return None
-
-
-def _container_state(pod: dict, name: str) -> dict:
-    status = pod.get("status") or {}
-    for state in (*(status.get("containerStatuses") or []), *(status.get("initContainerStatuses") or [])):
-        if state["name"] == name:
-            return state
-    return {}
-
-
-def _environment(container: dict | None) -> dict[str, str]:
-    return {each["name"]: each.get("value", "") for each in (container or {}).get("env") or []}
-
-
-def is_ready(pod: dict) -> bool:
-    """Whether a pod's condition Ready is true."""
-    conditions = (pod.get("status") or {}).get("conditions") or []
-    return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
-
-
-def owner_of(pod: dict) -> str:
-    """The workload that made the pod: for a ReplicaSet with a template hash, its Deployment."""
-    for reference in pod["metadata"].get("ownerReferences") or []:
-        if reference.get("controller"):
-            kind, name = reference["kind"], reference["name"]
-            template = (pod["metadata"].get("labels") or {}).get("pod-template-hash")
-            if kind == "ReplicaSet" and template and name.endswith(f"-{template}"):
-                return f"Deployment/{name[: -len(template) - 1]}"
-            return f"{kind}/{name}"
-    return ""
-
-
-def sync_states(cluster: Cluster, pods: t.Iterable[dict]) -> dict[str, dict]:
-    """pod name and namespace as istiod writes them (C(pod.namespace)) -> what /debug/syncz tells of it.
-
-    An istiod that can't be asked (without C(pilot-discovery) in its path, or not running) is passed over.
-    """
-    found: dict[str, dict] = {}
-    for pod in pods:
-        try:
-            text = cluster.execute(
-                pod["metadata"]["namespace"],
-                pod["metadata"]["name"],
-                ["pilot-discovery", "request", "GET", "/debug/syncz"],
-                "discovery",
-            )
-            found.update({each["proxy"]: each for each in json.loads(text) if each.get("proxy")})
-        except (ApiError, ClusterError, ValueError):
-            continue
-    return found

@@ -8,8 +8,8 @@ import dataclasses
 import json
 import typing as t
 
-from ..cluster.errors import ClusterError
-from .certificates import CertificateError, fingerprints, short
+from ..errors import ClusterError
+from ..mesh.certificates import CertificateError, fingerprints, short
 from .gate import Istiod
 from .rotation import names
 from .trust_bundle import Bundle, bundle_of, join, missing_keys

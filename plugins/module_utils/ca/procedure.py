@@ -16,10 +16,14 @@ import typing as t
 
 from ..cluster.client import Cluster
 from ..cluster.errors import ApiError
+from ..cluster.kinds import SECRET
 from ..cluster.workloads import WORKLOADS, restart
+from ..mesh.certificates import fingerprints, short
+from ..mesh.pods import describe_proxy
+from ..proxies.read import proxy_pods_of
+from ..proxies.sync import sync_states
 from ..reconcile.readiness import unready
 from . import gate, observe, rotation
-from .certificates import fingerprints, short
 from .istiod_restart import finish_restart, restart_istiods
 from .present import (
     CACERTS,
@@ -57,7 +61,7 @@ class Mesh:
         """The secrets that make the CA, by name; keys stay within this process."""
         found = {}
         for name in (CACERTS, SELF_SIGNED, NEXT, PREVIOUS):
-            secret = self.cluster.get(observe.SECRET, name, self.namespace)
+            secret = self.cluster.get(SECRET, name, self.namespace)
             if secret is not None:
                 meta = secret["metadata"]
                 found[name] = {
@@ -111,7 +115,7 @@ class Mesh:
         """
         deadline = time.monotonic() + patience
         while True:
-            states = observe.sync_states(self.cluster, observe.istiod_pods(self.cluster, self.namespace))
+            states = sync_states(self.cluster, observe.istiod_pods(self.cluster, self.namespace))
             metas = [pod["metadata"] for pod in self.cluster.list(observe.POD)] if states else []
             unseen = sorted(set(states) - {f"{meta['name']}.{meta['namespace']}" for meta in metas})
             if not unseen or time.monotonic() > deadline:
@@ -120,7 +124,7 @@ class Mesh:
 
     def not_ready(self) -> list[str]:
         """The pods whose proxy belongs to this mesh and that aren't ready, each with what made it."""
-        described = [observe.describe_proxy(pod) for pod in observe.proxy_pods_of(self.cluster, self.namespace)]
+        described = [describe_proxy(pod) for pod in proxy_pods_of(self.cluster, self.namespace)]
         return sorted(
             f"{each['namespace']}/{each['pod']}" + (f" ({each['owner']})" if each["owner"] else "")
             for each in described
@@ -134,7 +138,7 @@ class Mesh:
         finish_restart(self.cluster, self.namespace, self.timeout)
         secrets = self.secrets()
         if PREVIOUS in secrets and NEXT not in secrets:
-            self.cluster.delete(observe.SECRET, PREVIOUS, self.namespace)
+            self.cluster.delete(SECRET, PREVIOUS, self.namespace)
 
     # -- before anything is written -------------------------------------------
 
@@ -193,8 +197,8 @@ class Mesh:
 
     def _described(self) -> list[gate.Proxy]:
         """What the pods themselves say of the proxies in this mesh."""
-        pods = observe.proxy_pods_of(self.cluster, self.namespace)
-        return [gate.Proxy(**observe.describe_proxy(pod)) for pod in pods]
+        pods = proxy_pods_of(self.cluster, self.namespace)
+        return [gate.Proxy(**describe_proxy(pod)) for pod in pods]
 
     def _restart_proxies(self, workloads: t.Sequence[tuple[str, str, str]]) -> None:
         for namespace, kind, name in workloads:
@@ -296,7 +300,7 @@ class Mesh:
             "data": {**{key: None for key in held["data"] if key not in data}, **_encoded(data)},
         }
         try:
-            self.cluster.patch(observe.SECRET, CACERTS, patch, self.namespace)
+            self.cluster.patch(SECRET, CACERTS, patch, self.namespace)
         except ApiError as error:
             if error.status != 409:
                 raise
@@ -331,12 +335,12 @@ class Mesh:
             if CACERTS in secrets and fingerprints(secrets[CACERTS]["data"].get("root-cert.pem", "")) == fingerprints(
                 target.roots
             ):
-                self.cluster.delete(observe.SECRET, CACERTS, self.namespace)
+                self.cluster.delete(SECRET, CACERTS, self.namespace)
         elif CACERTS in secrets:
             patch = {"metadata": {"annotations": {RECORD: json.dumps(record)}}}
-            self.cluster.patch(observe.SECRET, CACERTS, patch, self.namespace)
+            self.cluster.patch(SECRET, CACERTS, patch, self.namespace)
         for name in (NEXT, PREVIOUS):
-            self.cluster.delete(observe.SECRET, name, self.namespace)
+            self.cluster.delete(SECRET, name, self.namespace)
 
 
 def _encoded(data: t.Mapping[str, str]) -> dict[str, str]:

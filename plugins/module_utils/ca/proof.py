@@ -11,7 +11,11 @@ import time
 import typing as t
 
 from ..cluster.client import Cluster
-from ..cluster.errors import ApiError, ClusterError
+from ..cluster.errors import ApiError
+from ..cluster.kinds import SECRET
+from ..errors import ClusterError
+from ..mesh.pods import describe_proxy
+from ..proxies.read import proxy_pods_of, read_proxies
 from . import gate, observe, rotation
 from .present import CACERTS, CannotRotate
 
@@ -97,7 +101,7 @@ class Proof:
             self.phases[-1].update(gate_seconds=spent, proxies=len(self._green), reads=read)
 
     def _cacerts_data(self) -> dict | None:
-        secret = self.cluster.get(observe.SECRET, CACERTS, self.namespace)
+        secret = self.cluster.get(SECRET, CACERTS, self.namespace)
         return secret and secret.get("data")
 
     def _look(self, expected: rotation.Expectation, last: bool) -> tuple[list[gate.Holdup], int]:
@@ -122,8 +126,8 @@ class Proof:
         holdups += gate.webhook_holdups(expected, observe.webhook_bundles(self.cluster, self.namespace))
         waiting = [
             pod
-            for pod in observe.proxy_pods_of(self.cluster, self.namespace)
-            if self._green.get(pod["metadata"]["uid"]) != observe.describe_proxy(pod)["generation"]
+            for pod in proxy_pods_of(self.cluster, self.namespace)
+            if self._green.get(pod["metadata"]["uid"]) != describe_proxy(pod)["generation"]
         ]
         there = {namespace for namespace, roots in maps.items() if roots == expected.roots}
 
@@ -137,7 +141,7 @@ class Proof:
             return holdups, 0
         first = waiting
         if len(waiting) > _FEW and not self._green and not last:
-            first = random.sample([pod for pod in waiting if observe.describe_proxy(pod)["running"]] or waiting, 1)
+            first = random.sample([pod for pod in waiting if describe_proxy(pod)["running"]] or waiting, 1)
         holdups += self._read(expected, first)
         if holdups:
             self._nudge(behind(unknown=None))
@@ -150,7 +154,7 @@ class Proof:
     def _read(self, expected: rotation.Expectation, pods: list[dict]) -> list[gate.Holdup]:
         """Reads proxies: those that are where they should be count as green, the others hold the gate up."""
         holdups = []
-        for pod, proxy in zip(pods, observe.read_proxies(self.cluster, pods), strict=True):
+        for pod, proxy in zip(pods, read_proxies(self.cluster, pods), strict=True):
             uid = pod["metadata"]["uid"]
             if proxy.mounted is not None:
                 self._mounted[uid] = proxy.mounted

@@ -9,8 +9,8 @@ import html
 import os
 import typing as t
 
-from ..cluster.errors import ClusterError
-from .certificates import short
+from ..errors import ClusterError
+from ..mesh.certificates import short
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem; color: #1d2733; }

@@ -16,7 +16,7 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from .certificates import Certificate, certificates, short
+from ..mesh.certificates import Certificate, certificates, short
 from .trust_bundle import Bundle, join
 
 #: The phases in their order.

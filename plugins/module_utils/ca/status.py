@@ -7,10 +7,12 @@ from __future__ import annotations
 import datetime
 import typing as t
 
-from ..cluster.errors import ClusterError
+from ..errors import ClusterError
+from ..mesh.certificates import Certificate, certificates, short
+from ..proxies.proxy import Proxy
+from ..proxies.read import proxy_pods_of, read_proxies
 from . import observe
-from .certificates import Certificate, certificates, short
-from .gate import Istiod, Proxy
+from .gate import Istiod
 from .present import CACERTS, CannotRotate, Present, record_of
 from .trust_bundle import path_to_root
 
@@ -31,7 +33,7 @@ def status(mesh: Mesh, now: datetime.datetime, warn_days: float) -> dict[str, t.
     except ClusterError as error:
         trouble.append(str(error))
     istiods = observe.istiods(mesh.cluster, mesh.namespace, expiries=False)
-    proxies = observe.read_proxies(mesh.cluster, observe.proxy_pods_of(mesh.cluster, mesh.namespace))
+    proxies = read_proxies(mesh.cluster, proxy_pods_of(mesh.cluster, mesh.namespace))
     record = record_of(mesh.secrets().get(CACERTS, {}).get("annotations"))
     found = summary(present, istiods, proxies, record, now, warn_days, trust_domains, mesh.unseen_proxies(patience=0))
     found["warnings"][:0] = trouble

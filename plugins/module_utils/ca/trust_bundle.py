@@ -9,8 +9,8 @@ import datetime
 import itertools
 import typing as t
 
-from ..cluster.errors import ClusterError
-from .certificates import Certificate, CertificateError, certificates, key_matches, short
+from ..errors import ClusterError
+from ..mesh.certificates import Certificate, CertificateError, certificates, key_matches, short
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,8 +10,9 @@ import re
 import time
 import typing as t
 
+from ..errors import ClusterError
 from .client import Cluster
-from .errors import ApiError, ClusterError
+from .errors import ApiError
 
 #: What was done, by what was planned.
 _DONE = {"create": "created", "update": "updated", "delete": "deleted"}

@@ -15,7 +15,7 @@ from ansible_collections.kubernetes.core.plugins.module_utils.args_common import
     AUTH_ARG_SPEC,
 )
 
-from .errors import ClusterError
+from ..errors import ClusterError
 
 try:
     import urllib3

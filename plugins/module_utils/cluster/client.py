@@ -10,10 +10,11 @@ import time
 import typing as t
 import urllib.parse
 
+from ..errors import ClusterError
 from . import pod_exec
 from .auth import api_client, official_package
 from .connection import connect
-from .errors import ApiError, ClusterError, Unreachable
+from .errors import ApiError, Unreachable
 from .kinds import KNOWN, Kind, known, split_api_version
 
 try:

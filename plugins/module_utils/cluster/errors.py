@@ -6,9 +6,7 @@ from __future__ import annotations
 
 import typing as t
 
-
-class ClusterError(Exception):
-    """A problem that the user can act on; its text is the message that a module fails with."""
+from ..errors import ClusterError
 
 
 class ApiError(ClusterError):

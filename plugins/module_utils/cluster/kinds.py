@@ -126,3 +126,9 @@ def known(api_version: str, kind: str) -> Kind | None:
     group, version = split_api_version(api_version)
     found = KNOWN.get((group, kind))
     return dataclasses.replace(found, version=version) if found and version else found
+
+
+POD = KNOWN["", "Pod"]
+SECRET = KNOWN["", "Secret"]
+CONFIG_MAP = KNOWN["", "ConfigMap"]
+NAMESPACE = KNOWN["", "Namespace"]

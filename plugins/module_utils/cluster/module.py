@@ -9,9 +9,9 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..errors import ClusterError
 from .auth import connection_spec, secrets
 from .client import Cluster
-from .errors import ClusterError
 
 
 class Module(AnsibleModule):

@@ -7,8 +7,9 @@ from __future__ import annotations
 import json
 import typing as t
 
+from ..errors import ClusterError
 from .connection import connect
-from .errors import ApiError, ClusterError, Unreachable
+from .errors import ApiError, Unreachable
 from .kinds import Kind
 
 try:

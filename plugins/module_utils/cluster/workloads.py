@@ -8,7 +8,8 @@ import datetime
 import time
 import typing as t
 
-from .errors import ApiError, ClusterError
+from ..errors import ClusterError
+from .errors import ApiError
 from .kinds import KNOWN, known
 
 if t.TYPE_CHECKING:

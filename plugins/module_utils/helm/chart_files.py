@@ -10,7 +10,7 @@ import pathlib
 import tarfile
 import typing as t
 
-from ..cluster.errors import ClusterError
+from ..errors import ClusterError
 
 try:
     import yaml

@@ -22,7 +22,7 @@ import time
 import typing as t
 import urllib.parse
 
-from ..cluster.errors import ClusterError
+from ..errors import ClusterError
 from .chart_files import ASKS_CLUSTER, chart_files, is_stored, metadata
 from .releases import Release
 from .stored import Stored

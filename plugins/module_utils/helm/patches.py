@@ -17,7 +17,7 @@ import json
 import re
 import typing as t
 
-from ..cluster.errors import ClusterError
+from ..errors import ClusterError
 
 try:
     import yaml

@@ -32,7 +32,7 @@ import yaml
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.client import Cluster
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.errors import ApiError
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN
-from ansible_collections.meshops.istio.plugins.module_utils.istio.objects import SETTLE
+from ansible_collections.meshops.istio.plugins.module_utils.objects.reconcile import SETTLE
 
 HERE = pathlib.Path(__file__).parent
 ROOT = HERE.parents[2]

@@ -9,7 +9,7 @@ import subprocess
 import types
 
 import pytest
-from ansible_collections.meshops.istio.plugins.module_utils.istio.objects import reconcile_objects
+from ansible_collections.meshops.istio.plugins.module_utils.objects.reconcile import reconcile_objects
 
 
 @pytest.fixture

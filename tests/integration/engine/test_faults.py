@@ -18,7 +18,7 @@ import yaml
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.client import Cluster
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.errors import Unreachable
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN
-from ansible_collections.meshops.istio.plugins.module_utils.istio.objects import ObjectsFailed
+from ansible_collections.meshops.istio.plugins.module_utils.objects.result import ObjectsFailed
 
 VIRTUAL_SERVICE = KNOWN["networking.istio.io", "VirtualService"]
 

@@ -14,10 +14,12 @@ import time
 import pytest
 import yaml
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.client import Cluster
-from ansible_collections.meshops.istio.plugins.module_utils.cluster.errors import ClusterError
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN
-from ansible_collections.meshops.istio.plugins.module_utils.istio.objects import _KEYED, MESH_GROUPS, ObjectsFailed
-from ansible_collections.meshops.istio.plugins.module_utils.istio.sources import declared_objects
+from ansible_collections.meshops.istio.plugins.module_utils.errors import ClusterError
+from ansible_collections.meshops.istio.plugins.module_utils.objects.kinds import MESH_GROUPS
+from ansible_collections.meshops.istio.plugins.module_utils.objects.result import ObjectsFailed
+from ansible_collections.meshops.istio.plugins.module_utils.objects.schemas import _KEYED
+from ansible_collections.meshops.istio.plugins.module_utils.objects.sources import declared_objects
 
 VIRTUAL_SERVICE = KNOWN["networking.istio.io", "VirtualService"]
 DESTINATION_RULE = KNOWN["networking.istio.io", "DestinationRule"]

@@ -13,7 +13,7 @@ import itertools
 
 import pytest
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.errors import ApiError
-from ansible_collections.meshops.istio.plugins.module_utils.istio.objects import server_schemas
+from ansible_collections.meshops.istio.plugins.module_utils.objects.schemas import server_schemas
 from ansible_collections.meshops.istio.plugins.module_utils.reconcile.identity import declared
 from ansible_collections.meshops.istio.plugins.module_utils.reconcile.plan import plan
 from hypothesis import HealthCheck, assume, event, given, settings

@@ -7,7 +7,7 @@ from __future__ import annotations
 import pathlib
 
 import pytest
-from ansible_collections.meshops.istio.plugins.module_utils.istio.objects import MESH_GROUPS
+from ansible_collections.meshops.istio.plugins.module_utils.objects.kinds import MESH_GROUPS
 from ansible_collections.meshops.istio.plugins.module_utils.reconcile.documents import DocumentError, parse
 
 

@@ -16,7 +16,7 @@ def test_the_collection_is_in_it_and_nothing_that_is_not_shipped():
 
     inside = operator_image.collection()
     home = f"/{operator_image.COLLECTIONS}/meshops/istio"
-    assert f"{home}/roles/operator/files/controller/__main__.py" in inside
+    assert f"{home}/extensions/operator/__main__.py" in inside
     assert f"{home}/plugins/modules/control_plane.py" in inside
     assert not [path for path in inside if "/tests/" in path or "__pycache__" in path]
 

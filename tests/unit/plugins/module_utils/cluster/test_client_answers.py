@@ -9,8 +9,9 @@ import threading
 
 import pytest
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.client import Cluster
-from ansible_collections.meshops.istio.plugins.module_utils.cluster.errors import ApiError, ClusterError
+from ansible_collections.meshops.istio.plugins.module_utils.cluster.errors import ApiError
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN
+from ansible_collections.meshops.istio.plugins.module_utils.errors import ClusterError
 
 PAGE = {"Content-Type": "text/html; charset=utf-8"}
 

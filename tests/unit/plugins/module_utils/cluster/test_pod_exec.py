@@ -13,7 +13,7 @@ import threading
 import pytest
 from ansible_collections.meshops.istio.plugins.module_utils.cluster import pod_exec
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.client import Cluster
-from ansible_collections.meshops.istio.plugins.module_utils.cluster.errors import ClusterError
+from ansible_collections.meshops.istio.plugins.module_utils.errors import ClusterError
 
 SWITCH = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
 SUCCESS = b"\x03" + json.dumps({"status": "Success"}).encode()

@@ -7,7 +7,7 @@ import io
 import tarfile
 
 import pytest
-from ansible_collections.meshops.istio.plugins.module_utils.cluster.errors import ClusterError
+from ansible_collections.meshops.istio.plugins.module_utils.errors import ClusterError
 from ansible_collections.meshops.istio.plugins.module_utils.helm.chart_files import chart_files, is_stored, metadata
 
 FILES = {

@@ -1,0 +1,176 @@
+# Copyright: (c) 2026, The meshops.istio authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Reading and writing IstioOperator objects, and what people see of them."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import logging
+import typing as t
+
+from ansible_collections.meshops.istio.plugins.module_utils.cluster.client import Cluster
+from ansible_collections.meshops.istio.plugins.module_utils.cluster.errors import ApiError
+from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN, Kind
+from ansible_collections.meshops.istio.plugins.module_utils.errors import ClusterError
+from ansible_collections.meshops.istio.plugins.module_utils.footprint.revision import uses_of_revision
+from ansible_collections.meshops.istio.plugins.module_utils.mesh.pods import owner_of_pod
+from ansible_collections.meshops.istio.plugins.module_utils.reconcile.readiness import unready
+
+from . import crd
+from .documents import LAST_GOOD, LEGACY_LABEL, is_ignored
+from .drift import Release, release_of
+from .status import Outcome, status
+
+ISTIO_OPERATOR = Kind(crd.GROUP, crd.VERSION, crd.KIND, crd.PLURAL, True)
+_WORKLOADS = (KNOWN["apps", "Deployment"], KNOWN["apps", "DaemonSet"])
+#: What can use a revision: by a label, by a sidecar, as a tag.
+_USERS = (
+    KNOWN["", "Namespace"],
+    KNOWN["", "Pod"],
+    KNOWN["admissionregistration.k8s.io", "MutatingWebhookConfiguration"],
+)
+_LONGEST_EVENT = 1000
+
+log = logging.getLogger("operator")
+
+
+def now() -> str:
+    """The time, as Kubernetes writes it."""
+    return datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+class Objects:
+    """The IstioOperator objects of the watched namespaces.
+
+    :param cluster: the API
+    :param watched: namespaces
+    :param reporter: the pod's name, for events
+    """
+
+    def __init__(self, cluster: Cluster, watched: t.Sequence[str], reporter: str) -> None:
+        self.cluster, self._watched, self._reporter = cluster, watched, reporter
+
+    def get(self, namespace: str, name: str) -> dict | None:
+        """One object as it is now."""
+        found = self.cluster.get(ISTIO_OPERATOR, name, namespace)
+        return {**found, "apiVersion": ISTIO_OPERATOR.api_version, "kind": crd.KIND} if found else None
+
+    def all(self) -> list[dict]:
+        """All objects that are the operator's business."""
+        found = [obj for name in self._watched for obj in self.cluster.list(ISTIO_OPERATOR, name)]
+        return [obj for obj in found if not is_ignored(obj)]
+
+    def remember(self, obj: t.Mapping[str, t.Any]) -> None:
+        """Keeps an object's spec as the last good one."""
+        meta, spec = obj["metadata"], json.dumps(obj.get("spec") or {}, sort_keys=True)
+        if (meta.get("annotations") or {}).get(LAST_GOOD) == spec:
+            return
+        patch = {"metadata": {"annotations": {LAST_GOOD: spec}}}
+        try:
+            self.cluster.patch(ISTIO_OPERATOR, meta["name"], patch, meta["namespace"])
+        except ClusterError as error:
+            log.warning("the last good spec of %s/%s: %s", meta["namespace"], meta["name"], error)
+
+    def tell(self, obj: t.Mapping[str, t.Any], outcome: Outcome) -> None:
+        """Writes the status, where it is another one than before."""
+        wanted = status(obj, outcome, now())
+        before = obj.get("status") or {}
+        if wanted == before:
+            return
+        gone = {key: None for key in before if key not in wanted}
+        meta = obj["metadata"]
+        try:
+            written = self.cluster.patch(
+                ISTIO_OPERATOR, meta["name"], {"status": {**gone, **wanted}}, meta["namespace"], subresource="status"
+            )
+        except ClusterError as error:
+            log.warning("the status of %s/%s: %s", meta["namespace"], meta["name"], error)
+            return
+        if isinstance(obj, dict):
+            obj["status"] = written.get("status") or {}
+
+    def event(self, obj: t.Mapping[str, t.Any], reason: str, message: str, warning: bool = False) -> None:
+        """Posts an Event about an object."""
+        meta, at = obj["metadata"], now()
+        event = {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {"generateName": f"{meta['name']}-", "namespace": meta["namespace"]},
+            "involvedObject": {
+                "apiVersion": ISTIO_OPERATOR.api_version,
+                "kind": crd.KIND,
+                "name": meta["name"],
+                "namespace": meta["namespace"],
+                "uid": meta["uid"],
+            },
+            "type": "Warning" if warning else "Normal",
+            "reason": reason,
+            "message": message[:_LONGEST_EVENT],
+            "source": {"component": "istio-operator", "host": self._reporter},
+            "firstTimestamp": at,
+            "lastTimestamp": at,
+            "count": 1,
+        }
+        log.info("%s/%s: %s: %s", meta["namespace"], meta["name"], reason, message)
+        try:
+            self.cluster.create(event)
+        except ClusterError as error:
+            log.warning("an event: %s", error)
+
+    # -- what is installed ------------------------------------------------
+
+    def unready(self, releases: t.Collection[Release]) -> dict[Release, str]:
+        """Why workloads of releases aren't ready, for those that have such."""
+        found: dict[Release, str] = {}
+        for kind in _WORKLOADS:
+            for namespace in sorted({namespace for namespace, _name in releases}):
+                for obj in self.cluster.list(kind, namespace, labels="app.kubernetes.io/managed-by=Helm"):
+                    release, reason = release_of(obj["metadata"]), unready(obj)
+                    if release in releases and reason:
+                        found[release] = f"{kind.kind} {obj['metadata']['name']}: {reason}"
+        return found
+
+    def has_legacy(self, namespaces: t.Iterable[str]) -> bool:
+        """Whether istioctl, or Istio's own operator of old, has installed something that is still there."""
+        return any(
+            "meta.helm.sh/release-name" not in (obj["metadata"].get("annotations") or {})
+            for namespace in namespaces
+            for obj in self.cluster.list(KNOWN["apps", "Deployment"], namespace, labels=LEGACY_LABEL)
+        )
+
+    def uses(self, revision: str, gateways: t.Collection[Release]) -> list[str]:
+        """Who still uses a revision, but for these gateways."""
+        listed = []
+        for kind in _USERS:
+            for page in self.cluster.pages(kind, page=200):
+                for obj in page:
+                    owner = owner_of_pod(obj) if kind.kind == "Pod" else None
+                    if owner and (obj["metadata"]["namespace"], owner[1]) in gateways:
+                        continue
+                    meta = {key: obj["metadata"].get(key) for key in ("name", "namespace", "labels", "annotations")}
+                    ending = obj["metadata"].get("deletionTimestamp")
+                    phase = {"phase": (obj.get("status") or {}).get("phase")} if kind.kind == "Pod" else {}
+                    listed.append(
+                        {"kind": kind.kind, "metadata": {**meta, "deletionTimestamp": ending}, "status": phase}
+                    )
+        return uses_of_revision(listed, revision)
+
+    def refusal(self, item: t.Mapping[str, t.Any]) -> str:
+        """Why the API server would refuse what a purge does with an object; empty where it would not."""
+        try:
+            kind = self.cluster.kind(item["api_version"], item["kind"])
+            if item["action"] == "delete":
+                self.cluster.delete(kind, item["name"], item.get("namespace"), dry_run=True)
+            else:
+                self.cluster.patch(kind, item["name"], {}, item.get("namespace"), dry_run=True)
+        except ApiError as error:
+            return "" if error.status in (404, 409) else str(error)
+        except ClusterError:
+            return ""  # its kind is gone
+        return ""
+
+    def control_planes(self) -> set[str]:
+        """The revisions of all istiods in the cluster."""
+        found = self.cluster.list(KNOWN["apps", "Deployment"], labels="app=istiod")
+        return {(obj["metadata"].get("labels") or {}).get("istio.io/rev", "default") for obj in found}

@@ -1,0 +1,187 @@
+# Copyright: (c) 2026, The meshops.istio authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The releases of a declared control plane, from a profile or an IstioOperator document."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import re
+import typing as t
+
+from ..errors import ClusterError
+from ..helm.releases import Release
+from ..istio_operator.translate import translate
+from ..mesh import mesh_config
+from ..mesh.profiles import RELEASE_NAMES
+from .from_profile import desired_releases, tag_release
+
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+#: Characters of a name: Helm's own have 53 at most, such as istiod-REVISION and istio-tag-TAG.
+_ROOM = {"revision": 46, "tag": 43, "namespace": 63}
+
+#: The charts that an inventory pins; the gateway's is for the role gateways.
+_CHARTS = (*RELEASE_NAMES, "gateway")
+_DIGEST = re.compile("(sha256:)?[0-9a-f]{64}")
+
+
+@dataclasses.dataclass
+class ControlPlane:
+    """What a playbook asks for, in full.
+
+    :ivar releases: its releases, in their order
+    :ivar namespace: where istiod runs
+    :ivar revision: empty where it has none
+    :ivar tags: revision tags that point to it
+    :ivar warnings: what was asked for and has no effect
+    :ivar held_tags: tags that are to point to it later, and stay where they are for now
+    """
+
+    releases: list[Release]
+    namespace: str
+    revision: str
+    tags: list[str]
+    warnings: list[str] = dataclasses.field(default_factory=list)
+    held_tags: list[str] = dataclasses.field(default_factory=list)
+
+    @property
+    def platform(self) -> str:
+        """The platform that the charts are told of; empty where they aren't."""
+        shared = [(release.values.get("global") or {}).get("platform") for release in self.releases]
+        return next(filter(None, shared), "")
+
+
+def declared_control_plane(variables: t.Mapping[str, t.Any]) -> ControlPlane:
+    """As C(desired_control_plane), without what it checks of the mesh configuration and of digests.
+
+    :raises ClusterError: something in them is unknown or contradicts itself
+    """
+    wanted = _of_document(variables) if variables.get("istio_operator") else _of_profile(variables)
+    _check_names(wanted)
+    return wanted
+
+
+def desired_control_plane(
+    variables: t.Mapping[str, t.Any], app_version: t.Callable[[Release], str] | None = None
+) -> ControlPlane:
+    """The control plane that the control_plane role's variables (without their prefix) ask for.
+
+    :param variables: those of C(profiles.desired_releases), or C(istio_operator) with charts, version, hub, tag and
+        namespace, and with revision and tags where these agree with the document; C(hold_tags) leaves the tags out
+    :param app_version: tells the version of Istio from a release's chart; asked where the variables name no version
+    :raises ClusterError: something in them is unknown or contradicts itself
+    """
+    wanted = declared_control_plane(variables)
+    if variables.get("hold_tags"):
+        wanted.releases = [release for release in wanted.releases if not release.labels]
+        wanted.tags, wanted.held_tags = [], wanted.tags
+    for release in wanted.releases:
+        if release.values.get("meshConfig") is not None:
+            version = variables.get("version") or (app_version(release) if app_version else None)
+            mesh_config.check(release.values["meshConfig"], version, "meshConfig")
+    digests = checked_digests(variables.get("digests"))
+    for release in wanted.releases:
+        release.digest = digests.get(release.chart)
+    return wanted
+
+
+def _of_profile(variables: t.Mapping[str, t.Any]) -> ControlPlane:
+    revision = "" if variables.get("revision") == "default" else variables.get("revision") or ""
+    return ControlPlane(
+        desired_releases({**variables, "revision": revision}),
+        variables.get("namespace") or "istio-system",
+        revision,
+        list(variables.get("tags") or []),
+    )
+
+
+def _of_document(variables: t.Mapping[str, t.Any]) -> ControlPlane:
+    mixed = [n for n in ("profile", "values", "mesh_config", "cni") if variables.get(n) not in (None, "", {})]
+    if mixed:
+        raise ClusterError(
+            f"{', '.join(mixed)} can't be given beside istio_operator: write them into the IstioOperator document"
+        )
+    given = translate(
+        variables["istio_operator"],
+        charts=variables.get("charts"),
+        version=variables.get("version"),
+        hub=variables.get("hub"),
+        tag=variables.get("tag"),
+        namespace=variables.get("namespace"),
+    )
+    if given.revision == "default":
+        raise ClusterError(
+            "the IstioOperator document has the revision default, which is what the control plane without a revision"
+            " is called: leave spec.revision out"
+        )
+    wanted = ControlPlane(given.releases, given.namespace, given.revision, [], given.warnings)
+    _add_tags(wanted, variables.get("tags") or [])
+    _agree("namespace", variables.get("namespace"), given.namespace, "spec.values.global.istioNamespace")
+    _agree("revision", variables.get("revision"), given.revision or "default", "spec.revision")
+    _validate_by_default(wanted)
+    return wanted
+
+
+def _agree(name: str, value: t.Any, of_document: t.Any, path: str) -> None:
+    """What is said twice is said once more for those who read the variable alone: it must be the same.
+
+    :raises ClusterError: it isn't
+    """
+    if value and value != of_document:
+        raise ClusterError(
+            f"{name} is {value}, and the IstioOperator document has {of_document} ({path}): make them the same, or"
+            f" leave {name} out"
+        )
+
+
+def _add_tags(wanted: ControlPlane, tags: t.Sequence[str]) -> None:
+    """Tags, and those of a document, become releases of their own: so they can move to another revision."""
+    istiods = [release for release in wanted.releases if release.chart == "istiod"]
+    written = [tag for istiod in istiods for tag in istiod.values.pop("revisionTags", None) or []]
+    if written:
+        _agree("tags", sorted(tags), sorted(written), "spec.values.revisionTags")
+    wanted.tags = list(tags) or written
+    if wanted.tags and not istiods:
+        raise ClusterError("tags have no effect, because the IstioOperator document installs no istiod: leave them out")
+    wanted.releases += [tag_release(tag, istiods[0]) for tag in wanted.tags]
+
+
+def _check_names(wanted: ControlPlane) -> None:
+    """Whether objects can be called after revision, tags and namespace.
+
+    :raises ClusterError: they can't; the text says what would do
+    """
+    revisions = [("revision", wanted.revision)] if wanted.revision else []
+    for what, name in (*revisions, *(("tag", tag) for tag in wanted.tags), ("namespace", wanted.namespace)):
+        if not (_NAME.fullmatch(name) and len(name) <= _ROOM[what]):
+            better = re.sub("[^a-z0-9]+", "-", name.lower())[: _ROOM[what]].strip("-") or "1-31-0"
+            raise ClusterError(
+                f"{what} {name!r} can't be part of the names of objects: write up to {_ROOM[what]} small letters,"
+                f" digits and dashes between them, such as {better}"
+            )
+    if wanted.revision in wanted.tags:
+        raise ClusterError(
+            f"the tag {wanted.revision} is called like the revision: pods would be injected twice. Give it another name"
+        )
+
+
+def checked_digests(digests: t.Mapping[str, t.Any] | None) -> dict[str, str]:
+    """Digests by chart.
+
+    :raises ClusterError: a digest would pin nothing, because there is no such chart or it is none
+    """
+    for chart, digest in (digests or {}).items():
+        if chart not in _CHARTS:
+            near = difflib.get_close_matches(str(chart), _CHARTS, 1)
+            hint = f" (did you mean {near[0]}?)" if near else ""
+            raise ClusterError(f"digests has no chart {chart!r}{hint}: it has {', '.join(_CHARTS)}")
+        if not _DIGEST.fullmatch(str(digest)):
+            raise ClusterError(f"digests.{chart} is {digest!r}: write sha256: and 64 digits of 0-9a-f")
+    return dict(digests or {})
+
+
+def _validate_by_default(wanted: ControlPlane) -> None:
+    """Validation of objects that name no revision: C(istioctl install) adds it to what a document renders to."""
+    for release in wanted.releases:
+        if release.chart == "base" and not wanted.revision and not release.values.get("defaultRevision"):
+            release.values = {**release.values, "defaultRevision": "default"}

@@ -1,0 +1,76 @@
+# Copyright: (c) 2026, The meshops.istio authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""A control plane as a playbook asks for it: checked, planned as one, applied, and proven."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ..cluster.client import Cluster
+from ..cluster.kinds import KNOWN
+from ..errors import ClusterError
+from ..helm.helm import Helm
+from ..releases.reconcile import reconcile_releases
+from ..releases.takeover import release_of
+from .checks import _is_remote, check_default_tag, check_kubernetes, check_platform
+from .declared import ControlPlane, desired_control_plane
+from .proof import prove
+
+_VALIDATORS = KNOWN["admissionregistration.k8s.io", "ValidatingWebhookConfiguration"]
+#: What validates objects that name no revision; part of the chart base.
+_DEFAULT_VALIDATOR = "istiod-default-validator"
+
+
+def _keep_default_validator(cluster: Cluster, wanted: ControlPlane, hold: bool) -> None:
+    """What validates objects that name no revision comes to a new revision together with its tags."""
+    base = next((one for one in wanted.releases if one.chart == "base" and one.state == "present"), None)
+    live = cluster.get(_VALIDATORS, _DEFAULT_VALIDATOR) if base is not None and wanted.revision else None
+    if live is None:
+        return
+    if hold:
+        base.values = {**base.values, "defaultRevision": live["metadata"]["labels"].get("istio.io/rev") or "default"}
+    elif not base.values.get("defaultRevision") and release_of(live) == (base.namespace, base.name):
+        base.values = {**base.values, "defaultRevision": wanted.revision}
+
+
+def reconcile_control_plane(module: t.Any, cluster: Cluster, helm: Helm) -> dict[str, t.Any]:
+    """Checks, plans, applies and proves the control plane that a module's parameters ask for; gives its result.
+
+    :raises ClusterError: a check, the installation or the proof failed; the text says why
+    """
+    params = module.params
+    wanted = desired_control_plane(params, helm.app_version)
+    for line in wanted.warnings:
+        module.warn(line)
+    for release in [release for release in wanted.releases if release.state == "present"][:1]:
+        check_kubernetes(cluster.server_version(), helm.app_version(release))
+    check_platform(cluster.versions, wanted.releases)
+    check_default_tag(cluster, wanted)
+    _keep_default_validator(cluster, wanted, params["hold_tags"])
+    result = reconcile_releases(module, cluster, helm, wanted.releases)
+    result |= {
+        "revision": wanted.revision,
+        "namespace": wanted.namespace,
+        "tags": wanted.tags,
+        "platform": wanted.platform,
+    }
+    if params["prove"] and not module.check_mode:
+        add_proof(cluster, wanted, params["wait"], result)
+    return result
+
+
+def add_proof(cluster: Cluster, wanted: ControlPlane, waited: bool, result: dict[str, t.Any]) -> None:
+    """Adds what the control plane has shown of itself, where it runs here and was waited for.
+
+    :raises NotProven: it doesn't do what it should
+    """
+    serves = any(release.chart == "istiod" and not release.labels for release in wanted.releases)
+    if not waited or not serves or _is_remote(wanted):
+        return
+    try:
+        proof = prove(cluster, wanted.namespace, wanted.revision, wanted.tags)
+    except ClusterError as error:
+        error.result = result
+        raise
+    result["warnings"] = [*result.get("warnings", ()), *proof.pop("warnings")]
+    result["proof"] = proof

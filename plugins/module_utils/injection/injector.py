@@ -1,0 +1,143 @@
+# Copyright: (c) 2026, The meshops.istio authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What the injector makes of a pod, asked of itself: it is given the pod in a dry run.
+
+Where the pod's namespace would refuse it, because its quota is used up or a policy forbids it, the question is put in
+another namespace, with the namespace's choice as the pod's own.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from ..cluster.client import Cluster
+from ..cluster.errors import ApiError
+from ..cluster.kinds import KNOWN
+from ..errors import ClusterError
+
+_NAMESPACE = KNOWN["", "Namespace"]
+_PROXY = "istio-proxy"
+
+#: The labels of namespaces and pods that choose injection.
+REVISION = "istio.io/rev"
+ENABLED = "istio-injection"
+INJECT = "sidecar.istio.io/inject"
+
+
+class CannotAsk(ClusterError):
+    """The injector can't be asked about a pod; the text says why."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Sidecar:
+    """What injection has made of a pod.
+
+    :ivar image: the proxy's image; empty without a proxy
+    :ivar revision: the revision that has injected it
+    """
+
+    image: str = ""
+    revision: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """What the injector makes of a pod.
+
+    :ivar sidecar: what it adds
+    :ivar refusal: why the namespace would refuse the pod all the same; empty where it wouldn't
+    """
+
+    sidecar: Sidecar
+    refusal: str = ""
+
+
+def sidecar(pod: t.Mapping[str, t.Any]) -> Sidecar:
+    """The sidecar of a pod, which may be an init container that goes on running."""
+    containers = [*(pod["spec"].get("initContainers") or ()), *pod["spec"]["containers"]]
+    images = [c["image"] for c in containers if c["name"] == _PROXY]
+    annotations = pod["metadata"].get("annotations") or {}
+    return Sidecar(images[0], annotations.get(REVISION, "")) if images else Sidecar()
+
+
+def asking_label(revision: str) -> dict[str, str]:
+    """The label that a pod asks for a sidecar of a revision with."""
+    return {REVISION: revision} if revision else {INJECT: "true"}
+
+
+def neutral_namespaces(cluster: Cluster, names: t.Iterable[str]) -> list[str]:
+    """Those of the namespaces that don't decide about injection themselves, so that a pod's own label counts."""
+    found = {name: cluster.get(_NAMESPACE, name) for name in dict.fromkeys(names)}
+    return [n for n, o in found.items() if o is not None and not {REVISION, ENABLED} & set(_labels(o))]
+
+
+def answer(cluster: Cluster, namespace: str, template: t.Mapping[str, t.Any]) -> Answer:
+    """What the injector makes of a pod from a template in a namespace.
+
+    :raises CannotAsk: it doesn't answer, or no namespace lets it be asked
+    """
+    try:
+        return Answer(sidecar(_dry_run(cluster, namespace, template)))
+    except ApiError as error:
+        if not is_refusal(error):
+            raise _cannot_ask(namespace, error) from error
+        labels = _labels(cluster.get(_NAMESPACE, namespace) or {"metadata": {}})
+        try:
+            elsewhere = answer_elsewhere(cluster, namespace, template, labels)
+        except CannotAsk:
+            raise _cannot_ask(namespace, error) from error
+        # pods that go make room in the quota for those that come
+        return Answer(elsewhere, "" if "exceeded quota" in str(error) else str(error))
+
+
+def answer_elsewhere(
+    cluster: Cluster, namespace: str, template: t.Mapping[str, t.Any], labels: t.Mapping[str, t.Any]
+) -> Sidecar:
+    """What the injector would make of a pod if its namespace had these labels.
+
+    :raises CannotAsk: it doesn't answer, or no namespace lets it be asked
+    """
+    meta = template.get("metadata") or {}
+    spec = {k: v for k, v in template["spec"].items() if k not in ("serviceAccountName", "serviceAccount")}
+    pod = {"metadata": {**meta, "labels": _own_choice(meta.get("labels") or {}, labels)}, "spec": spec}
+    reason = "all namespaces that could be asked in decide about injection themselves"
+    for where in neutral_namespaces(cluster, ("default", "istio-system")):
+        try:
+            return sidecar(_dry_run(cluster, where, pod))
+        except ApiError as error:
+            reason = str(error)
+    raise _cannot_ask(namespace, reason)
+
+
+def _own_choice(own: t.Mapping[str, str], namespace: t.Mapping[str, t.Any]) -> dict[str, str]:
+    """A pod's labels that choose in a neutral namespace what its own labels and its namespace's choose together."""
+    rest = {name: value for name, value in own.items() if name != REVISION}
+    if namespace.get(ENABLED):  # goes before a revision
+        return {INJECT: "true", **rest} if namespace[ENABLED] == "enabled" else {**rest, INJECT: "false"}
+    return {**rest, REVISION: namespace[REVISION]} if namespace.get(REVISION) else dict(own)
+
+
+def is_refusal(error: ApiError) -> bool:
+    """Whether a policy or a quota has refused a pod, and not a webhook that doesn't answer."""
+    return 400 <= error.status < 500 and "failed calling webhook" not in str(error)
+
+
+def _cannot_ask(namespace: str, reason: object) -> CannotAsk:
+    return CannotAsk(f"the injector can't be asked about pods in namespace {namespace}: {reason}")
+
+
+def _labels(obj: t.Mapping[str, t.Any]) -> dict[str, str]:
+    return obj["metadata"].get("labels") or {}
+
+
+def _dry_run(cluster: Cluster, namespace: str, template: t.Mapping[str, t.Any]) -> dict:
+    """What comes of a pod from a template; it is never kept."""
+    meta = {k: v for k, v in (template.get("metadata") or {}).items() if k in ("labels", "annotations")}
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {**meta, "generateName": "injection-", "namespace": namespace},
+        "spec": template["spec"],
+    }
+    return cluster.create(pod, dry_run=True)

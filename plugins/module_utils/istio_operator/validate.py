@@ -1,0 +1,227 @@
+# Copyright: (c) 2026, The meshops.istio authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Whether an IstioOperator document is one: fields, types, and the few values that can be judged without a cluster."""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import re
+import typing as t
+
+from ..errors import ClusterError
+from ..helm.patches import BadPath, read_path
+from ..mesh.schema import TYPES
+
+API_VERSION = "install.istio.io/v1alpha1"
+KIND = "IstioOperator"
+
+_DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_OBJECT_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
+_TAG = re.compile(r"[\w][\w.-]{0,127}")
+_HUB = re.compile(r"[a-zA-Z0-9]([\w.-]*[a-zA-Z0-9])?(:\d+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*")
+_QUANTITY = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?\d+)?")
+_COUNT = re.compile(r"[+-]?\d+")
+
+
+class BadDocument(ClusterError):
+    """An IstioOperator document that can't be used; the text has a line for each thing that is wrong."""
+
+    def __init__(self, problems: t.Sequence[str], source: str = "") -> None:
+        self.problems = list(problems)
+        super().__init__(f"the IstioOperator document{source} is not valid:\n  " + "\n  ".join(self.problems))
+
+
+def check_document(document: t.Any, source: str = "") -> None:
+    """Checks a whole document.
+
+    :param source: where it comes from, for the error's text, such as C( in mesh.yaml)
+    :raises BadDocument: an unknown field, a wrong type, or a value that can't work
+    """
+    problems = list(_head_problems(document))
+    if not problems:
+        problems = list(field_problems(document, KIND, "")) or list(_value_problems(document.get("spec") or {}))
+    if problems:
+        raise BadDocument(problems, source)
+
+
+def _head_problems(document: t.Any) -> t.Iterator[str]:
+    if not isinstance(document, dict):
+        yield f"it must be a dict with apiVersion, kind and spec, not {_named(document)}"
+        return
+    if document.get("apiVersion") != API_VERSION:
+        yield f"apiVersion: must be {API_VERSION}, not {document.get('apiVersion')!r}"
+    if document.get("kind") != KIND:
+        yield f"kind: must be {KIND}, not {document.get('kind')!r}"
+
+
+def field_problems(value: t.Any, type_name: str, path: str) -> t.Iterator[str]:
+    """What is wrong with a value as one of the table's types: a line a problem, which begins with its path.
+
+    :param type_name: as in C(istio_operator_types.TYPES), such as C(MeshConfig)
+    :param path: where the value stands, such as C(spec.meshConfig)
+    """
+    if value is None:
+        return
+    if type_name.startswith("[]"):
+        if not isinstance(value, list):
+            yield f"{path}: must be a list, not {_named(value)}"
+            return
+        for index, item in enumerate(value):
+            yield from field_problems(item, type_name[2:], f"{path}[{index}]")
+    elif type_name.startswith("{}"):
+        if not isinstance(value, dict):
+            yield f"{path}: must be a dict, not {_named(value)}"
+            return
+        for key, item in value.items():
+            yield from field_problems(item, type_name[2:], f"{path}.{key}")
+    elif type_name in TYPES:
+        if not isinstance(value, dict):
+            yield f"{path}: must be a dict, not {_named(value)}"
+            return
+        fields = TYPES[type_name]
+        for key, item in value.items():
+            below = f"{path}.{key}" if path else str(key)
+            known = _field(fields, key, type_name)
+            if known:
+                yield from field_problems(item, fields[known], below)
+            else:
+                yield f"{below}: unknown field{_nearest(str(key), fields, path)}"
+    else:
+        wanted, fits = _PLAIN[type_name]
+        if not fits(value):
+            yield f"{path}: must be {wanted}, not {_named(value)}"
+
+
+def _field(fields: t.Mapping[str, str], key: t.Any, type_name: str) -> str | None:
+    if key in fields:
+        return key
+    # MeshConfig is a protobuf message, whose fields may be written in_this_way too.
+    camel = re.sub(r"_(\w)", lambda found: found[1].upper(), str(key))
+    return camel if type_name.startswith("Mesh") and camel in fields else None
+
+
+def _nearest(key: str, fields: t.Iterable[str], path: str) -> str:
+    near = difflib.get_close_matches(key, fields, 1, 0.5)
+    known = list(fields)
+    hint = f"; did you mean {near[0]}?" if near else f"; here are {', '.join(known)}" if len(known) < 20 else ""
+    if path.startswith("spec.values"):
+        hint += " (what Istio doesn't know can stand in spec.unvalidatedValues)"
+    return hint
+
+
+def _named(value: t.Any) -> str:
+    if isinstance(value, (dict, list)):
+        return "a dict" if isinstance(value, dict) else "a list"
+    return f"the {_KINDS.get(type(value), 'value')} {value!r}"
+
+
+_KINDS = {str: "string", bool: "bool", int: "int", float: "number"}
+
+
+def _is_int(value: t.Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: t.Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+_PLAIN: dict[str, tuple[str, t.Callable[[t.Any], bool]]] = {
+    "any": ("anything", lambda value: True),
+    "bool": ("a bool", lambda value: isinstance(value, bool)),
+    "count": ("an int", lambda value: _is_int(value) or isinstance(value, str) and bool(_COUNT.fullmatch(value))),
+    "dict": ("a dict", lambda value: isinstance(value, dict)),
+    "enum": ("one of its names", lambda value: isinstance(value, str) or _is_int(value)),
+    "int": ("an int", _is_int),
+    "int_or_string": ("an int or a string", lambda value: _is_int(value) or isinstance(value, str)),
+    "number": ("a number", _is_number),
+    "quantity": (
+        "a quantity such as 100m or 1Gi",
+        lambda value: _is_number(value) or isinstance(value, str) and bool(_QUANTITY.fullmatch(value)),
+    ),
+    "string": ("a string", lambda value: isinstance(value, str)),
+    "tag": ("a string", lambda value: isinstance(value, (str, int, float)) and not isinstance(value, bool)),
+}
+
+
+# -- values -------------------------------------------------------------------
+
+
+def _value_problems(spec: t.Mapping[str, t.Any]) -> t.Iterator[str]:
+    components, values = spec.get("components") or {}, spec.get("values") or {}
+    if spec.get("hub") and not _HUB.fullmatch(spec["hub"]):
+        yield f"spec.hub: {spec['hub']!r} is no place of images: write it as in registry.istio.io/release"
+    if spec.get("tag") is not None and not _TAG.fullmatch(str(spec["tag"])):
+        yield f"spec.tag: {spec['tag']!r} is no image tag: write it as in 1.31.0"
+    if spec.get("revision") and not _DNS_LABEL.fullmatch(spec["revision"]):
+        yield (
+            f"spec.revision: {spec['revision']!r} is no DNS label: use lower case letters, digits and -,"
+            " as in 1-31-0, and no more than 63"
+        )
+    for field in ("ingressGateways", "egressGateways"):
+        for index, gateway in enumerate(components.get(field) or []):
+            yield from _gateway_problems(gateway or {}, f"spec.components.{field}[{index}]", field, values)
+    for name, component in components.items():
+        for index, one in enumerate(component if isinstance(component, list) else [component]):
+            path = f"spec.components.{name}" + (f"[{index}]" if isinstance(component, list) else "")
+            yield from _overlay_problems((one or {}).get("k8s") or {}, f"{path}.k8s")
+    yield from _proxy_problems((values.get("global") or {}).get("proxy") or {})
+
+
+def _gateway_problems(
+    gateway: t.Mapping[str, t.Any], path: str, field: str, values: t.Mapping[str, t.Any]
+) -> t.Iterator[str]:
+    name = gateway.get("name")
+    if not name and gateway.get("enabled") is not False:
+        yield f"{path}.name: is missing; the gateway's objects are named after it"
+    if name and not _OBJECT_NAME.fullmatch(name):
+        yield f"{path}.name: {name!r} can't name an object: use lower case letters, digits, - and ."
+    chart = "istio-ingressgateway" if field == "ingressGateways" else "istio-egressgateway"
+    if ((values.get("gateways") or {}).get(chart) or {}).get("runAsRoot"):
+        return
+    ports = ((gateway.get("k8s") or {}).get("service") or {}).get("ports") or []
+    for index, port in enumerate(ports):
+        target = port.get("targetPort") or 0
+        if isinstance(target, str) or (target == 0 and (port.get("port") or 0) > 1024) or target >= 1024:
+            continue
+        yield (
+            f"{path}.k8s.service.ports[{index}].targetPort: {target or port.get('port')} needs root;"
+            f" give a targetPort above 1023, or set values.gateways.{chart}.runAsRoot"
+        )
+
+
+def _overlay_problems(settings: t.Mapping[str, t.Any], path: str) -> t.Iterator[str]:
+    for index, overlay in enumerate(settings.get("overlays") or []):
+        here = f"{path}.overlays[{index}]"
+        for field in ("kind", "name"):
+            if not overlay.get(field):
+                yield f"{here}.{field}: is missing; it says which object to patch"
+        for number, patch in enumerate(overlay.get("patches") or []):
+            try:
+                read_path(patch.get("path") or "")
+            except BadPath as error:
+                yield f"{here}.patches[{number}].path: {error}"
+
+
+def _proxy_problems(proxy: t.Mapping[str, t.Any]) -> t.Iterator[str]:
+    for field in ("includeIPRanges", "excludeIPRanges"):
+        for part in _parts(proxy.get(field)):
+            if not _is_range(part):
+                yield f"spec.values.global.proxy.{field}: {part!r} is no range of addresses such as 10.0.0.0/8"
+    for field in ("includeInboundPorts", "excludeInboundPorts"):
+        for part in _parts(proxy.get(field)):
+            if part != "*" and not (part.isdigit() and int(part) < 65536):
+                yield f"spec.values.global.proxy.{field}: {part!r} is no port"
+
+
+def _parts(text: str | None) -> list[str]:
+    return text.split(",") if text and text != "*" else []
+
+
+def _is_range(text: str) -> bool:
+    try:
+        ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return False
+    return "/" in text

@@ -1,0 +1,172 @@
+# Copyright: (c) 2026, The meshops.istio authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Gives ending pods of Istio's own less time to end, where nobody needs the rest of it.
+
+An istiod may wait ten seconds for its proxies to hang up, and nobody asks it for anything any more. A gateway waits
+five seconds for requests that are under way (terminationDrainDuration), whether or not there are any: where the
+kernel knows of no client's connection, there are none, and since its Service went first none come. Its Envoy is told
+to quit, upon which the pod ends (pkg/envoy/agent.go, terminate); a shorter grace would come too late for the kubelet.
+Of a node that does not answer nobody would ever hear that a pod has ended there: such pods are struck off.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import datetime
+import ipaddress
+import time
+import typing as t
+
+from ..cluster.client import Cluster
+from ..cluster.kinds import KNOWN
+from ..errors import ClusterError
+from ..footprint.item import Item
+from ..mesh.names import RESTARTABLE
+from ..mesh.pods import owner_of_pod
+
+_POD = KNOWN["", "Pod"]
+_NODE = KNOWN["", "Node"]
+#: Seconds that an istiod has to end.
+_GRACE = 1
+#: Seconds until a gateway with clients is looked at again.
+_PAUSE = 0.5
+#: Seconds after the end of its grace from which a pod should be gone, unless its node does not answer.
+_OVERDUE = 5
+#: Ports of every proxy that serve no client: administration, debugging, the agent, health, metrics, its own DNS.
+_OWN_PORTS = frozenset((15000, 15004, 15020, 15021, 15053, 15090))
+_SOCKETS = (
+    "cat /proc/sys/net/ipv4/ip_local_port_range && cat /proc/net/tcp && echo udp && cat /proc/net/udp;"
+    " echo tcp; cat /proc/net/tcp6 2>/dev/null; echo udp; cat /proc/net/udp6 2>/dev/null; true"
+)
+_QUIT = ["pilot-agent", "request", "POST", "quitquitquit"]
+_LISTEN, _OVER = "0A", ("06", "07")  # TIME_WAIT, CLOSE
+
+
+class Endings:
+    """Looks at the ending pods of workloads, again and again while these are waited for."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self._not_before: dict[str, float] = {}
+        self._told: set[str] = set()
+
+    def hurry(self, workloads: t.Iterable[Item]) -> bool:
+        """Shortens the end of those pods of some workloads that nobody needs.
+
+        :returns: whether any of their pods still takes its own time
+        """
+        owners = {
+            (i.namespace, i.kind, i.name)
+            for i in workloads
+            if i.part in ("control_plane", "gateways", "gateway_api", "cni") and i.kind in RESTARTABLE
+        }
+        pods = [
+            pod
+            for namespace in sorted({namespace for namespace, _kind, _name in owners})
+            for pod in self.cluster.list(_POD, namespace)
+            if (namespace, *(owner_of_pod(pod) or ())) in owners
+        ]
+        with concurrent.futures.ThreadPoolExecutor(self.cluster.concurrency) as pool:
+            list(pool.map(self._strike_off, [pod for pod in pods if _is_overdue(pod)]))
+            return not all(list(pool.map(self._shorten, [pod for pod in pods if _takes_its_time(pod)])))
+
+    def _strike_off(self, pod: dict) -> None:
+        meta, node = pod["metadata"], pod["spec"].get("nodeName")
+        if node and not is_ready(self.cluster.get(_NODE, node)):
+            self.cluster.delete(_POD, meta["name"], meta["namespace"], uid=meta["uid"], grace=0)
+
+    def _shorten(self, pod: dict) -> bool:
+        """Whether a pod ends soon, having been told to."""
+        meta = pod["metadata"]
+        containers = {container["name"] for container in pod["spec"]["containers"]}
+        if not meta.get("deletionTimestamp"):
+            return False
+        if "discovery" in containers:
+            self.cluster.delete(_POD, meta["name"], meta["namespace"], uid=meta["uid"], grace=_GRACE)
+            return True
+        return containers == {"istio-proxy"} and self._quit(meta)
+
+    def _quit(self, meta: dict) -> bool:
+        """Whether a gateway has been told to quit, since it has no clients."""
+        if meta["uid"] in self._told:
+            return True
+        if time.monotonic() < self._not_before.get(meta["uid"], 0):
+            return False
+        self._not_before[meta["uid"]] = time.monotonic() + _PAUSE
+        try:
+            if has_clients(self._run(meta, ["sh", "-c", _SOCKETS])):
+                return False
+            self._told.add(meta["uid"])
+            self._run(meta, _QUIT)
+        except ClusterError:  # an image without a shell, no right to, or it has just ended
+            self._not_before[meta["uid"]] = float("inf")
+        return meta["uid"] in self._told
+
+    def _run(self, meta: dict, command: list[str]) -> str:
+        return self.cluster.execute(meta["namespace"], meta["name"], command, "istio-proxy", timeout=5)
+
+
+def is_ready(node: dict | None) -> bool:
+    """Whether a node is there and answers."""
+    conditions = ((node or {}).get("status") or {}).get("conditions") or []
+    return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
+
+
+def _is_overdue(pod: dict) -> bool:
+    """Whether a pod should long have ended: its deletionTimestamp is the end of its grace."""
+    until = pod["metadata"].get("deletionTimestamp")
+    if not until:
+        return False
+    since = datetime.datetime.now(datetime.timezone.utc) - datetime.datetime.fromisoformat(until.replace("Z", "+00:00"))
+    return since.total_seconds() > _OVERDUE
+
+
+def _takes_its_time(pod: dict) -> bool:
+    meta = pod["metadata"]
+    return not meta.get("deletionTimestamp") or meta.get("deletionGracePeriodSeconds", 0) > _GRACE
+
+
+def has_clients(told: str) -> bool:
+    """Whether anybody is connected to a gateway, or may be; where that can't be told, somebody may.
+
+    A client's connection ends at a port where the gateway listens, or listened until it began to end: at one below
+    those that the kernel gives to connections that the gateway itself opens. A bound UDP port may serve HTTP/3.
+
+    :param told: what C(_SOCKETS) prints: the range of the latter ports, then the kernel's tables of sockets
+    """
+    ports, _newline, tables = told.partition("\n")
+    try:
+        lowest = int(ports.split()[0])
+        sockets = list(_sockets(tables))
+    except (ValueError, IndexError):
+        return True
+    listening = {port for kind, port, _local, state in sockets if kind == "tcp" and state == _LISTEN}
+    if not listening:
+        return True  # every proxy listens somewhere: these are not its sockets
+    for kind, port, local, state in sockets:
+        if port in _OWN_PORTS:
+            continue
+        if kind == "udp":
+            if port < lowest:
+                return True
+        elif state not in (_LISTEN, *_OVER) and (port < lowest or port in listening) and not local:
+            return True
+    return False
+
+
+def _sockets(tables: str) -> t.Iterator[tuple[str, int, bool, str]]:
+    """Each socket's protocol, own port, whether the other end is on this machine, and state."""
+    kind = "tcp"
+    for line in tables.splitlines():
+        words = line.split()
+        if line in ("tcp", "udp"):
+            kind = line
+        elif words and words[0] != "sl":
+            yield kind, int(words[1].rpartition(":")[2], 16), _is_loopback(words[2].rpartition(":")[0]), words[3]
+
+
+def _is_loopback(written: str) -> bool:
+    """Reads an address as the kernel writes it: words of four bytes, each from the last byte to the first."""
+    packed = b"".join(bytes.fromhex(written[i : i + 8])[::-1] for i in range(0, len(written), 8))
+    address = ipaddress.ip_address(packed)
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback

@@ -1,0 +1,135 @@
+# Copyright: (c) 2026, The meshops.istio authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Proves after a purge that the cluster still works: pods start, and writes are not refused."""
+
+from __future__ import annotations
+
+import time
+import typing as t
+
+from ..cluster.client import Cluster
+from ..cluster.errors import ApiError
+from ..cluster.kinds import KNOWN
+from ..errors import ClusterError
+
+_NAMESPACE = KNOWN["", "Namespace"]
+_POD = KNOWN["", "Pod"]
+_SIDECAR = "networking.istio.io/v1"
+_NAME = "meshops-purge-proof-"
+_POLL = 0.1
+#: A user's own rules may refuse any pod; that proves nothing about Istio.
+_OWN_RULES = ("exceeded quota", "violates PodSecurity", "must specify limits", "must specify requests", "forbidden:")
+
+
+def prove(cluster: Cluster, namespaces: list[str], image: str, timeout: float, mesh_objects: bool) -> list[str]:
+    """Writes without keeping in each of the namespaces that had injection, and starts a real pod in the first.
+
+    Where Istio's API was kept, an object of it is written too. A namespace that is on its way out takes nothing new and
+    is passed over. Without any other, C(default) stands in for them, and no pod is started.
+
+    :param mesh_objects: whether Istio's API, where there is one, is to stay
+    :returns: what was proved, one sentence each
+    :raises ClusterError: a write was refused, or the pod did not start; the message says why
+    """
+    proved = []
+    namespaces = [name for name in namespaces if _stays(cluster, name)]
+    started = not namespaces
+    mesh_object = mesh_objects and "Sidecar" in cluster.discover(_SIDECAR)
+    for namespace in namespaces or ["default"]:
+        for obj in (_config_map(namespace), _pod(namespace, image), *([_sidecar(namespace)] if mesh_object else [])):
+            refusal = _refusal(cluster, obj)
+            if refusal is None:
+                proved.append(f"a {obj['kind']} can be created in namespace {namespace}")
+            else:
+                proved.append(f"a {obj['kind']} in namespace {namespace} is refused by its own rules: {refusal}")
+                continue
+            if obj["kind"] == "Pod" and not started:
+                node = _start(cluster, obj, timeout)
+                proved.append(f"a new pod started in namespace {namespace} on node {node}, without a sidecar")
+                started = True
+    return proved
+
+
+def _stays(cluster: Cluster, namespace: str) -> bool:
+    live = cluster.get(_NAMESPACE, namespace)
+    return live is not None and not live["metadata"].get("deletionTimestamp")
+
+
+def _refusal(cluster: Cluster, obj: dict) -> str | None:
+    try:
+        cluster.create(obj, dry_run=True)
+    except ApiError as error:
+        if any(words in str(error) for words in _OWN_RULES) and "webhook" not in str(error):
+            return str(error)
+        raise ClusterError(
+            f"after the purge, creating a {obj['kind']} in namespace {obj['metadata']['namespace']} is refused: {error}"
+        ) from error
+    return None
+
+
+def _start(cluster: Cluster, pod: dict, timeout: float) -> str:
+    namespace = pod["metadata"]["namespace"]
+    made = cluster.create(pod)
+    name = made["metadata"]["name"]
+    try:
+        if has_sidecar(made):
+            raise ClusterError(f"something still injects Istio's sidecar into pods in namespace {namespace}")
+        deadline = time.monotonic() + timeout
+        while True:
+            live = cluster.get(_POD, name, namespace) or made
+            if has_started(live):
+                return live["spec"].get("nodeName", "")
+            if time.monotonic() > deadline:
+                conditions = (live.get("status") or {}).get("conditions") or []
+                why = "; ".join(c["message"] for c in conditions if c.get("message")) or "no reason is given"
+                raise ClusterError(f"after the purge, a new pod does not start in namespace {namespace}: {why}")
+            time.sleep(_POLL)
+    finally:
+        cluster.delete(_POD, name, namespace)
+
+
+def has_sidecar(pod: dict) -> bool:
+    """Whether Istio's injector has seen a pod: its proxy may be an init container that goes on running."""
+    spec, annotations = pod["spec"], pod["metadata"].get("annotations") or {}
+    containers = [*(spec.get("initContainers") or []), *spec["containers"]]
+    return "sidecar.istio.io/status" in annotations or any(c["name"] == "istio-proxy" for c in containers)
+
+
+def has_started(pod: dict) -> bool:
+    """Whether a pod runs, or has its sandbox with a network address and lacks only an image."""
+    status = pod.get("status") or {}
+    if status.get("phase") in ("Running", "Succeeded"):
+        return True
+    waiting = [(c.get("state") or {}).get("waiting") or {} for c in status.get("containerStatuses") or []]
+    lacks_image = any("Image" in w.get("reason", "") for w in waiting)
+    return bool(status.get("podIP")) and lacks_image
+
+
+def _config_map(namespace: str) -> dict[str, t.Any]:
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"generateName": _NAME, "namespace": namespace}}
+
+
+def _sidecar(namespace: str) -> dict[str, t.Any]:
+    return {"apiVersion": _SIDECAR, "kind": "Sidecar", "metadata": {"generateName": _NAME, "namespace": namespace}}
+
+
+def _pod(namespace: str, image: str) -> dict[str, t.Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"generateName": _NAME, "namespace": namespace},
+        "spec": {
+            "restartPolicy": "Never",
+            "terminationGracePeriodSeconds": 0,
+            "automountServiceAccountToken": False,
+            "securityContext": {"runAsNonRoot": True, "runAsUser": 65535, "seccompProfile": {"type": "RuntimeDefault"}},
+            "containers": [
+                {
+                    "name": "proof",
+                    "image": image,
+                    "imagePullPolicy": "IfNotPresent",
+                    "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+                }
+            ],
+        },
+    }

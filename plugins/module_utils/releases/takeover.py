@@ -1,0 +1,134 @@
+# Copyright: (c) 2026, The meshops.istio authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Objects that exist already and become a release's: what istioctl, a kubectl or another release has installed.
+
+Helm has an option for it (--take-ownership), which leaves two things behind: fields that only the old owner knows of,
+and the old owner's claim on the others, over which a later server-side apply stumbles. So the fields are handed over to
+Helm's own field manager first, and the object is applied under that name as the chart has it; what the chart doesn't
+know goes with that. Helm then finds everything as it should be.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from ..cluster.client import Cluster
+from ..cluster.errors import ApiError
+from ..helm.releases import Release
+from ..reconcile.identity import title
+from ..reconcile.managed_fields import handed_over
+from .foreign_fields import HELM_MANAGER, is_installer
+from .render import ReleaseError
+
+_RELEASE, _NAMESPACE = "meta.helm.sh/release-name", "meta.helm.sh/release-namespace"
+_ATTEMPTS = 5
+#: The field manager of istioctl and of the operator of old: nobody else writes under it.
+_ISTIOCTL = "istio-operator"
+
+
+@dataclasses.dataclass
+class Takeover:
+    """An object that becomes a release's.
+
+    :ivar live: the object as it is
+    :ivar wanted: as it is to be, with the release's marks
+    :ivar restarts: whether its pods are made anew
+    """
+
+    live: dict
+    wanted: dict
+    restarts: bool = False
+
+
+def in_release(obj: dict, release: Release) -> dict:
+    """An object with the marks that helm gives what it installs."""
+    meta = dict(obj["metadata"])
+    meta["labels"] = {**(meta.get("labels") or {}), "app.kubernetes.io/managed-by": "Helm"}
+    meta["annotations"] = {**(meta.get("annotations") or {}), _RELEASE: release.name, _NAMESPACE: release.namespace}
+    return {**obj, "metadata": meta}
+
+
+def release_of(live: t.Mapping[str, t.Any]) -> tuple[str, str] | None:
+    """Namespace and name of the release that an object belongs to."""
+    annotations = live["metadata"].get("annotations") or {}
+    found = (annotations.get(_NAMESPACE), annotations.get(_RELEASE))
+    return found if all(found) else None
+
+
+def is_due(live: t.Mapping[str, t.Any], release: Release, installed: bool) -> bool:
+    """Whether an object has yet to be taken over.
+
+    :param installed: whether Helm has a record of the release; without one nobody knows how far a run got that was cut
+    """
+    entries = live["metadata"].get("managedFields") or ()
+    managers = {entry["manager"] for entry in entries if not entry.get("subresource")}
+    return not installed or _ISTIOCTL in managers or release_of(live) != (release.namespace, release.name)
+
+
+def with_fields_handed_over(live: dict) -> dict:
+    """A live object as if Helm had applied what others have installed."""
+    fields = handed_over(live, is_installer, HELM_MANAGER)
+    return live if fields is None else {**live, "metadata": {**live["metadata"], "managedFields": fields}}
+
+
+def foresee(cluster: Cluster, takeover: Takeover, release: Release) -> None:
+    """Asks the server whether the object can become so, and whether its pods are made anew.
+
+    :raises ReleaseError: it can't; the text says why
+    """
+    live, wanted = takeover.live, takeover.wanted
+    has, wants = ((o.get("spec") or {}).get("selector") for o in (live, wanted))
+    if wanted["kind"] in ("DaemonSet", "Deployment", "StatefulSet") and has != wants:
+        raise ReleaseError(
+            f"{title(wanted)} selects its pods by {_labels(has)}, and the one of chart {release.chart} by"
+            f" {_labels(wants)}; a selector can't be changed. Give release {release.name} values by which they agree:"
+            " for a gateway, labels with app and istio"
+        )
+    applied = {e["manager"] for e in live["metadata"].get("managedFields") or () if e.get("operation") == "Apply"}
+    try:  # under the old owner's name, what only it knows of goes here, too
+        dry = cluster.apply(
+            wanted, force=True, dry_run=True, manager=_ISTIOCTL if _ISTIOCTL in applied else HELM_MANAGER
+        )
+    except ApiError as error:
+        raise ReleaseError(f"{title(wanted)} can't become part of release {release.name}: {error}") from error
+    takeover.restarts = _template(live) != _template(dry)
+
+
+def _labels(selector: t.Mapping[str, t.Any]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in (selector.get("matchLabels") or {}).items())
+
+
+def _template(obj: t.Mapping[str, t.Any]) -> t.Any:
+    return (obj.get("spec") or {}).get("template")
+
+
+def take_over(cluster: Cluster, takeover: Takeover) -> None:
+    """Makes an object the release's.
+
+    The second of two quick writes may begin from a copy in the server's watch cache that the first hasn't reached yet,
+    and begin anew then. A Service's new node port has been reserved by the first beginning already, and is refused to
+    the second ("provided port is already allocated") and to everybody for the next minutes, until the server's repair
+    finds that nobody has it (k8s.io/apiserver, registry/store.go: an update's node ports are committed before it is
+    stored). So the second write waits for the cache.
+    """
+    wanted = takeover.wanted
+    kind, meta = cluster.kind(wanted["apiVersion"], wanted["kind"]), wanted["metadata"]
+    for attempt in range(1, _ATTEMPTS + 1):
+        live = cluster.get(kind, meta["name"], meta.get("namespace"))
+        fields = handed_over(live, is_installer, HELM_MANAGER) if live else None
+        if fields is None:
+            break
+        version = live["metadata"]["resourceVersion"]
+        patch = [
+            {"op": "replace", "path": "/metadata/managedFields", "value": fields},
+            {"op": "replace", "path": "/metadata/resourceVersion", "value": version},
+        ]
+        try:
+            patched = cluster.patch(kind, meta["name"], patch, meta.get("namespace"), how="json", manager=HELM_MANAGER)
+            cluster.get(kind, meta["name"], meta.get("namespace"), not_before=patched["metadata"]["resourceVersion"])
+            break
+        except ApiError as error:
+            if error.status != 409 or attempt == _ATTEMPTS:  # somebody else wrote in between
+                raise
+    cluster.apply(wanted, force=True, manager=HELM_MANAGER)

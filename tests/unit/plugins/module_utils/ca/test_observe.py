@@ -1,0 +1,208 @@
+# Copyright: (c) 2026, The meshops.istio authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What is read from pods and proxies, and how it is shown."""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import functools
+import json
+import re
+from xml.etree import ElementTree
+
+import pytest
+from ansible_collections.meshops.istio.plugins.module_utils.ca import authority, observe, report, status
+from ansible_collections.meshops.istio.plugins.module_utils.ca.gate import Istiod
+from ansible_collections.meshops.istio.plugins.module_utils.ca.present import Present
+from ansible_collections.meshops.istio.plugins.module_utils.mesh import pods
+from ansible_collections.meshops.istio.plugins.module_utils.proxies import read, sync
+from ansible_collections.meshops.istio.plugins.module_utils.proxies import report as proxies
+from ansible_collections.meshops.istio.plugins.module_utils.proxies.proxy import Proxy
+
+NOW = datetime.datetime(2026, 11, 1, tzinfo=datetime.timezone.utc)
+
+
+@functools.cache
+def bundle(days=400):
+    return authority.generated(authority.Wishes(intermediate_days=days), NOW)
+
+
+def dump(encode):
+    return json.dumps(
+        {
+            "configs": [
+                {"name": "ROOTCA", "secret": {"validation_context": {"trusted_ca": encode(bundle().roots)}}},
+                {"name": "default", "secret": {"tls_certificate": {"certificate_chain": encode(bundle().chain)}}},
+                {"name": "kubernetes://other", "secret": {"tls_certificate": {}}},
+            ]
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    "encode",
+    [lambda text: {"inline_bytes": base64.b64encode(text.encode()).decode()}, lambda text: {"inline_string": text}],
+)
+def test_what_a_proxy_answers(encode):
+    held = read.held_by_proxy(f"{dump(encode)}\n--- root-cert.pem\n# comment\n{bundle().roots}")
+    assert held["roots"] == held["mounted"] == {bundle().root.fingerprint}
+    assert held["chain"] == (bundle().signer, bundle().root)
+
+
+def test_a_proxy_without_certificates_or_without_a_shell():
+    assert read.held_by_proxy('{"configs": []}') == {"mounted": None}
+
+
+def pod(container=None, labels=None, **more):
+    proxy = {
+        "name": "istio-proxy",
+        "image": "hub.test/proxyv2:1.31.0",
+        "args": ["proxy", "sidecar"],
+        **(container or {}),
+    }
+    return {
+        "metadata": {
+            "name": "web-6d5f-x", "namespace": "app", "uid": "u1",
+            "labels": {"pod-template-hash": "6d5f", **(labels or {})},
+            "ownerReferences": [{"kind": "ReplicaSet", "name": "web-6d5f", "controller": True}],
+        },
+        "spec": {"containers": [{"name": "web"}], "initContainers": [proxy], **more},
+        "status": {
+            "conditions": [{"type": "Ready", "status": "True"}],
+            "initContainerStatuses": [
+                {"name": "istio-proxy", "restartCount": 2, "state": {"running": {"startedAt": "2026-11-01T00:00:00Z"}}}
+            ],
+        },
+    }  # fmt: skip
+
+
+def test_what_a_pod_says_of_its_proxy():
+    env = [{"name": "PROXY_CONFIG_XDS_AGENT", "value": "true"}]
+    found = pods.describe_proxy(pod({"env": env}, {"istio.io/rev": "canary"}))
+    assert found["owner"] == "Deployment/web"
+    assert (found["push"], found["running"], found["ready"], found["revision"]) == (True, True, True, "canary")
+    assert (found["version"], found["generation"], found["started"]) == ("1.31.0", "u1/2", NOW)
+    assert not pods.describe_proxy(pod())["push"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind"),
+    [("sidecar", "sidecar"), ("router", "gateway"), ("waypoint", "waypoint"), ("ztunnel", "ztunnel")],
+)
+def test_kinds_of_proxies(arguments, kind):
+    assert pods.describe_proxy(pod({"args": ["proxy", arguments]}))["kind"] == kind
+
+
+@pytest.mark.parametrize(
+    ("selector", "met"),
+    [
+        ({"matchLabels": {"mesh": "yes"}}, True),
+        ({"matchLabels": {"mesh": "no"}}, False),
+        ({"matchExpressions": [{"key": "mesh", "operator": "In", "values": ["yes"]}]}, True),
+        ({"matchExpressions": [{"key": "mesh", "operator": "NotIn", "values": ["yes"]}]}, False),
+        ({"matchExpressions": [{"key": "other", "operator": "Exists"}]}, False),
+        ({"matchExpressions": [{"key": "other", "operator": "DoesNotExist"}]}, True),
+    ],
+)
+def test_discovery_selectors(selector, met):
+    assert observe.selects(selector, {"mesh": "yes"}) is met
+
+
+@pytest.mark.parametrize(
+    ("selectors", "written", "served"),
+    [
+        ([], (), ["app", "canary", "other"]),
+        ([[]], (), ["app", "canary", "other"]),
+        ([[{"matchLabels": {"a": "1"}}]], ("other",), ["app"]),
+        ([[{"matchLabels": {"a": "1"}}], [{"matchLabels": {"b": "1"}}]], (), []),
+        ([[{"matchLabels": {"a": "1"}}], [{"matchLabels": {"b": "1"}}]], ("app", "other"), ["app"]),
+        ([[{"matchLabels": {"a": "1"}}], []], ("canary",), ["app", "canary"]),
+    ],
+)
+def test_namespaces_that_istiod_looks_after(selectors, written, served):
+    class Namespaces:
+        def list(self, _kind):
+            labels = {"app": {"a": "1"}, "canary": {"b": "1"}, "other": {}, "kube-public": {"a": "1"}}
+            return [{"metadata": {"name": name, "labels": its}, "status": {}} for name, its in labels.items()]
+
+    assert observe.served_namespaces(Namespaces(), selectors, written) == served
+
+
+@pytest.mark.parametrize(
+    ("address", "namespace"),
+    [
+        ("istiod-canary.mesh.svc:15012", "mesh"),
+        ("https://istiod.mesh.svc.cluster.local:15012", "mesh"),
+        ("ca.example.test:443", ""),
+        ("", ""),
+    ],
+)
+def test_whose_certificate_a_proxy_has(address, namespace):
+    assert pods.describe_proxy(pod({"env": [{"name": "CA_ADDR", "value": address}]}))["control_plane"] == namespace
+
+
+def test_proxies_of_some_namespaces_are_listed_there_alone():
+    asked = []
+
+    class Pods:
+        concurrency = 1
+
+        def list(self, _kind, namespace=None):
+            asked.append(namespace)
+            return []
+
+    for namespaces in (["b", "a", "b"], []):
+        assert proxies.read_all(Pods(), namespaces, False, NOW) == []
+    assert asked == ["b", "a", None]
+
+
+def test_sync_states():
+    state = {"cluster_sent": "1", "cluster_acked": "1", "listener_sent": "2", "listener_acked": "1"}
+    assert sync.sync_of(state) == {
+        "cluster": "synced",
+        "listener": "stale",
+        "route": "not sent",
+        "endpoint": "not sent",
+    }
+    assert sync.sync_of(None) is None
+
+
+def mesh(days=400):
+    held = bundle(days)
+    proxy = Proxy("app", "web", roots=frozenset({held.root.fingerprint}), root_certificates=held.trusted,
+                  chain=(held.signer, held.signer, held.root))  # fmt: skip
+    lost = Proxy("app", "lost", error="<refused>")
+    return status.summary(Present(held, plugged=True), [Istiod("istio-system", "d")], [proxy, lost], {}, NOW, 60)
+
+
+def test_status_tells_who_holds_what():
+    found = mesh()
+    assert [(row["signs"], row["proxies"]) for row in found["roots"]] == [(False, ["app/web"])]
+    assert [(row["signs"], row["held_by"]) for row in found["intermediates"]] == [(True, 1)]
+    assert found["warnings"] == ["proxy app/lost can't be read: <refused>"]
+    assert "PRIVATE" not in json.dumps(found)
+
+
+def test_status_warns_before_something_expires():
+    assert "renew the intermediate" in mesh(59)["warnings"][0]
+    life = bundle().signer.not_after - bundle().signer.not_before
+    for left, words in ((0.26, []), (0.24, ["should have been renewed at half"]), (-0.1, ["has expired on"])):
+        proxy, moment = Proxy("app", "web", chain=(bundle().signer,)), bundle().signer.not_after - left * life
+        found = status.summary(Present(None), [], [proxy], {}, moment, 0)["warnings"]
+        leaves = [each for each in found if "the leaf of app/web" in each]
+        assert len(leaves) == len(words)
+        assert all(word in leaf for word, leaf in zip(words, leaves, strict=True))
+
+
+def test_the_report_is_one_well_formed_page_with_a_bar_for_each_span():
+    page = report.page(mesh(), NOW + datetime.timedelta(days=30))
+    picture = ElementTree.fromstring(re.search(r"<svg.*</svg>", page).group())
+    bars = picture.findall("rect")
+    assert len(bars) == 3
+    root, intermediate, _leaves = (float(each.get("width")) for each in bars)
+    assert root / intermediate == pytest.approx(3650 / 400, rel=0.01)
+    for head in ("Issuer", "SHA-256", "From", "Days left"):
+        assert page.count(f"<th>{head}</th>") == 3
+    assert "&lt;refused&gt;" in page
+    assert "http" not in page.replace("http-equiv", "")

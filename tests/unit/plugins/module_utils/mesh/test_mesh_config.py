@@ -1,0 +1,81 @@
+# Copyright: (c) 2026, The meshops.istio authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+from __future__ import annotations
+
+import pytest
+from ansible_collections.meshops.istio.plugins.module_utils.mesh.mesh_config import BadMeshConfig, check
+from ansible_collections.meshops.istio.plugins.module_utils.mesh.mesh_config_fields import ENUMS, MESSAGES
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {},
+        {"accessLogFile": "/dev/stdout", "enableTracing": True, "proxyListenPort": 15001},
+        {"access_log_file": "/dev/stdout"},
+        {"connectTimeout": "10s", "dnsRefreshRate": "1.5m"},
+        {"defaultConfig": {"concurrency": 2, "proxyMetadata": {"ANY_NAME": "true"}}},
+        {"outboundTrafficPolicy": {"mode": "REGISTRY_ONLY"}},
+        {"extensionProviders": [{"name": "x", "zipkin": {"service": "z", "port": 9411}}]},
+        {"defaultConfig": {"tracing": {"customTags": {"a": {"literal": {"value": "b"}}}, "sampling": 12.5}}},
+        {"discoverySelectors": [{"matchLabels": {"istio-discovery": "enabled"}}]},
+        {"accessLogFile": None},
+        {"ingressControllerMode": "OFF", "outboundTrafficPolicy": {"mode": 1}},
+    ],
+)
+def test_what_istio_takes_passes(config):
+    check(config)
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({"acessLogFile": "x"}, "mesh_config has no field 'acessLogFile' (did you mean accessLogFile?)"),
+        ({"defaultConfig": {"concurency": 2}}, "mesh_config.defaultConfig has no field 'concurency'"),
+        ({"outboundTrafficPolicy": {"mode": "REGISTRY"}}, "mode can't be 'REGISTRY' (did you mean REGISTRY_ONLY?)"),
+        ({"defaultConfig": {"proxyMetadata": {"A": True}}}, "proxyMetadata.A must be a string, not True: put it in"),
+        ({"connectTimeout": 10}, "mesh_config.connectTimeout must be a duration such as 5s, not 10"),
+        ({"enableTracing": "yes"}, "mesh_config.enableTracing must be true or false, not 'yes'"),
+        ({"extensionProviders": {"name": "x"}}, "mesh_config.extensionProviders must be a list"),
+        ({"extensionProviders": [{"name": "x", "zipkn": {}}]}, "extensionProviders[0] has no field 'zipkn'"),
+        ({"defaultConfig": "x"}, "mesh_config.defaultConfig must be a dict"),
+        (
+            {"ingressControllerMode": False},  # OFF without quotes
+            "ingressControllerMode can't be False: it is one of UNSPECIFIED, OFF, DEFAULT, STRICT; put it in quotes",
+        ),
+        ({"outboundTrafficPolicy": {"mode": True}}, "mode can't be True: it is one of REGISTRY_ONLY, ALLOW_ANY, "),
+        (
+            {"outboundTrafficPolicy": {"mode": ["ALLOW_ANY"]}},
+            "mesh_config.outboundTrafficPolicy.mode can't be ['ALLOW_",
+        ),
+        ({"proxyListenPort": 1.5}, "mesh_config.proxyListenPort must be a whole number, not 1.5"),
+    ],
+)
+def test_what_istiod_would_trip_over_is_named(config, said):
+    with pytest.raises(BadMeshConfig) as error:
+        check(config)
+    assert said in str(error.value)
+
+
+def test_all_mistakes_are_named_at_once():
+    with pytest.raises(BadMeshConfig, match=r"'one'.*; .*'two'"):
+        check({"one": 1, "two": 2})
+
+
+def test_fields_of_a_newer_istio_pass_but_known_ones_are_still_checked():
+    check({"somethingNew": 1}, istio="1.99.0")
+    with pytest.raises(BadMeshConfig):
+        check({"accessLogFile": 1}, istio="1.99.0")
+    check({"ingressControllerMode": "NEW"}, istio="1.99.0")
+    with pytest.raises(BadMeshConfig):
+        check({"ingressControllerMode": False}, istio="1.99.0")
+    with pytest.raises(BadMeshConfig):
+        check({"somethingNew": 1}, istio="1.31.4")
+
+
+def test_the_table_is_complete_in_itself():
+    """Every type that a field names is there."""
+    words = (MESSAGES + ENUMS).split()
+    named = {w.split(":", 1)[1].lstrip("*%") for w in words if ":" in w}
+    defined = {line.split()[0] for line in (MESSAGES + ENUMS).splitlines() if line and line[0] != " "}
+    assert named - defined == {"string", "bool", "int", "number", "duration", "any"}

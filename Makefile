@@ -28,6 +28,13 @@ test: prepared ## everything below but the benchmarks and the soak: lint, unit, 
 lint: setup ## ruff, yamllint, ansible-lint, import directions, ansible-test sanity, changelog, documentation
 	$(PYTEST) tests/lint
 
+fast: setup ## what to run after every change: format, ruff, import directions, types, unit tests
+	.venv/bin/ruff format --check -q . && .venv/bin/ruff check -q . && .venv/bin/lint-imports --no-cache > /dev/null && .venv/bin/mypy
+	$(PYTEST) -q -n $(STREAMS) tests/unit
+
+types: setup ## mypy, strict, over module_utils and the operator
+	.venv/bin/mypy
+
 unit: setup ## tests without a cluster
 	$(PYTEST) tests/unit
 
@@ -58,5 +65,5 @@ clean: lab-down ## remove also .venv, caches and what the lab has built
 	rm -rf .venv .cache build .hypothesis .mypy_cache .ruff_cache .ansible
 	@$(LAB) clean
 
-.PHONY: help setup prepared demo demo-down test lint unit integration e2e molecule matrix soak bench lab-down clean
+.PHONY: help setup prepared demo demo-down test lint fast types unit integration e2e molecule matrix soak bench lab-down clean
 .DEFAULT_GOAL := help

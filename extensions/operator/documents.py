@@ -14,7 +14,7 @@ from ansible_collections.meshops.istio.plugins.module_utils.control_plane.declar
     ControlPlane,
     desired_control_plane,
 )
-from ansible_collections.meshops.istio.plugins.module_utils.errors import ClusterError
+from ansible_collections.meshops.istio.plugins.module_utils.errors import MeshopsError
 from ansible_collections.meshops.istio.plugins.module_utils.istio_operator.gateways import GATEWAY_CHARTS
 
 from .drift import Release
@@ -33,7 +33,7 @@ LAST_GOOD = "operator.meshops.istio/last-good"
 SUPERSEDED, NOT_OWNED = "Superseded", "NotOwned"
 
 
-class Invalid(ClusterError):
+class Invalid(MeshopsError):
     """An object that can't be carried out as it is; the text says which field is wrong, and why."""
 
 
@@ -121,7 +121,7 @@ def wanted(obj: t.Mapping[str, t.Any], settings: Settings, others: t.Collection[
     """
     try:
         found = desired_control_plane(variables(obj, settings, others))
-    except ClusterError as error:
+    except MeshopsError as error:
         raise Invalid(str(error)) from error
     foreign = sorted({r.namespace for r in found.releases} - set(settings.managed))
     if foreign:

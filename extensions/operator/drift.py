@@ -18,7 +18,7 @@ import typing as t
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.errors import ApiError
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN, Kind
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.watch import Expired, MetadataWatch
-from ansible_collections.meshops.istio.plugins.module_utils.errors import ClusterError
+from ansible_collections.meshops.istio.plugins.module_utils.errors import MeshopsError
 
 _WATCHED = (
     ("", "ConfigMap"),
@@ -127,7 +127,7 @@ def _keep(params: t.Mapping[str, t.Any], kind: Kind, namespace: str | None, chan
                 _tell(kind, table.event(what, meta), changed)
         except Expired:
             continue
-        except (ApiError, ClusterError) as error:
+        except (ApiError, MeshopsError) as error:
             if isinstance(error, ApiError) and error.status == 404:
                 time.sleep(_UNSERVED_PAUSE)
                 continue

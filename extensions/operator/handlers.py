@@ -8,7 +8,7 @@ import logging
 import typing as t
 
 import kopf
-from ansible_collections.meshops.istio.plugins.module_utils.errors import ClusterError
+from ansible_collections.meshops.istio.plugins.module_utils.errors import MeshopsError
 
 from . import crd
 from .documents import is_ignored
@@ -56,5 +56,5 @@ def register(registry: kopf.OperatorRegistry, keeper: Keeper) -> None:
             keeper.remove(namespace, name)
         except StillUsed as error:
             raise kopf.TemporaryError(str(error), delay=_USED_AGAIN) from error
-        except ClusterError as error:
+        except MeshopsError as error:
             raise kopf.TemporaryError(str(error), delay=backoff(retry + 1)) from error

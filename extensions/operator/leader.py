@@ -15,7 +15,7 @@ import typing as t
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.client import Cluster
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.errors import ApiError
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN
-from ansible_collections.meshops.istio.plugins.module_utils.errors import ClusterError
+from ansible_collections.meshops.istio.plugins.module_utils.errors import MeshopsError
 
 #: Seconds after which a lease that was not renewed is free, between two renewals, and after which a leader that can't
 #: renew gives up: before the lease is free for others.
@@ -85,7 +85,7 @@ class Leader:
             self.leads = False
             try:
                 self._cluster.patch(_LEASE, _NAME, {"spec": {"holderIdentity": ""}}, self._namespace)
-            except ClusterError as error:
+            except MeshopsError as error:
                 log.warning("can't give the lease back: %s", error)
 
     def _renew(self) -> None:
@@ -122,6 +122,6 @@ class Leader:
             if error.status != 409:
                 log.warning("the lease: %s", error)
             return False
-        except ClusterError as error:
+        except MeshopsError as error:
             log.warning("the lease: %s", error)
             return False

@@ -12,7 +12,7 @@ import typing as t
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.client import Cluster
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.errors import ApiError
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN, Kind
-from ansible_collections.meshops.istio.plugins.module_utils.errors import ClusterError
+from ansible_collections.meshops.istio.plugins.module_utils.errors import MeshopsError
 from ansible_collections.meshops.istio.plugins.module_utils.footprint.revision import uses_of_revision
 from ansible_collections.meshops.istio.plugins.module_utils.mesh.pods import owner_of_pod
 from ansible_collections.meshops.istio.plugins.module_utils.reconcile.readiness import unready
@@ -69,7 +69,7 @@ class Objects:
         patch = {"metadata": {"annotations": {LAST_GOOD: spec}}}
         try:
             self.cluster.patch(ISTIO_OPERATOR, meta["name"], patch, meta["namespace"])
-        except ClusterError as error:
+        except MeshopsError as error:
             log.warning("the last good spec of %s/%s: %s", meta["namespace"], meta["name"], error)
 
     def tell(self, obj: t.Mapping[str, t.Any], outcome: Outcome) -> None:
@@ -84,7 +84,7 @@ class Objects:
             written = self.cluster.patch(
                 ISTIO_OPERATOR, meta["name"], {"status": {**gone, **wanted}}, meta["namespace"], subresource="status"
             )
-        except ClusterError as error:
+        except MeshopsError as error:
             log.warning("the status of %s/%s: %s", meta["namespace"], meta["name"], error)
             return
         if isinstance(obj, dict):
@@ -115,7 +115,7 @@ class Objects:
         log.info("%s/%s: %s: %s", meta["namespace"], meta["name"], reason, message)
         try:
             self.cluster.create(event)
-        except ClusterError as error:
+        except MeshopsError as error:
             log.warning("an event: %s", error)
 
     # -- what is installed ------------------------------------------------
@@ -166,7 +166,7 @@ class Objects:
                 self.cluster.patch(kind, item["name"], {}, item.get("namespace"), dry_run=True)
         except ApiError as error:
             return "" if error.status in (404, 409) else str(error)
-        except ClusterError:
+        except MeshopsError:
             return ""  # its kind is gone
         return ""
 

@@ -9,7 +9,7 @@ import dataclasses
 import time
 import typing as t
 
-from ansible_collections.meshops.istio.plugins.module_utils.errors import ClusterError
+from ansible_collections.meshops.istio.plugins.module_utils.errors import MeshopsError
 
 from . import documents, playbook, removal
 from . import status as reports
@@ -28,7 +28,7 @@ _APPLY = "Install the control plane, and prove that it works"
 _FOOTPRINT = "See what there is of Istio"
 
 
-class StillUsed(ClusterError):
+class StillUsed(MeshopsError):
     """What is to go is used by others, or is not the operator's to take; the text names it."""
 
 
@@ -291,7 +291,7 @@ class Reconciler:
         """Takes out what an object has installed.
 
         :raises StillUsed: others use it
-        :raises ClusterError: it could not be taken out; the text says why
+        :raises MeshopsError: it could not be taken out; the text says why
         """
         obj = self._objects.get(*place)
         if obj is None or documents.is_ignored(obj):
@@ -308,7 +308,7 @@ class Reconciler:
                         self._take_out(obj, goes, beat)
                         return
                 goes = now
-        except ClusterError as error:
+        except MeshopsError as error:
             reason = "StillUsed" if isinstance(error, StillUsed) else FAILED
             if (obj.get("status") or {}).get("message") != reports.short(str(error)):
                 self._objects.event(obj, reason, str(error), warning=True)
@@ -367,7 +367,7 @@ class Reconciler:
             }
             done = playbook.run("remove", given, {}, self._kubeconfig, beat)
             if done.failure:
-                raise ClusterError(done.failure)
+                raise MeshopsError(done.failure)
             if goes.is_last:
                 break
 
@@ -378,7 +378,7 @@ class Reconciler:
         """
         done = playbook.run("footprint", {}, {}, self._kubeconfig, beat)
         if done.failure:
-            raise ClusterError(done.failure)
+            raise MeshopsError(done.failure)
         purged = done.results[_FOOTPRINT]["purged"]
         keep = removal.kept(purged)
         going = removal.going(purged, keep)

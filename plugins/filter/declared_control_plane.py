@@ -35,7 +35,7 @@ from ansible.errors import AnsibleFilterError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.meshops.istio.plugins.module_utils.control_plane.declared import declared_control_plane
 from ansible_collections.meshops.istio.plugins.module_utils.control_plane.options import CONTROL_PLANE_OPTIONS
-from ansible_collections.meshops.istio.plugins.module_utils.errors import ClusterError
+from ansible_collections.meshops.istio.plugins.module_utils.errors import MeshopsError
 
 
 def declared(options):
@@ -45,7 +45,7 @@ def declared(options):
         raise AnsibleFilterError("; ".join(checked.error_messages))
     try:
         wanted = declared_control_plane(checked.validated_parameters)
-    except ClusterError as error:
+    except MeshopsError as error:
         raise AnsibleFilterError(str(error)) from error
     return {"namespace": wanted.namespace, "revision": wanted.revision, "platform": wanted.platform}
 

@@ -60,13 +60,13 @@ _value:
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.meshops.istio.plugins.module_utils.control_plane.gateways import gateway_releases
-from ansible_collections.meshops.istio.plugins.module_utils.errors import ClusterError
+from ansible_collections.meshops.istio.plugins.module_utils.errors import MeshopsError
 
 
 def releases(gateways, namespace="istio-system", revision="", platform="", digests=None, charts="", version=""):
     try:
         found = gateway_releases(gateways, namespace, revision, platform)
-    except ClusterError as error:
+    except MeshopsError as error:
         raise AnsibleFilterError(str(error)) from error
     fields = ("name", "namespace", "chart", "values", "objects")
     source = {"digest": (digests or {}).get("gateway"), "charts": charts, "version": version}

@@ -180,7 +180,7 @@ files:
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.meshops.istio.plugins.module_utils.control_plane.manifests import manifests, write_files
 from ansible_collections.meshops.istio.plugins.module_utils.control_plane.options import CONTROL_PLANE_OPTIONS
-from ansible_collections.meshops.istio.plugins.module_utils.errors import ClusterError
+from ansible_collections.meshops.istio.plugins.module_utils.errors import MeshopsError
 from ansible_collections.meshops.istio.plugins.module_utils.helm.helm import Helm
 from ansible_collections.meshops.istio.plugins.module_utils.releases.reconcile import RELEASES_OPTION
 
@@ -205,7 +205,7 @@ def main():
         with Helm(binary=params["binary_path"]) as helm:
             files = manifests(helm, params["control_plane"], params, params["kube_version"], warnings)
         diff = write_files(params["dest"], files, module.check_mode)
-    except ClusterError as error:
+    except MeshopsError as error:
         module.fail_json(msg=str(error))
     for line in warnings:
         module.warn(line)

@@ -19,7 +19,7 @@ import yaml
 from ansible_collections.meshops.istio.plugins.module_utils.ca.rotation import PHASES
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.client import Cluster
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN
-from ansible_collections.meshops.istio.plugins.module_utils.errors import ClusterError
+from ansible_collections.meshops.istio.plugins.module_utils.errors import MeshopsError
 from killing import kill
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -345,7 +345,7 @@ class Load:
 
     def _watch(self) -> None:
         while not self._stop.wait(0.5):
-            with contextlib.suppress(ClusterError):
+            with contextlib.suppress(MeshopsError):
                 for entry in record().get("history", []):
                     if entry not in self.phases:
                         self.phases.append(entry)

@@ -9,7 +9,7 @@ import types
 
 import pytest
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN
-from ansible_collections.meshops.istio.plugins.module_utils.errors import ClusterError
+from ansible_collections.meshops.istio.plugins.module_utils.errors import MeshopsError
 from ansible_collections.meshops.istio.plugins.module_utils.mesh.certificates import certificates
 from ansible_collections.meshops.istio.plugins.module_utils.mesh_info.read import SECTIONS, read_mesh
 from ansible_collections.meshops.istio.plugins.module_utils.objects.reconcile import reconcile_objects
@@ -111,7 +111,7 @@ SECURITY = "security.istio.io/v1"
 def test_what_only_istiod_can_tell_is_told_in_check_mode_too(mesh, api_version, kind, spec, message, check_mode):
     declared = {"apiVersion": api_version, "kind": kind, "metadata": {"name": "wrong", "namespace": "default"}}
     module = types.SimpleNamespace(check_mode=check_mode, _diff=False)
-    with pytest.raises(ClusterError) as refusal:
+    with pytest.raises(MeshopsError) as refusal:
         reconcile_objects(module, mesh.cluster, [{**declared, "spec": spec}])
     assert str(refusal.value).startswith(f"{kind} default/wrong: istiod refuses it: ")
     assert message in str(refusal.value)

@@ -18,7 +18,7 @@ import pytest
 import yaml
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.workloads import wait_ready
-from ansible_collections.meshops.istio.plugins.module_utils.errors import ClusterError
+from ansible_collections.meshops.istio.plugins.module_utils.errors import MeshopsError
 from ansible_collections.meshops.istio.plugins.module_utils.reconcile.readiness import unready
 from ansible_collections.meshops.istio.plugins.module_utils.traffic import observe as observed_traffic
 from following import eventually
@@ -531,7 +531,7 @@ def open_connection_while_watched(mesh):
 
     def look():
         while not stopped.wait(0.5):
-            with contextlib.suppress(ClusterError):  # it is asked again
+            with contextlib.suppress(MeshopsError):  # it is asked again
                 if observed_traffic.NAME in mesh.execute("legacy", "app=server", *listeners, container="istio-proxy"):
                     opened.append(subprocess.Popen(ask, env=mesh.env, stdout=subprocess.DEVNULL))
                     return

@@ -20,7 +20,7 @@ from ansible_collections.meshops.istio.plugins.module_utils.cluster.client impor
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.wait import wait_gone
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.workloads import wait_ready
-from ansible_collections.meshops.istio.plugins.module_utils.errors import ClusterError
+from ansible_collections.meshops.istio.plugins.module_utils.errors import MeshopsError
 from ansible_collections.meshops.istio.plugins.module_utils.reconcile.readiness import unready
 
 DEPLOYMENT, POD, SERVICE = KNOWN["apps", "Deployment"], KNOWN["", "Pod"], KNOWN["", "Service"]
@@ -82,7 +82,7 @@ class Traffic:
         while not self._stop.wait(0.5):
             try:
                 pods = [pod for ns in {way[0] for way in self.ways.values()} for pod in self._pods(ns)]
-            except ClusterError:
+            except MeshopsError:
                 continue
             for pod in pods:
                 name = pod["metadata"]["name"]

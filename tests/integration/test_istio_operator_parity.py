@@ -17,7 +17,7 @@ import subprocess
 
 import pytest
 import yaml
-from ansible_collections.meshops.istio.plugins.module_utils.errors import ClusterError
+from ansible_collections.meshops.istio.plugins.module_utils.errors import MeshopsError
 from ansible_collections.meshops.istio.plugins.module_utils.helm.helm import Helm
 from ansible_collections.meshops.istio.plugins.module_utils.helm.releases import Release
 from ansible_collections.meshops.istio.plugins.module_utils.istio_operator.translate import Translation, translate
@@ -347,7 +347,7 @@ def test_same_objects(istio: Istio, name: str) -> None:
 
 @pytest.mark.parametrize("name", _REFUSED)
 def test_same_refusals(istio: Istio, name: str) -> None:
-    with pytest.raises(ClusterError) as refusal:
+    with pytest.raises(MeshopsError) as refusal:
         istio.translate(name)
     message = str(refusal.value)
     assert _REFUSED[name] in message

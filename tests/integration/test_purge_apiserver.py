@@ -23,7 +23,7 @@ import pytest
 import yaml
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.client import Cluster
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.errors import ApiError
-from ansible_collections.meshops.istio.plugins.module_utils.errors import ClusterError
+from ansible_collections.meshops.istio.plugins.module_utils.errors import MeshopsError
 from ansible_collections.meshops.istio.plugins.module_utils.footprint.listing import list_istio, read_footprint
 from ansible_collections.meshops.istio.plugins.module_utils.purge.run import PurgeError, Wishes, purge
 
@@ -84,7 +84,7 @@ def mesh(cluster, server):
             held = {"finalizers": ["example.com/nobody-answers", "example.istio.io/nobody-answers"]}
             make(cluster, "Sidecar", "held", "shop", "networking.istio.io/v1", spec={}, meta=held)
             break
-        except ClusterError:
+        except MeshopsError:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.3)
@@ -136,7 +136,7 @@ def test_check_mode_changes_nothing_and_tells_the_same(mesh):
 
 
 def test_nothing_goes_without_a_confirmation(mesh, tmp_path):
-    with pytest.raises(ClusterError, match="confirm must be true"):
+    with pytest.raises(MeshopsError, match="confirm must be true"):
         purge(mesh, Wishes(backup_dir=str(tmp_path / "b")))
     assert left(mesh)
     assert not (tmp_path / "b").exists()
@@ -428,11 +428,11 @@ def test_a_revision_alone(mesh):
     make(mesh, "MutatingWebhookConfiguration", "istio-revision-tag-next", api=ADMISSION,
          meta={"labels": {**canary, "istio.io/tag": "next"}}, webhooks=[])  # fmt: skip
     wishes = Wishes(confirm=True, revision="canary", wait_timeout=120)
-    with pytest.raises(ClusterError, match="revision canary is still used by tag next"):
+    with pytest.raises(MeshopsError, match="revision canary is still used by tag next"):
         purge(mesh, wishes)
     mesh.delete(mesh.kind(ADMISSION, "MutatingWebhookConfiguration"), "istio-revision-tag-next")
     make(mesh, "Namespace", "shop", meta={"labels": {"istio.io/rev": "canary"}})
-    with pytest.raises(ClusterError, match="namespace shop"):
+    with pytest.raises(MeshopsError, match="namespace shop"):
         purge(mesh, wishes)
     mesh.patch(mesh.kind("v1", "Namespace"), "shop", {"metadata": {"labels": {"istio.io/rev": None}}})
     rest = set(left(mesh)) - {"ConfigMap istio-system/istio-canary"}
@@ -467,7 +467,7 @@ def until(what):
     while True:
         try:
             return what()
-        except ClusterError:
+        except MeshopsError:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.2)
@@ -496,7 +496,7 @@ def kubelet(cluster):
 
     def work():
         while not end.wait(0.2):
-            with contextlib.suppress(ClusterError):  # it looks again
+            with contextlib.suppress(MeshopsError):  # it looks again
                 for found in cluster.list(pod, fields="status.phase=Pending"):
                     meta = found["metadata"]
                     cluster.patch(pod, meta["name"], {"status": {"phase": "Running"}}, meta["namespace"],

@@ -9,7 +9,7 @@ import re
 import types
 
 import pytest
-from ansible_collections.meshops.istio.plugins.module_utils.errors import ClusterError
+from ansible_collections.meshops.istio.plugins.module_utils.errors import MeshopsError
 from ansible_collections.meshops.istio.plugins.module_utils.objects.reconcile import reconcile_objects
 from ansible_collections.meshops.istio.plugins.module_utils.reconcile.documents import parse
 
@@ -46,7 +46,7 @@ def test_bad_documents_are_refused_by_a_message_that_names_object_and_field(docu
     assert len(bad) > 60
     for place, obj, expected in bad:
         for check_mode in (True, False):
-            with pytest.raises(ClusterError) as refusal:
+            with pytest.raises(MeshopsError) as refusal:
                 apply(obj, check_mode)
             message = str(refusal.value)
             assert message.startswith(f"{obj['kind']} {namespace}/{obj['metadata']['name']}: "), place

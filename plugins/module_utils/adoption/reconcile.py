@@ -12,7 +12,7 @@ from ..cluster.kinds import KNOWN
 from ..control_plane.checks import check_kubernetes, check_platform
 from ..control_plane.declared import desired_control_plane
 from ..control_plane.reconcile import add_proof
-from ..errors import ClusterError
+from ..errors import MeshopsError
 from ..helm.helm import Helm
 from ..helm.releases import Release
 from ..istio_operator.translate import read_document
@@ -50,7 +50,7 @@ _KINDS = (
 )
 
 
-class AdoptionError(ClusterError):
+class AdoptionError(MeshopsError):
     """A mesh that can't be adopted as it is asked for; nothing has been changed."""
 
 
@@ -93,7 +93,7 @@ def leftovers(cluster: Cluster, planned: t.Collection[Key], revision: str) -> li
 def reconcile_adoption(module: t.Any, cluster: Cluster, helm: Helm) -> dict[str, t.Any]:
     """Adopts a mesh, as a module's parameters describe it; gives the module's result.
 
-    :raises ClusterError: the mesh can't be adopted so, or does not do what it should afterwards
+    :raises MeshopsError: the mesh can't be adopted so, or does not do what it should afterwards
     """
     params = module.params
     installer = find_installer(cluster)

@@ -9,7 +9,7 @@ import datetime
 import typing as t
 
 from ..cluster.client import Cluster
-from ..errors import ClusterError
+from ..errors import MeshopsError
 from ..mesh.certificates import fingerprints, require_cryptography
 from . import rotation
 from .authority import Wishes, from_files, generated, prepared_root, renewed
@@ -24,7 +24,7 @@ from .trust_bundle import Bundle
 def run(params: t.Mapping[str, t.Any], cluster: Cluster, check_mode: bool) -> dict[str, t.Any]:
     """Does what the module's parameters ask for, and gives the module's result.
 
-    :raises ClusterError: with the remedy; before anything is written wherever the cause could be seen then
+    :raises MeshopsError: with the remedy; before anything is written wherever the cause could be seen then
     """
     require_cryptography()
     if params["report"]:
@@ -46,7 +46,7 @@ def _with_status(result: dict, mesh: Mesh, params: t.Mapping[str, t.Any], write:
     if params["report"] and write:
         try:
             write_report(params["report"], found)
-        except ClusterError as error:  # what was done is worth more than the page
+        except MeshopsError as error:  # what was done is worth more than the page
             result["warnings"].append(str(error))
     return result
 
@@ -308,4 +308,4 @@ def _diff(
     }
 
 
-__all__ = ["ClusterError", "run"]
+__all__ = ["MeshopsError", "run"]

@@ -13,7 +13,7 @@ import typing as t
 
 from ..cluster.client import Cluster
 from ..cluster.kinds import CONFIG_MAP, KNOWN, NAMESPACE, POD
-from ..errors import ClusterError
+from ..errors import MeshopsError
 from ..mesh.certificates import CertificateError, fingerprints
 from ..mesh.pods import _container, _container_state, _environment, is_ready, owner_of, time_of
 from .gate import Istiod
@@ -42,7 +42,7 @@ def secret_text(secret: dict | None) -> dict[str, str]:
 def mesh_config(cluster: Cluster, namespace: str, revision: str = "default") -> dict:
     """The mesh config of a revision as its ConfigMap holds it; empty where there is none.
 
-    :raises ClusterError: it isn't a map in YAML
+    :raises MeshopsError: it isn't a map in YAML
     """
     name = "istio" if revision == "default" else f"istio-{revision}"
     found = cluster.get(CONFIG_MAP, name, namespace)
@@ -52,9 +52,9 @@ def mesh_config(cluster: Cluster, namespace: str, revision: str = "default") -> 
         loaded = yaml.safe_load(((found or {}).get("data") or {}).get("mesh", "")) or {}
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        raise ClusterError(f"{wrong}: not YAML{f', line {mark.line + 1}' if mark else ''}; {remedy}") from None
+        raise MeshopsError(f"{wrong}: not YAML{f', line {mark.line + 1}' if mark else ''}; {remedy}") from None
     if not isinstance(loaded, dict):
-        raise ClusterError(f"{wrong}: not a map; {remedy}")
+        raise MeshopsError(f"{wrong}: not a map; {remedy}")
     return loaded
 
 
@@ -92,7 +92,7 @@ def _istiod(cluster: Cluster, pod: dict, expiries: bool) -> Istiod:
     if expiries and is_ready(pod) and not terminating:
         try:
             root, chain = _reported_expiries(cluster, meta["namespace"], meta["name"])
-        except ClusterError as problem:
+        except MeshopsError as problem:
             error = f"its metrics on port 15014 can't be read: {problem}"
     return Istiod(
         namespace=meta["namespace"],

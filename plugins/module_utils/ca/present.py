@@ -8,7 +8,7 @@ import dataclasses
 import json
 import typing as t
 
-from ..errors import ClusterError
+from ..errors import MeshopsError
 from ..mesh.certificates import CertificateError, fingerprints, short
 from .gate import Istiod
 from .rotation import names
@@ -29,7 +29,7 @@ ORIGIN = "meshops.istio/ca-origin"
 GENERATED = "istio-generated"
 
 
-class CannotRotate(ClusterError):
+class CannotRotate(MeshopsError):
     """The state of the cluster that forbids a rotation, with the remedy."""
 
 

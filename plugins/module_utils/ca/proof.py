@@ -13,7 +13,7 @@ import typing as t
 from ..cluster.client import Cluster
 from ..cluster.errors import ApiError
 from ..cluster.kinds import SECRET
-from ..errors import ClusterError
+from ..errors import MeshopsError
 from ..mesh.pods import describe_proxy
 from ..proxies.read import proxy_pods_of, read_proxies
 from . import gate, observe, rotation
@@ -28,7 +28,7 @@ _POLL = 0.2
 _FEW = 4
 
 
-class GateNotMet(ClusterError):
+class GateNotMet(MeshopsError):
     """The mesh isn't where the phase wants it; the text names who holds it up.
 
     :ivar result: what a module returns beside its message

@@ -9,7 +9,7 @@ import html
 import os
 import typing as t
 
-from ..errors import ClusterError
+from ..errors import MeshopsError
 from ..mesh.certificates import short
 
 _STYLE = """
@@ -32,27 +32,27 @@ _LEFT, _WIDTH, _ROW = 330, 640, 26
 def refuse_unwritable(path: str) -> None:
     """Fails where C(write_report) would.
 
-    :raises ClusterError: the file can't be written
+    :raises MeshopsError: the file can't be written
     """
     file = os.path.abspath(os.path.expanduser(path))
     folder = os.path.dirname(file)
     if not os.path.isdir(folder):
-        raise ClusterError(f"report: {folder} isn't a directory: make it, or name another file than {path}")
+        raise MeshopsError(f"report: {folder} isn't a directory: make it, or name another file than {path}")
     if os.path.isdir(file) or not os.access(file if os.path.exists(file) else folder, os.W_OK):
-        raise ClusterError(f"report: {path} can't be written: name a file in a directory that you may write")
+        raise MeshopsError(f"report: {path} can't be written: name a file in a directory that you may write")
 
 
 def write_report(path: str, found: t.Mapping[str, t.Any]) -> None:
     """Writes the page to a file.
 
     :param found: what C(status.summary) gives
-    :raises ClusterError: the file can't be written
+    :raises MeshopsError: the file can't be written
     """
     try:
         with open(os.path.expanduser(path), "w", encoding="utf-8") as file:
             file.write(page(found, datetime.datetime.now(datetime.UTC)))
     except OSError as error:
-        raise ClusterError(f"the report can't be written: {error}") from None
+        raise MeshopsError(f"the report can't be written: {error}") from None
 
 
 def page(found: t.Mapping[str, t.Any], now: datetime.datetime) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import datetime
 import typing as t
 
-from ..errors import ClusterError
+from ..errors import MeshopsError
 from ..mesh.certificates import Certificate, certificates, short
 from ..proxies.proxy import Proxy
 from ..proxies.read import proxy_pods_of, read_proxies
@@ -30,7 +30,7 @@ def status(mesh: Mesh, now: datetime.datetime, warn_days: float) -> dict[str, t.
         trouble.append(str(error))
     try:
         trust_domains, _aliases = mesh.trust_domains()
-    except ClusterError as error:
+    except MeshopsError as error:
         trouble.append(str(error))
     istiods = observe.istiods(mesh.cluster, mesh.namespace, expiries=False)
     proxies = read_proxies(mesh.cluster, proxy_pods_of(mesh.cluster, mesh.namespace))

@@ -9,7 +9,7 @@ import datetime
 import itertools
 import typing as t
 
-from ..errors import ClusterError
+from ..errors import MeshopsError
 from ..mesh.certificates import Certificate, CertificateError, certificates, key_matches, short
 
 
@@ -26,7 +26,7 @@ class Problem:
     message: str
 
 
-class BrokenBundle(ClusterError):
+class BrokenBundle(MeshopsError):
     """A bundle that istiod would refuse, or that would break the mesh."""
 
     def __init__(self, where: str, problems: t.Sequence[Problem]) -> None:

@@ -10,7 +10,7 @@ import re
 import time
 import typing as t
 
-from ..errors import ClusterError
+from ..errors import MeshopsError
 from .client import Cluster
 from .errors import ApiError
 
@@ -67,12 +67,12 @@ class Outcome:
     change: t.Any
     action: str
     obj: dict | None = None
-    error: ClusterError | None = None
+    error: MeshopsError | None = None
     note: str = ""
     begun: bool = False
 
 
-class Conflict(ClusterError):
+class Conflict(MeshopsError):
     """Another field manager owns fields that we declare with other values.
 
     :ivar owners: manager -> field paths
@@ -122,7 +122,7 @@ def execute(
                 begun = not dry_run and change.key in finished and change.key not in failed
                 if not dry_run:
                     if obstacle := _obstacle(change, stage, failed, unwritten, begun):
-                        return Outcome(change, "failed", error=ClusterError(f"{change.title}: {obstacle}"), begun=begun)
+                        return Outcome(change, "failed", error=MeshopsError(f"{change.title}: {obstacle}"), begun=begun)
                     written = max((finished.get(key, 0) for key in waits_for), default=0)
                     time.sleep(max(0, written + settle - time.monotonic()) if written else 0)
                 outcome = _carry_out(cluster, change, force, dry_run, explain, keep)
@@ -174,11 +174,11 @@ def _carry_out(
     except ApiError as error:
         conflict = conflict_of(change.title, error)
         text = explain(change, error) if explain and not conflict else f"{change.title}: {error}"
-        return Outcome(change, "failed", error=conflict or ClusterError(text))
-    except ClusterError as error:
-        return Outcome(change, "failed", error=ClusterError(f"{change.title}: {error}"))
+        return Outcome(change, "failed", error=conflict or MeshopsError(text))
+    except MeshopsError as error:
+        return Outcome(change, "failed", error=MeshopsError(f"{change.title}: {error}"))
     except Exception as error:  # whatever it is, the outcomes of the others are told
-        return Outcome(change, "failed", error=ClusterError(f"{change.title}: {type(error).__name__}: {error}"))
+        return Outcome(change, "failed", error=MeshopsError(f"{change.title}: {type(error).__name__}: {error}"))
     same = change.before is not None and (obj == change.before if dry_run else _version(obj) == _version(change.before))
     return Outcome(change, "unchanged" if same else _DONE[change.action], obj if keep(change) else None)
 

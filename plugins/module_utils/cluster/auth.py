@@ -15,7 +15,7 @@ from ansible_collections.kubernetes.core.plugins.module_utils.args_common import
     AUTH_ARG_SPEC,
 )
 
-from ..errors import ClusterError
+from ..errors import MeshopsError
 
 try:
     import urllib3
@@ -87,7 +87,7 @@ def _load_kubeconfig(options: dict[str, t.Any], configuration: t.Any) -> None:
     path = os.path.expanduser(path or default)
     missing = [p for p in path.split(os.pathsep) if not os.path.exists(p)]
     if len(missing) == len(path.split(os.pathsep)):
-        raise ClusterError(
+        raise MeshopsError(
             f"no kubeconfig at {path}: set the option kubeconfig, or the environment variable KUBECONFIG"
             " or K8S_AUTH_KUBECONFIG, to the file that describes the cluster"
         )
@@ -102,7 +102,7 @@ def _load_kubeconfig(options: dict[str, t.Any], configuration: t.Any) -> None:
 def official_package() -> t.Any:
     """The official kubernetes package, with its client, config and stream.
 
-    :raises ClusterError: it isn't there
+    :raises MeshopsError: it isn't there
     """
     try:
         import kubernetes
@@ -110,7 +110,7 @@ def official_package() -> t.Any:
         import kubernetes.config
         import kubernetes.stream
     except ImportError as error:
-        raise ClusterError(
+        raise MeshopsError(
             f"the Python package kubernetes is missing from this interpreter ({error}): pip install 'kubernetes>=33'"
         ) from error
     return kubernetes
@@ -121,7 +121,7 @@ def api_client(params: t.Mapping[str, t.Any], pool_size: int = 16) -> t.Any:
 
     :param params: a module's parameters; options that are None fall back to K8S_AUTH_* variables
     :param pool_size: how many connections are kept open at most
-    :raises ClusterError: the options don't lead to a cluster; the text says which and what to do
+    :raises MeshopsError: the options don't lead to a cluster; the text says which and what to do
 
     A header of the client can have one value only: of several groups to impersonate it has the first.
     """
@@ -134,7 +134,7 @@ def api_client(params: t.Mapping[str, t.Any], pool_size: int = 16) -> t.Any:
         try:
             _load_kubeconfig(given, configuration)
         except kubernetes.config.ConfigException as error:
-            raise ClusterError(_explain(error, given)) from error
+            raise MeshopsError(_explain(error, given)) from error
         if given.get("host"):
             configuration.host = given["host"]
     if given.get("api_key"):

@@ -10,7 +10,7 @@ import time
 import typing as t
 import urllib.parse
 
-from ..errors import ClusterError
+from ..errors import MeshopsError
 from . import pod_exec
 from .auth import api_client, official_package
 from .connection import connect
@@ -48,7 +48,7 @@ class Cluster:
 
     def __init__(self, params: t.Mapping[str, t.Any], concurrency: int = 16, retry_time: float = 30) -> None:
         if concurrency < 1:
-            raise ClusterError(f"concurrency is {concurrency}: it must be 1 at least")
+            raise MeshopsError(f"concurrency is {concurrency}: it must be 1 at least")
         self.concurrency = concurrency
         self.retry_time = retry_time
         self.retry_until: float | None = None
@@ -78,7 +78,7 @@ class Cluster:
 
         :raises ApiError: the server refused
         :raises Unreachable: no answer within the retry time
-        :raises ClusterError: what answers is no API server, or the body can't be sent
+        :raises MeshopsError: what answers is no API server, or the body can't be sent
         """
         url = self._connection.host.rstrip("/") + path
         if query:
@@ -87,7 +87,7 @@ class Cluster:
         try:
             data = json.dumps(body, allow_nan=False).encode() if body is not None else None
         except ValueError as error:
-            raise ClusterError("it has a number that JSON has no word for (.inf or .nan): quote it") from error
+            raise MeshopsError("it has a number that JSON has no word for (.inf or .nan): quote it") from error
         deadline = self.deadline()
         retried = _RETRIED if method != "POST" else (429, 503)
         pause = 0.1
@@ -112,7 +112,7 @@ class Cluster:
                 if (content := _content(answer)) is not None:
                     return content
                 if answer.status < 400 or (answer.status not in retried and not raw and _is_page(answer)):
-                    raise ClusterError(self._no_api_server(answer))
+                    raise MeshopsError(self._no_api_server(answer))
                 refusal = _refusal(answer)
                 wait = max(wait, refusal.retry_after or 0)
                 if refusal.status not in retried or time.monotonic() + wait > deadline:
@@ -160,11 +160,11 @@ class Cluster:
     def kind(self, api_version: str, kind: str) -> Kind:
         """The Kind for an object's apiVersion and kind: from the known table, else by discovery.
 
-        :raises ClusterError: the server doesn't serve it
+        :raises MeshopsError: the server doesn't serve it
         """
         found = known(api_version, kind) or self.discover(api_version).get(kind)
         if found is None:
-            raise ClusterError(
+            raise MeshopsError(
                 f"the server has no kind {kind} in {api_version}: check apiVersion and kind,"
                 " and that the CustomResourceDefinition is installed"
             )
@@ -409,7 +409,7 @@ class Cluster:
     ) -> str:
         """Runs a command in a container and gives what it wrote to standard output.
 
-        :raises ClusterError: it ended with another code than 0, or not in time; the text holds its error output
+        :raises MeshopsError: it ended with another code than 0, or not in time; the text holds its error output
         """
         connection = self._connection.single(timeout)
         if connection is None:
@@ -423,9 +423,9 @@ class Cluster:
                     connection, path + urllib.parse.urlencode(query), self._connection.headers(), timeout
                 )
             except pod_exec.Refused as error:
-                raise ClusterError(f"can't run {command[0]} in pod {namespace}/{pod}: {error}") from error
+                raise MeshopsError(f"can't run {command[0]} in pod {namespace}/{pod}: {error}") from error
             if told is None:
-                raise ClusterError(f"{command[0]} in pod {namespace}/{pod} took longer than {timeout} s")
+                raise MeshopsError(f"{command[0]} in pod {namespace}/{pod} took longer than {timeout} s")
             out, err, ended = (told.get(channel, "") for channel in (pod_exec.STDOUT, pod_exec.STDERR, pod_exec.STATUS))
         status = json.loads(ended or "{}")
         if status.get("status") == "Success":
@@ -434,8 +434,8 @@ class Cluster:
         codes = [cause["message"] for cause in causes if cause.get("reason") == "ExitCode"]
         if not codes:
             why = status.get("message") or "the connection was cut"
-            raise ClusterError(f"can't run {command[0]} in pod {namespace}/{pod}: {why}")
-        raise ClusterError(f"{command[0]} in pod {namespace}/{pod} ended with {codes[0]}: {err or out}")
+            raise MeshopsError(f"can't run {command[0]} in pod {namespace}/{pod}: {why}")
+        raise MeshopsError(f"{command[0]} in pod {namespace}/{pod} ended with {codes[0]}: {err or out}")
 
     def _execute_officially(
         self, namespace: str, pod: str, command: t.Sequence[str], container: str | None, timeout: float
@@ -459,12 +459,12 @@ class Cluster:
                 _request_timeout=timeout,
             )
         except kubernetes.client.ApiException as error:
-            raise ClusterError(f"can't run {command[0]} in pod {namespace}/{pod}: {error.reason}") from error
+            raise MeshopsError(f"can't run {command[0]} in pod {namespace}/{pod}: {error.reason}") from error
         stream.run_forever(timeout=timeout)
         out, err = stream.read_stdout(timeout=0), stream.read_stderr(timeout=0)
         if stream.is_open():
             stream.close()
-            raise ClusterError(f"{command[0]} in pod {namespace}/{pod} took longer than {timeout} s")
+            raise MeshopsError(f"{command[0]} in pod {namespace}/{pod} took longer than {timeout} s")
         return out, err, stream.read_channel(pod_exec.STATUS)
 
 

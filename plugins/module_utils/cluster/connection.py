@@ -61,7 +61,7 @@ def connect(params: t.Mapping[str, t.Any], pool_size: int) -> Connection:
 
     :param params: a module's parameters; options that are None fall back to K8S_AUTH_* variables
     :param pool_size: how many connections are kept open at most
-    :raises ClusterError: the options don't lead to a cluster; the text says which and what to do
+    :raises MeshopsError: the options don't lead to a cluster; the text says which and what to do
     """
     options = auth.options(params)
     plain = _plain(options) if urllib3 else None

@@ -6,10 +6,10 @@ from __future__ import annotations
 
 import typing as t
 
-from ..errors import ClusterError
+from ..errors import MeshopsError
 
 
-class ApiError(ClusterError):
+class ApiError(MeshopsError):
     """The API server refused a request.
 
     :ivar status: HTTP status code
@@ -36,5 +36,5 @@ class ApiError(ClusterError):
         self.unserved = unserved
 
 
-class Unreachable(ClusterError):
+class Unreachable(MeshopsError):
     """No answer from the API server: connection refused, cut, or TLS failed."""

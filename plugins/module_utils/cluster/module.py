@@ -9,7 +9,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..errors import ClusterError
+from ..errors import MeshopsError
 from .auth import connection_spec, secrets
 from .client import Cluster
 
@@ -52,7 +52,7 @@ def run_module(
 
     :param argument_spec: the module's own options; the connection options are added. Where one of its own is
         called C(host), the API server's URL is C(api_host) alone.
-    :param run: the module's work; a ClusterError that it raises becomes the failure message, and the
+    :param run: the module's work; a MeshopsError that it raises becomes the failure message, and the
         error's C(result), where it has one, is returned beside it; texts in the result's C(warnings) are shown as such
     :param concurrency: requests under way at once, from the module's parameters
     :param unlogged: options that can hold thousands of objects, or secrets: they are neither logged nor given back
@@ -66,8 +66,8 @@ def run_module(
     try:
         connection = _with_api_host(module.params) if "host" in argument_spec else module.params
         result = run(module, Cluster(connection, concurrency=concurrency(module.params)))
-    except ClusterError as error:
-        module.fail_json(msg=str(error), **_warned(module, getattr(error, "result", {})))
+    except MeshopsError as error:
+        module.fail_json(msg=str(error), **_warned(module, error.result))
     module.exit_json(**_warned(module, result))
 
 
@@ -81,17 +81,17 @@ def _warned(module: AnsibleModule, result: dict) -> dict:
 def _with_api_host(params: dict[str, t.Any]) -> dict[str, t.Any]:
     """The connection options of a module whose option C(host) is something else.
 
-    :raises ClusterError: host is meant for the API server, so that another cluster than the user wants would be changed
+    :raises MeshopsError: host is meant for the API server, so that another cluster than the user wants would be changed
     """
     if "://" in (params["host"] or ""):
-        raise ClusterError(
+        raise MeshopsError(
             f"host is {params['host']!r}: in this module host is a service;"
             " give the URL of the API server as api_host, here or in module_defaults"
         )
     named = any(params[name] for name in ("api_host", "kubeconfig", "context"))
     named = named or any(os.environ.get(name) for name in ("K8S_AUTH_HOST", "K8S_AUTH_KUBECONFIG"))
     if params["api_key"] and not named:
-        raise ClusterError(
+        raise MeshopsError(
             "api_key is given without the API server that it is for: in this module host is a service;"
             " give the URL of the API server as api_host, here or in module_defaults"
         )

@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import typing as t
 
-from ..errors import ClusterError
+from ..errors import MeshopsError
 from .connection import connect
 from .errors import ApiError, Unreachable
 from .kinds import Kind
@@ -23,7 +23,7 @@ _ONE = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 _SERVER, _CLIENT = 300, 330
 
 
-class Expired(ClusterError):
+class Expired(MeshopsError):
     """The watch has come to its end, or its beginning is too long ago: list again."""
 
 

@@ -8,7 +8,7 @@ import datetime
 import time
 import typing as t
 
-from ..errors import ClusterError
+from ..errors import MeshopsError
 from .errors import ApiError
 from .kinds import KNOWN, known
 
@@ -27,7 +27,7 @@ _RESTARTED_AT = "kubectl.kubernetes.io/restartedAt"
 _REVISION = "deployment.kubernetes.io/revision"
 
 
-class NotReady(ClusterError):
+class NotReady(MeshopsError):
     """Something doesn't become ready; the text says what, and what its pods have to say.
 
     :ivar unpullable: a pod of it waits for an image that can't be pulled

@@ -9,7 +9,7 @@ import typing as t
 
 from ..cluster.client import Cluster
 from ..cluster.kinds import KNOWN
-from ..errors import ClusterError
+from ..errors import MeshopsError
 from ..helm.releases import Release
 from ..reconcile.selectors import matches
 from .declared import ControlPlane
@@ -24,15 +24,15 @@ _INJECTORS = KNOWN["admissionregistration.k8s.io", "MutatingWebhookConfiguration
 _ENABLED = {"istio-injection": "enabled"}
 
 
-class TooOld(ClusterError):
+class TooOld(MeshopsError):
     """A Kubernetes that this Istio doesn't run on."""
 
 
-class TwoDefaults(ClusterError):
+class TwoDefaults(MeshopsError):
     """Two control planes that the label C(istio-injection=enabled) would mean."""
 
 
-class WrongPlatform(ClusterError):
+class WrongPlatform(MeshopsError):
     """A cluster that isn't of the platform that the control plane is for."""
 
 

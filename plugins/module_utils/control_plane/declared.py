@@ -9,7 +9,7 @@ import difflib
 import re
 import typing as t
 
-from ..errors import ClusterError
+from ..errors import MeshopsError
 from ..helm.releases import Release
 from ..istio_operator.translate import translate
 from ..mesh import mesh_config
@@ -54,7 +54,7 @@ class ControlPlane:
 def declared_control_plane(variables: t.Mapping[str, t.Any]) -> ControlPlane:
     """As C(desired_control_plane), without what it checks of the mesh configuration and of digests.
 
-    :raises ClusterError: something in them is unknown or contradicts itself
+    :raises MeshopsError: something in them is unknown or contradicts itself
     """
     wanted = _of_document(variables) if variables.get("istio_operator") else _of_profile(variables)
     _check_names(wanted)
@@ -69,7 +69,7 @@ def desired_control_plane(
     :param variables: those of C(profiles.desired_releases), or C(istio_operator) with charts, version, hub, tag and
         namespace, and with revision and tags where these agree with the document; C(hold_tags) leaves the tags out
     :param app_version: tells the version of Istio from a release's chart; asked where the variables name no version
-    :raises ClusterError: something in them is unknown or contradicts itself
+    :raises MeshopsError: something in them is unknown or contradicts itself
     """
     wanted = declared_control_plane(variables)
     if variables.get("hold_tags"):
@@ -98,7 +98,7 @@ def _of_profile(variables: t.Mapping[str, t.Any]) -> ControlPlane:
 def _of_document(variables: t.Mapping[str, t.Any]) -> ControlPlane:
     mixed = [n for n in ("profile", "values", "mesh_config", "cni") if variables.get(n) not in (None, "", {})]
     if mixed:
-        raise ClusterError(
+        raise MeshopsError(
             f"{', '.join(mixed)} can't be given beside istio_operator: write them into the IstioOperator document"
         )
     given = translate(
@@ -110,7 +110,7 @@ def _of_document(variables: t.Mapping[str, t.Any]) -> ControlPlane:
         namespace=variables.get("namespace"),
     )
     if given.revision == "default":
-        raise ClusterError(
+        raise MeshopsError(
             "the IstioOperator document has the revision default, which is what the control plane without a revision"
             " is called: leave spec.revision out"
         )
@@ -125,10 +125,10 @@ def _of_document(variables: t.Mapping[str, t.Any]) -> ControlPlane:
 def _agree(name: str, value: t.Any, of_document: t.Any, path: str) -> None:
     """What is said twice is said once more for those who read the variable alone: it must be the same.
 
-    :raises ClusterError: it isn't
+    :raises MeshopsError: it isn't
     """
     if value and value != of_document:
-        raise ClusterError(
+        raise MeshopsError(
             f"{name} is {value}, and the IstioOperator document has {of_document} ({path}): make them the same, or"
             f" leave {name} out"
         )
@@ -142,25 +142,25 @@ def _add_tags(wanted: ControlPlane, tags: t.Sequence[str]) -> None:
         _agree("tags", sorted(tags), sorted(written), "spec.values.revisionTags")
     wanted.tags = list(tags) or written
     if wanted.tags and not istiods:
-        raise ClusterError("tags have no effect, because the IstioOperator document installs no istiod: leave them out")
+        raise MeshopsError("tags have no effect, because the IstioOperator document installs no istiod: leave them out")
     wanted.releases += [tag_release(tag, istiods[0]) for tag in wanted.tags]
 
 
 def _check_names(wanted: ControlPlane) -> None:
     """Whether objects can be called after revision, tags and namespace.
 
-    :raises ClusterError: they can't; the text says what would do
+    :raises MeshopsError: they can't; the text says what would do
     """
     revisions = [("revision", wanted.revision)] if wanted.revision else []
     for what, name in (*revisions, *(("tag", tag) for tag in wanted.tags), ("namespace", wanted.namespace)):
         if not (_NAME.fullmatch(name) and len(name) <= _ROOM[what]):
             better = re.sub("[^a-z0-9]+", "-", name.lower())[: _ROOM[what]].strip("-") or "1-31-0"
-            raise ClusterError(
+            raise MeshopsError(
                 f"{what} {name!r} can't be part of the names of objects: write up to {_ROOM[what]} small letters,"
                 f" digits and dashes between them, such as {better}"
             )
     if wanted.revision in wanted.tags:
-        raise ClusterError(
+        raise MeshopsError(
             f"the tag {wanted.revision} is called like the revision: pods would be injected twice. Give it another name"
         )
 
@@ -168,15 +168,15 @@ def _check_names(wanted: ControlPlane) -> None:
 def checked_digests(digests: t.Mapping[str, t.Any] | None) -> dict[str, str]:
     """Digests by chart.
 
-    :raises ClusterError: a digest would pin nothing, because there is no such chart or it is none
+    :raises MeshopsError: a digest would pin nothing, because there is no such chart or it is none
     """
     for chart, digest in (digests or {}).items():
         if chart not in _CHARTS:
             near = difflib.get_close_matches(str(chart), _CHARTS, 1)
             hint = f" (did you mean {near[0]}?)" if near else ""
-            raise ClusterError(f"digests has no chart {chart!r}{hint}: it has {', '.join(_CHARTS)}")
+            raise MeshopsError(f"digests has no chart {chart!r}{hint}: it has {', '.join(_CHARTS)}")
         if not _DIGEST.fullmatch(str(digest)):
-            raise ClusterError(f"digests.{chart} is {digest!r}: write sha256: and 64 digits of 0-9a-f")
+            raise MeshopsError(f"digests.{chart} is {digest!r}: write sha256: and 64 digits of 0-9a-f")
     return dict(digests or {})
 
 

@@ -8,7 +8,7 @@ import dataclasses
 import difflib
 import typing as t
 
-from ..errors import ClusterError
+from ..errors import MeshopsError
 from ..helm.releases import Release, merged
 from ..mesh.profiles import RELEASE_NAMES, istiod_release_name, profile, tag_release_name
 
@@ -25,7 +25,7 @@ def desired_releases(variables: t.Mapping[str, t.Any]) -> list[Release]:
 
     :param variables: the control_plane role's variables without their prefix: profile, version, revision, tags,
         values, mesh_config, charts, hub, tag, namespace, cni; what is missing or None has the role's default
-    :raises ClusterError: something in them is unknown; the text says what and what to do
+    :raises MeshopsError: something in them is unknown; the text says what and what to do
     """
     given = {key: value for key, value in variables.items() if value is not None}
     chosen = profile(given.get("profile", "default"))
@@ -62,13 +62,13 @@ def desired_releases(variables: t.Mapping[str, t.Any]) -> list[Release]:
 
     unused = [component for component in values if component not in components]
     if unused:
-        raise ClusterError(
+        raise MeshopsError(
             f"values has {unused[0]}, which profile {given.get('profile', 'default')} doesn't install:"
             f" {'set cni to true, or ' if unused[0] == 'cni' else ''}choose another profile, or leave it out"
         )
     useless = [name for name in ("tags", "mesh_config") if given.get(name) and "istiod" not in components]
     if useless:
-        raise ClusterError(
+        raise MeshopsError(
             f"{' and '.join(useless)} can have no effect, because profile {given.get('profile')} installs no istiod:"
             " choose another profile, or leave it out"
         )
@@ -114,6 +114,6 @@ def _check_components(values: t.Mapping[str, t.Any]) -> None:
         if component not in RELEASE_NAMES:
             near = difflib.get_close_matches(component, RELEASE_NAMES, 1)
             hint = f" (did you mean {near[0]}?)" if near else ""
-            raise ClusterError(f"values has no chart {component!r}{hint}: it has base, istiod, cni and ztunnel")
+            raise MeshopsError(f"values has no chart {component!r}{hint}: it has base, istiod, cni and ztunnel")
         if not isinstance(content, dict):
-            raise ClusterError(f"values.{component} must be a dict of the chart's values, not {content!r}")
+            raise MeshopsError(f"values.{component} must be a dict of the chart's values, not {content!r}")

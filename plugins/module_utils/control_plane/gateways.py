@@ -7,7 +7,7 @@ from __future__ import annotations
 import difflib
 import typing as t
 
-from ..errors import ClusterError
+from ..errors import MeshopsError
 from ..helm.releases import Release, merged
 
 _FIELDS = ("name", "namespace", "direction", "service", "values", "openshift_route")
@@ -25,7 +25,7 @@ READINESS_PROBE = {
 }
 
 
-class BadGateway(ClusterError):
+class BadGateway(MeshopsError):
     """A gateway that isn't declared as it should be; the text names gateway and field."""
 
 

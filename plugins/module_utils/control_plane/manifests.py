@@ -9,7 +9,7 @@ import os
 import pathlib
 import typing as t
 
-from ..errors import ClusterError
+from ..errors import MeshopsError
 from ..helm.helm import Helm
 from ..helm.releases import Release
 from ..reconcile.diff import to_yaml
@@ -35,7 +35,7 @@ def manifests(
     :param control_plane: the control plane as for M(meshops.istio.control_plane), or None for none
     :param releases: releases as for M(meshops.istio.releases)
     :param kube_version: the Kubernetes to render for; None takes Helm's own
-    :raises ClusterError: something in them is unknown, or a chart can't be rendered
+    :raises MeshopsError: something in them is unknown, or a chart can't be rendered
     """
     wanted: list[Release] = []
     if control_plane is not None:
@@ -50,7 +50,7 @@ def manifests(
     for release, (found, lines) in zip(wanted, rendered, strict=True):
         name = f"{release.namespace}.{release.name}.yaml"
         if name in files:
-            raise ClusterError(
+            raise MeshopsError(
                 f"release {release.namespace}/{release.name} is given twice, by the control plane and as a gateway:"
                 " leave one of the two out"
             )
@@ -85,7 +85,7 @@ def write_files(directory: str, files: t.Mapping[str, str], check_mode: bool) ->
 
     A file with a Secret in it is for its owner's eyes only.
 
-    :raises ClusterError: the directory can't be read or written
+    :raises MeshopsError: the directory can't be read or written
     """
     folder = pathlib.Path(directory)
     try:
@@ -99,7 +99,7 @@ def write_files(directory: str, files: t.Mapping[str, str], check_mode: bool) ->
             for name in stale:
                 (folder / name).unlink()
     except OSError as error:
-        raise ClusterError(f"{error.filename or directory} can't be written: {error.strerror}") from error
+        raise MeshopsError(f"{error.filename or directory} can't be written: {error.strerror}") from error
     return [_entry(folder / name, there.get(name, ""), text) for name, text in changed.items()] + [
         _entry(folder / name, text, "") for name, text in stale.items()
     ]

@@ -13,7 +13,7 @@ import typing as t
 from ..cluster.client import Cluster
 from ..cluster.errors import ApiError
 from ..cluster.kinds import KNOWN
-from ..errors import ClusterError
+from ..errors import MeshopsError
 from ..injection.injector import asking_label, is_refusal, neutral_namespaces, sidecar
 from ..mesh import mesh_config
 
@@ -32,7 +32,7 @@ _POD_SPEC = {
 _SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 
 
-class NotProven(ClusterError):
+class NotProven(MeshopsError):
     """The control plane is installed but doesn't do what it should; the text says what and why."""
 
 
@@ -67,7 +67,7 @@ def _until(deadline: float, look: t.Callable[[], t.Any]) -> t.Any:
     while True:
         try:
             return look()
-        except ClusterError as error:
+        except MeshopsError as error:
             if time.monotonic() > deadline:
                 raise error if isinstance(error, NotProven) else NotProven(str(error)) from error
         time.sleep(0.5)

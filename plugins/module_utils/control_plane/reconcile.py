@@ -8,7 +8,7 @@ import typing as t
 
 from ..cluster.client import Cluster
 from ..cluster.kinds import KNOWN
-from ..errors import ClusterError
+from ..errors import MeshopsError
 from ..helm.helm import Helm
 from ..releases.reconcile import reconcile_releases
 from ..releases.takeover import release_of
@@ -36,7 +36,7 @@ def _keep_default_validator(cluster: Cluster, wanted: ControlPlane, hold: bool) 
 def reconcile_control_plane(module: t.Any, cluster: Cluster, helm: Helm) -> dict[str, t.Any]:
     """Checks, plans, applies and proves the control plane that a module's parameters ask for; gives its result.
 
-    :raises ClusterError: a check, the installation or the proof failed; the text says why
+    :raises MeshopsError: a check, the installation or the proof failed; the text says why
     """
     params = module.params
     wanted = desired_control_plane(params, helm.app_version)
@@ -69,7 +69,7 @@ def add_proof(cluster: Cluster, wanted: ControlPlane, waited: bool, result: dict
         return
     try:
         proof = prove(cluster, wanted.namespace, wanted.revision, wanted.tags)
-    except ClusterError as error:
+    except MeshopsError as error:
         error.result = result
         raise
     result["warnings"] = [*result.get("warnings", ()), *proof.pop("warnings")]

@@ -11,7 +11,7 @@ import typing as t
 
 from ansible.module_utils.parsing.convert_bool import boolean
 
-from ..errors import ClusterError
+from ..errors import MeshopsError
 
 _HOST = re.compile(r"(\*\.)?([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\.)+[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _HOST_OPTIONS = ("host", "ports", "through_gateway", "endpoints")
@@ -19,7 +19,7 @@ _PORT_OPTIONS = ("number", "protocol", "tls", "target_port", "tls_settings")
 _TLS = ("none", "passthrough", "originate")
 
 
-class EgressError(ClusterError):
+class EgressError(MeshopsError):
     """What was asked for can't be said to Istio."""
 
 

@@ -11,7 +11,7 @@ import time
 import typing as t
 
 from ..cluster.kinds import KNOWN
-from ..errors import ClusterError
+from ..errors import MeshopsError
 from .options import FaultError
 from .routes import MARK
 
@@ -71,7 +71,7 @@ def measure(cluster: Cluster, pod: dict, ask: t.Mapping[str, t.Any], longest: fl
 
     :param ask: C(url), C(requests), C(parallel), C(headers), C(container), C(tool) (auto, probe or curl)
     :param longest: seconds that one request may take
-    :raises ClusterError: the container has no such tool
+    :raises MeshopsError: the container has no such tool
     """
     namespace, name = pod["metadata"]["namespace"], pod["metadata"]["name"]
     container = ask.get("container") or next(c["name"] for c in pod["spec"]["containers"] if c["name"] != _PROXY)
@@ -79,7 +79,7 @@ def measure(cluster: Cluster, pod: dict, ask: t.Mapping[str, t.Any], longest: fl
     if ask["tool"] in ("auto", "probe"):
         try:
             return json.loads(cluster.execute(namespace, name, probe_command(ask, longest), container, patience))
-        except ClusterError as error:
+        except MeshopsError as error:
             if ask["tool"] == "probe" or "not found" not in str(error):
                 raise
             if mode_of(ask["url"]) != "get":

@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 import typing as t
 
-from ..errors import ClusterError
+from ..errors import MeshopsError
 
 #: What a fault that closes connections can be limited by; there is nothing of HTTP to see.
 _CONNECTION_FIELDS = ("port", "sourceLabels", "sourceNamespace", "gateways", "destinationSubnets")
@@ -43,7 +43,7 @@ _DURATION = re.compile(r"(?:\d+(?:\.\d*)?(?:ms|s|m|h))+")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
-class FaultError(ClusterError):
+class FaultError(MeshopsError):
     """The fault can't be put in as it was asked for."""
 
 

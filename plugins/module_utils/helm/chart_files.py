@@ -10,7 +10,7 @@ import pathlib
 import tarfile
 import typing as t
 
-from ..errors import ClusterError
+from ..errors import MeshopsError
 
 try:
     import yaml
@@ -26,7 +26,7 @@ ASKS_CLUSTER = b"Capabilities"
 def chart_files(path: str) -> dict[str, bytes]:
     """The files of a chart, a folder or a package (.tgz), by their path within it.
 
-    :raises ClusterError: it can't be read
+    :raises MeshopsError: it can't be read
     """
     place = pathlib.Path(path)
     try:
@@ -37,16 +37,16 @@ def chart_files(path: str) -> dict[str, bytes]:
             members = [member for member in package.getmembers() if member.isfile()]
             return {m.name.partition("/")[2]: package.extractfile(m).read() for m in members}
     except (OSError, tarfile.TarError) as error:
-        raise ClusterError(f"chart {path} can't be read: {error}") from error
+        raise MeshopsError(f"chart {path} can't be read: {error}") from error
 
 
 def metadata(files: t.Mapping[str, bytes]) -> dict[str, t.Any]:
     """What a chart's Chart.yaml says.
 
-    :raises ClusterError: it has none
+    :raises MeshopsError: it has none
     """
     if "Chart.yaml" not in files:
-        raise ClusterError("the chart has no Chart.yaml: it isn't a chart, or not a whole one")
+        raise MeshopsError("the chart has no Chart.yaml: it isn't a chart, or not a whole one")
     return yaml.safe_load(files["Chart.yaml"])
 
 

@@ -22,7 +22,7 @@ import time
 import typing as t
 import urllib.parse
 
-from ..errors import ClusterError
+from ..errors import MeshopsError
 from .chart_files import ASKS_CLUSTER, chart_files, is_stored, metadata
 from .releases import Release
 from .stored import Stored
@@ -66,7 +66,7 @@ exec cat "$MESHOPS_MANIFEST"
 """
 
 
-class HelmError(ClusterError):
+class HelmError(MeshopsError):
     """helm could not do what it was asked to; the text says what and why."""
 
 

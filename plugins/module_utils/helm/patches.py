@@ -17,7 +17,7 @@ import json
 import re
 import typing as t
 
-from ..errors import ClusterError
+from ..errors import MeshopsError
 
 try:
     import yaml
@@ -46,7 +46,7 @@ _KEY = re.compile(r"[a-zA-Z0-9_-]+")
 _DELETE = object()
 
 
-class BadPath(ClusterError):
+class BadPath(MeshopsError):
     """A path that can't be read."""
 
 

@@ -14,7 +14,7 @@ import typing as t
 from ..cluster.client import Cluster
 from ..cluster.errors import ApiError
 from ..cluster.kinds import KNOWN
-from ..errors import ClusterError
+from ..errors import MeshopsError
 
 _NAMESPACE = KNOWN["", "Namespace"]
 _PROXY = "istio-proxy"
@@ -25,7 +25,7 @@ ENABLED = "istio-injection"
 INJECT = "sidecar.istio.io/inject"
 
 
-class CannotAsk(ClusterError):
+class CannotAsk(MeshopsError):
     """The injector can't be asked about a pod; the text says why."""
 
 

@@ -13,7 +13,7 @@ import typing as t
 from ..cluster.client import Cluster
 from ..cluster.kinds import KNOWN
 from ..cluster.workloads import WORKLOADS, new_pods, restart, selector
-from ..errors import ClusterError
+from ..errors import MeshopsError
 from ..reconcile.diff import diff
 from ..reconcile.plan import Change
 from ..reconcile.readiness import unready
@@ -26,15 +26,8 @@ _WEBHOOKS = KNOWN["admissionregistration.k8s.io", "MutatingWebhookConfiguration"
 _NEVER = ("kube-system", "kube-public", "kube-node-lease", "local-path-storage")
 
 
-class InjectionError(ClusterError):
-    """Injection can't be brought about; the text says why.
-
-    :ivar result: what the module returns beside the message
-    """
-
-    def __init__(self, message: str, result: dict | None = None) -> None:
-        super().__init__(message)
-        self.result = result or {}
+class InjectionError(MeshopsError):
+    """Injection can't be brought about; the text says why."""
 
 
 def wanted_labels(revision: str) -> dict[str, str | None]:
@@ -217,7 +210,7 @@ def reconcile_injection(
 def _restart(cluster: Cluster, workload: dict, timeout: float, result: dict) -> None:
     try:
         restart(cluster, workload, unready, timeout)
-    except ClusterError as error:
+    except MeshopsError as error:
         raise InjectionError(f"{error} The workloads after it were not restarted", result) from error
 
 

@@ -10,7 +10,7 @@ import typing as t
 
 from ..cluster.client import Cluster
 from ..cluster.kinds import Kind
-from ..errors import ClusterError
+from ..errors import MeshopsError
 from ..objects.reconcile import reconcile_objects
 from ..reconcile.diff import diff
 from ..reconcile.plan import Change
@@ -21,7 +21,7 @@ _POLICY = "deletionPolicy"
 _POLL = 0.5
 
 
-class NotCarriedOut(ClusterError):
+class NotCarriedOut(MeshopsError):
     """The operator can't do, or has not done in time, what the object asks for; the text says why."""
 
     def __init__(self, message: str, result: dict) -> None:
@@ -35,14 +35,14 @@ def istio_operator_object(given: t.Any, namespace: str, name: str) -> dict:
     :param given: an IstioOperator document, as a dict or a file's path
     :param namespace: where the document names none
     :param name: what it is called where the document doesn't say
-    :raises ClusterError: the document is not valid
+    :raises MeshopsError: the document is not valid
     """
     policy = None
     if isinstance(given, dict) and isinstance(given.get("spec"), dict) and _POLICY in given["spec"]:
         given = copy.deepcopy(given)
         policy = given["spec"].pop(_POLICY)
         if policy not in ("Delete", "Retain"):
-            raise ClusterError(f"spec.{_POLICY} is {policy!r}: it must be Delete or Retain")
+            raise MeshopsError(f"spec.{_POLICY} is {policy!r}: it must be Delete or Retain")
     document = read_document(given)
     spec = document.get("spec") or {}
     meta = {"name": name, "namespace": namespace, **(document.get("metadata") or {})}
@@ -57,7 +57,7 @@ def reconcile_istio_operator(module: t.Any, cluster: Cluster) -> dict[str, t.Any
     if not cluster.discover(_KIND.api_version):
         if module.check_mode:  # the operator that brings the kind would be installed before
             return _foreseen(module, obj)
-        raise ClusterError(
+        raise MeshopsError(
             "the cluster doesn't know IstioOperator: install the operator first, with the role meshops.istio.operator"
         )
     timeout = params["wait_timeout"]

@@ -13,7 +13,7 @@ import dataclasses
 import os
 import typing as t
 
-from ..errors import ClusterError
+from ..errors import MeshopsError
 from ..helm.releases import Release, merged
 from ..mesh.profiles import RELEASE_NAMES, istiod_release_name, profile
 from .gateways import GATEWAY_CHARTS, gateway_release
@@ -79,7 +79,7 @@ class Translation:
 def read_document(given: t.Any) -> dict:
     """One document from what a user gives: a dict, a file's path, or a list of both, later ones over earlier ones.
 
-    :raises ClusterError: a file can't be read, or holds something else than one document
+    :raises MeshopsError: a file can't be read, or holds something else than one document
     :raises BadDocument: an item is not a valid document
     """
     items = given if isinstance(given, list) else [given]
@@ -99,11 +99,11 @@ def _file(path: str | os.PathLike) -> t.Any:
             documents = [document for document in yaml.safe_load_all(file) if document is not None]
     except OSError as error:
         hint = "" if os.path.isabs(os.path.expanduser(path)) else f" (looked for in {os.getcwd()}: give its full path)"
-        raise ClusterError(f"the IstioOperator document {path} can't be read: {error.strerror}{hint}") from error
+        raise MeshopsError(f"the IstioOperator document {path} can't be read: {error.strerror}{hint}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ClusterError(f"the IstioOperator document {path} is no YAML: {error}") from error
+        raise MeshopsError(f"the IstioOperator document {path} is no YAML: {error}") from error
     if len(documents) != 1:
-        raise ClusterError(
+        raise MeshopsError(
             f"{path} holds {len(documents)} documents: give one IstioOperator a file, and several files as a list;"
             " they are merged in their order"
         )
@@ -135,7 +135,7 @@ def translate(
     :param hub: place of the images, where the document says none
     :param tag: tag of the images, where the document says none
     :param namespace: the control plane's namespace, where the document says none
-    :raises ClusterError: the document can't be read, is not valid, or asks for what does not exist
+    :raises MeshopsError: the document can't be read, is not valid, or asks for what does not exist
     """
     document = read_document(given)
     spec = document.get("spec") or {}

@@ -9,7 +9,7 @@ import ipaddress
 import re
 import typing as t
 
-from ..errors import ClusterError
+from ..errors import MeshopsError
 from ..helm.patches import BadPath, read_path
 from ..mesh.schema import TYPES
 
@@ -24,7 +24,7 @@ _QUANTITY = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([KMGTPE]i|[numkMGTPE]|[eE][+-]
 _COUNT = re.compile(r"[+-]?\d+")
 
 
-class BadDocument(ClusterError):
+class BadDocument(MeshopsError):
     """An IstioOperator document that can't be used; the text has a line for each thing that is wrong."""
 
     def __init__(self, problems: t.Sequence[str], source: str = "") -> None:

@@ -10,7 +10,7 @@ import hashlib
 import re
 import typing as t
 
-from ..errors import ClusterError
+from ..errors import MeshopsError
 
 try:
     from cryptography import x509
@@ -31,7 +31,7 @@ _PEM = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re
 _CLOCK_SKEW = datetime.timedelta(minutes=5)
 
 
-class CertificateError(ClusterError):
+class CertificateError(MeshopsError):
     """A certificate or key that can't be read or made; the text never holds key material."""
 
 

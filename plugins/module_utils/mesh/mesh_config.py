@@ -8,7 +8,7 @@ import difflib
 import re
 import typing as t
 
-from ..errors import ClusterError
+from ..errors import MeshopsError
 from .mesh_config_fields import ENUMS, ISTIO, MESSAGES
 
 try:
@@ -19,7 +19,7 @@ except ImportError:
 _DURATION = re.compile(r"-?(\d+(\.\d+)?(ns|us|µs|ms|s|m|h))+$")
 
 
-class BadMeshConfig(ClusterError):
+class BadMeshConfig(MeshopsError):
     """A mesh configuration that istiod wouldn't take as it is meant; the text names each wrong field."""
 
 

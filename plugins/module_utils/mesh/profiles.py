@@ -7,10 +7,10 @@ from __future__ import annotations
 import dataclasses
 import difflib
 
-from ..errors import ClusterError
+from ..errors import MeshopsError
 
 
-class UnknownProfile(ClusterError):
+class UnknownProfile(MeshopsError):
     """A profile that Istio doesn't have."""
 
 

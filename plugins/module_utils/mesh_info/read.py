@@ -11,7 +11,7 @@ import typing as t
 
 from ..cluster.client import Cluster
 from ..cluster.kinds import KNOWN
-from ..errors import ClusterError
+from ..errors import MeshopsError
 from ..mesh.pods import owner_of_pod, revision_of_pod
 
 #: What each section of the report reads: a name for the LIST, its kind, and how it is narrowed.
@@ -158,7 +158,7 @@ def ca(listed: Listed, describe: t.Callable[[str], list[dict]]) -> dict[str, t.A
         namespace = config_map["metadata"]["namespace"]
         try:
             facts = describe((config_map.get("data") or {}).get("root-cert.pem") or "")
-        except ClusterError as error:
+        except MeshopsError as error:
             unreadable[namespace] = str(error)
             continue
         if not facts:

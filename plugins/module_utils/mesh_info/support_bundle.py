@@ -14,7 +14,7 @@ import typing as t
 
 from ..cluster.client import Cluster
 from ..cluster.kinds import KNOWN
-from ..errors import ClusterError
+from ..errors import MeshopsError
 from ..footprint.charts import id_of
 from ..footprint.footprint import footprint
 from ..footprint.item import Footprint
@@ -143,7 +143,7 @@ def _file(log: Log) -> str:
 def _log(cluster: Cluster, log: Log, lines: int) -> str:
     try:
         return cluster.logs(log.namespace, log.pod, log.container, lines=lines, previous=log.previous)
-    except ClusterError as error:
+    except MeshopsError as error:
         return f"can't be read: {error}\n"
 
 
@@ -159,7 +159,7 @@ def _yaml(objects: t.Iterable[dict]) -> str:
 def write(files: t.Mapping[str, str], dest: str) -> None:
     """Writes the files as a tar archive, compressed, that only its owner can read.
 
-    :raises ClusterError: dest can't be written
+    :raises MeshopsError: dest can't be written
     """
     top = os.path.basename(dest).removesuffix(".gz").removesuffix(".tar").removesuffix(".tgz")
     try:
@@ -172,4 +172,4 @@ def write(files: t.Mapping[str, str], dest: str) -> None:
                 member.size, member.mode = len(data), 0o600
                 archive.addfile(member, io.BytesIO(data))
     except OSError as error:
-        raise ClusterError(f"dest: can't write {dest}: {error.strerror}") from error
+        raise MeshopsError(f"dest: can't write {dest}: {error.strerror}") from error

@@ -8,7 +8,7 @@ import re
 
 from ..cluster.client import Cluster
 from ..cluster.errors import ApiError
-from ..errors import ClusterError
+from ..errors import MeshopsError
 from ..reconcile.plan import Change
 from ..reconcile.schema import Schema
 from .schemas import _Schemas
@@ -45,5 +45,5 @@ class _Explainer:
     def _schema(self, change: Change) -> Schema | None:
         try:
             return self._schemas.published(change.api_version, change.kind)
-        except ClusterError:  # the message does without it
+        except MeshopsError:  # the message does without it
             return None

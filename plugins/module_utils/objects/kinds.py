@@ -12,7 +12,7 @@ import typing as t
 from ..cluster.client import Cluster
 from ..cluster.errors import ApiError, Unreachable
 from ..cluster.kinds import KNOWN, Kind, split_api_version
-from ..errors import ClusterError
+from ..errors import MeshopsError
 from ..reconcile.compare import is_built_in
 from ..reconcile.identity import title
 from ..reconcile.plan import Change
@@ -58,7 +58,7 @@ class _Kinds:
                 found = found or self._cluster.kind(api_version, kind)
             except (ApiError, Unreachable):
                 raise
-            except ClusterError:
+            except MeshopsError:
                 found = None if is_built_in(api_version) else self._coming(api_version, kind)
             self._found[api_version, kind] = found
         return self._found[api_version, kind]
@@ -77,7 +77,7 @@ class _Kinds:
             meta = {**meta, "name": str(meta["name"])}
         for field in ("name", "namespace"):
             if not _IN_A_PATH.match(meta.get(field) or field):
-                raise ClusterError(f"{title(obj)}: metadata.{field} {meta[field]!r} can't be one in Kubernetes")
+                raise MeshopsError(f"{title(obj)}: metadata.{field} {meta[field]!r} can't be one in Kubernetes")
         return obj if meta is obj["metadata"] else {**obj, "metadata": meta}
 
     def raise_unknown(self, may_come: bool) -> None:
@@ -87,7 +87,7 @@ class _Kinds:
         """
         hopeless = {which: objs for which, objs in self._unknown.items() if not (may_come and self._may_come(*which))}
         if hopeless:
-            raise ClusterError("\n".join(self._unserved_text(*which, objs) for which, objs in hopeless.items()))
+            raise MeshopsError("\n".join(self._unserved_text(*which, objs) for which, objs in hopeless.items()))
 
     def _may_come(self, api_version: str, kind: str) -> bool:
         group, version = split_api_version(api_version)
@@ -161,7 +161,7 @@ class _Kinds:
                 )
                 for kind in missing
             ]
-            raise ClusterError("\n".join(texts))
+            raise MeshopsError("\n".join(texts))
 
     def _serving(self, kind: Kind) -> str | None:
         found = self._cluster.served(kind)

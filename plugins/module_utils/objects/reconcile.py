@@ -13,7 +13,7 @@ import typing as t
 
 from ..cluster.client import Cluster
 from ..cluster.live import Live
-from ..errors import ClusterError
+from ..errors import MeshopsError
 from ..reconcile.identity import OWNER_LABEL
 from ..reconcile.plan import Change, PlanError, plan
 from .check_mode import _untriable, _untried
@@ -67,7 +67,7 @@ def reconcile_objects(
     :returns: C(changed), C(objects): an entry each with C(kind), C(namespace), C(name), C(action) (created, updated,
         deleted, unchanged, failed), C(error) where it failed and C(note) where check mode could not tell all;
         C(summary): how many of which action; C(diff) where the module wants one
-    :raises ClusterError: what is declared can't be right; nothing has been changed
+    :raises MeshopsError: what is declared can't be right; nothing has been changed
     :raises ObjectsFailed: some objects failed; all others are done
     """
     cluster.retry_until = time.monotonic() + wait_timeout
@@ -98,9 +98,9 @@ def _reconcile(
 ) -> dict:
     begin = time.monotonic()
     if not namespace:
-        raise ClusterError("namespace is empty: name the namespace of objects that name none, or leave the option out")
+        raise MeshopsError("namespace is empty: name the namespace of objects that name none, or leave the option out")
     if not 0 <= settle < float("inf"):
-        raise ClusterError(f"settle is {settle}: give the seconds that proxies need to take a change, 0 or more")
+        raise MeshopsError(f"settle is {settle}: give the seconds that proxies need to take a change, 0 or more")
     if prune:
         _check_prune(declared, owner, prune_all, state)
     kinds = _Kinds(cluster, declared)
@@ -124,7 +124,7 @@ def _reconcile(
             live = Live(cluster, kinds.wanted(declared), labels, kinds.pruned(), _BESIDE)
             changes = plan(declared, live, **options)
     except PlanError as error:
-        raise ClusterError(str(error)) from error
+        raise MeshopsError(str(error)) from error
     todo = [change for change in changes if change.action != "unchanged"]
     unserved = kinds.unserved(live.unserved, todo)
     kinds.require(unserved, todo, wait_timeout, may_come=module.check_mode)
@@ -143,14 +143,14 @@ def _reconcile(
 
 def _check_prune(declared: list[dict], owner: str | None, prune_all: bool, state: str) -> None:
     if not owner:
-        raise ClusterError("prune deletes what an owner no longer declares: set the option owner too")
+        raise MeshopsError("prune deletes what an owner no longer declares: set the option owner too")
     if state == "absent":
-        raise ClusterError(
+        raise MeshopsError(
             "prune and state absent contradict each other: to delete all of an owner, give no objects,"
             " state present and prune_all: true"
         )
     if not declared and not prune_all:
-        raise ClusterError(
+        raise MeshopsError(
             f"nothing is declared, so prune would delete everything of owner {owner!r}:"
             " if that is meant, set prune_all: true; else check that objects or src lead to the objects"
         )
@@ -239,5 +239,5 @@ def _wait(
     try:
         wait_gone(cluster, gone, timeout)
         wait_ready(cluster, late, unready, timeout)
-    except ClusterError as error:  # what was done is told all the same
+    except MeshopsError as error:  # what was done is told all the same
         raise ObjectsFailed(str(error), result) from error

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ..errors import ClusterError
+from ..errors import MeshopsError
 from ..reconcile.plan import Change
 
 if t.TYPE_CHECKING:
@@ -15,12 +15,8 @@ if t.TYPE_CHECKING:
 _ACTIONS = ("created", "updated", "deleted", "unchanged", "failed")
 
 
-class ObjectsFailed(ClusterError):
+class ObjectsFailed(MeshopsError):
     """Some objects could not be brought about; C(result) tells of every object, also of those that could."""
-
-    def __init__(self, message: str, result: dict) -> None:
-        super().__init__(message)
-        self.result = result
 
 
 class Module(t.Protocol):

@@ -8,7 +8,7 @@ import glob
 import os
 import typing as t
 
-from ..errors import ClusterError
+from ..errors import MeshopsError
 from ..reconcile.documents import Document, DocumentError, objects, parse
 from ..reconcile.identity import Key, key, title
 
@@ -20,7 +20,7 @@ def declared_objects(given: t.Sequence[dict], src: t.Sequence[str]) -> list[dict
 
     :param given: dicts, each an object or a List
     :param src: files, directories (all their YAML and JSON files), globs
-    :raises ClusterError: something is no object, or declared twice, or a source leads to nothing; the text says where
+    :raises MeshopsError: something is no object, or declared twice, or a source leads to nothing; the text says where
     """
     try:
         found = [
@@ -31,7 +31,7 @@ def declared_objects(given: t.Sequence[dict], src: t.Sequence[str]) -> list[dict
         for path in files(src):
             found += [(document.place, document.obj) for document in read(path)]
     except DocumentError as error:
-        raise ClusterError(str(error)) from error
+        raise MeshopsError(str(error)) from error
     places: dict[Key, str] = {}
     twice = []
     for place, obj in found:
@@ -39,14 +39,14 @@ def declared_objects(given: t.Sequence[dict], src: t.Sequence[str]) -> list[dict
             twice.append(f"{title(obj)} is declared twice: leave one of the two out ({places[key(obj)]}; {place})")
         places[key(obj)] = place
     if twice:
-        raise ClusterError("\n".join(twice))
+        raise MeshopsError("\n".join(twice))
     return [obj for _place, obj in found]
 
 
 def files(src: t.Iterable[str]) -> list[str]:
     """The files that sources stand for, each once, in the order of their names within a source.
 
-    :raises ClusterError: a source leads to no file
+    :raises MeshopsError: a source leads to no file
     """
     found: dict[str, None] = {}
     for source in src:
@@ -57,7 +57,7 @@ def files(src: t.Iterable[str]) -> list[str]:
         else:
             paths = [path for path in glob.glob(source, recursive=True) if os.path.isfile(path)]
         if not paths:
-            raise ClusterError(
+            raise MeshopsError(
                 f"src: {source} leads to no file: it must be a file, a directory with YAML files, or a glob"
             )
         found.update(dict.fromkeys(sorted(paths)))
@@ -74,12 +74,12 @@ def _below(source: str) -> t.Iterator[str]:
 def read(path: str) -> list[Document]:
     """The objects in a file.
 
-    :raises ClusterError: it can't be read
+    :raises MeshopsError: it can't be read
     :raises DocumentError: it holds something else than objects
     """
     try:
         with open(path, encoding="utf-8") as file:
             text = file.read()
     except (OSError, UnicodeDecodeError) as error:
-        raise ClusterError(f"src: can't read {path}: {error}") from error
+        raise MeshopsError(f"src: can't read {path}: {error}") from error
     return parse(text, path)

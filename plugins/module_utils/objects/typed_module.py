@@ -8,7 +8,7 @@ import typing as t
 
 from ..cluster.client import Cluster
 from ..cluster.module import run_module
-from ..errors import ClusterError
+from ..errors import MeshopsError
 from ..reconcile.conform import conform, may_not_conform
 from ..reconcile.schema import Schema
 from .reconcile import reconcile_objects
@@ -65,7 +65,7 @@ def run_typed_module(api_version: str, kind: str, fields: dict[str, dict], requi
 def build(api_version: str, kind: str, fields: dict[str, dict], params: t.Mapping[str, t.Any]) -> dict:
     """The object that a module's parameters declare; an option that isn't given leaves its field out.
 
-    :raises ClusterError: a label or an annotation that is no string
+    :raises MeshopsError: a label or an annotation that is no string
     """
     meta: dict[str, t.Any] = {"name": params["name"], "namespace": params["namespace"]}
     labels = "metadata_labels" if "labels" in fields else "labels"
@@ -83,7 +83,7 @@ def build(api_version: str, kind: str, fields: dict[str, dict], params: t.Mappin
 def _text(params: t.Mapping[str, t.Any], option: str, key: str) -> str:
     value = params[option][key]
     if isinstance(value, (dict, list)) or value is None:
-        raise ClusterError(f"{params['namespace']}/{params['name']}: {option}.{key} is {value!r}: it must be a string")
+        raise MeshopsError(f"{params['namespace']}/{params['name']}: {option}.{key} is {value!r}: it must be a string")
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

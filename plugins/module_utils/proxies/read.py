@@ -11,7 +11,7 @@ import typing as t
 
 from ..cluster.client import Cluster
 from ..cluster.kinds import POD
-from ..errors import ClusterError
+from ..errors import MeshopsError
 from ..mesh.certificates import certificates, fingerprints
 from ..mesh.pods import _container, _control_plane, describe_proxy
 from .proxy import Proxy
@@ -60,7 +60,7 @@ def read_proxy(cluster: Cluster, pod: dict) -> Proxy:
     try:
         try:
             text = cluster.execute(namespace, name, ["sh", "-c", _READ], "istio-proxy")
-        except ClusterError:
+        except MeshopsError:
             text = cluster.execute(namespace, name, ["pilot-agent", "request", "GET", _SECRETS_PATH], "istio-proxy")
         return Proxy(**known, **held_by_proxy(text))
     except Exception as error:  # whatever the connection to a pod that goes away raises: it isn't proven, that is all

@@ -10,7 +10,7 @@ import typing as t
 from ..cluster.client import Cluster
 from ..cluster.errors import ApiError
 from ..cluster.kinds import POD
-from ..errors import ClusterError
+from ..errors import MeshopsError
 from ..mesh.pods import _container, is_ready
 
 
@@ -34,7 +34,7 @@ def sync_states(cluster: Cluster, pods: t.Iterable[dict]) -> dict[str, dict]:
                 "discovery",
             )
             found.update({each["proxy"]: each for each in json.loads(text) if each.get("proxy")})
-        except (ApiError, ClusterError, ValueError):
+        except (ApiError, MeshopsError, ValueError):
             continue
     return found
 

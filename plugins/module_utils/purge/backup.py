@@ -15,7 +15,7 @@ import os
 import re
 import typing as t
 
-from ..errors import ClusterError
+from ..errors import MeshopsError
 from ..footprint.charts import Release, documents, id_of
 from ..footprint.item import Item, released
 from ..mesh.names import istio_group
@@ -242,7 +242,7 @@ def _openshift_route(release: Release) -> dict[str, t.Any]:
 def set_aside(folder: str) -> str | None:
     """Renames the folder where it holds the backup of a purge that has ended, and gives its new name.
 
-    :raises ClusterError: it can't be renamed
+    :raises MeshopsError: it can't be renamed
     """
     path = os.path.join(folder, DONE)
     try:
@@ -253,7 +253,7 @@ def set_aside(folder: str) -> str | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, yaml.YAMLError, TypeError, KeyError) as error:
-        raise ClusterError(
+        raise MeshopsError(
             f"backup_dir {folder} holds the backup of a purge that has ended ({DONE}), and can't be renamed ({error}):"
             " move it away, or name another folder"
         ) from error
@@ -266,7 +266,7 @@ def write_backup(folder: str, files: t.Mapping[str, dict]) -> list[str]:
     What an interrupted purge has written of labels and releases stays as it is: that one saw more. Mesh objects and
     secrets are written anew: what lives is what counts, and what has gone already has its file.
 
-    :raises ClusterError: the folder can't be written
+    :raises MeshopsError: the folder can't be written
     """
     paths = []
     try:
@@ -279,7 +279,7 @@ def write_backup(folder: str, files: t.Mapping[str, dict]) -> list[str]:
             _write(path, document)
             paths.append(path)
     except OSError as error:
-        raise ClusterError(
+        raise MeshopsError(
             f"can't write the backup to backup_dir {folder}: {error.strerror} ({error.filename})"
         ) from error
     return paths

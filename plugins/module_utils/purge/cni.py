@@ -16,7 +16,7 @@ import typing as t
 
 from ..cluster.client import Cluster
 from ..cluster.kinds import KNOWN
-from ..errors import ClusterError
+from ..errors import MeshopsError
 from ..footprint.item import MARK, Item
 from ..reconcile.readiness import unready
 from .deletion import Deletions
@@ -49,7 +49,7 @@ def clean_nodes(
     :param items: of the CNI's DaemonSets, and those of this function that an interrupted purge has left
     :param daemon_sets: the same as they are
     :param told: is filled
-    :raises ClusterError: a node still names the plugin, or could not be looked at though it is ready
+    :raises MeshopsError: a node still names the plugin, or could not be looked at though it is ready
     """
     cluster = objects.cluster
     watchers = [d for d in daemon_sets if (d["metadata"].get("labels") or {}).get(MARK) == "cni"]
@@ -67,7 +67,7 @@ def clean_nodes(
     objects.delete([i for i in items if (i.namespace, i.name) in {_where(d) for d in going}], foreground=True)
     problems = [problem for watcher in watchers for problem in _look(cluster, watcher, told)]
     if problems:
-        raise ClusterError("; ".join(problems))
+        raise MeshopsError("; ".join(problems))
 
 
 def _where(obj: dict) -> tuple[str, str]:
@@ -184,7 +184,7 @@ def _look(cluster: Cluster, watcher: dict, told: Told) -> list[str]:
         elif node not in late:
             try:
                 told.remarks.extend(_clean_node(cluster, pod))
-            except ClusterError as error:
+            except MeshopsError as error:
                 problems.append(str(error))
     if late:
         nodes = ", ".join(f"{node} ({why})" for node, why in sorted(late.items()))
@@ -213,7 +213,7 @@ def _clean_node(cluster: Cluster, pod: dict) -> list[str]:
             run(_WRITE, "sh", path, content)
     left = node_repairs(run(_LOOK)) if repairs else {}
     if left:
-        raise ClusterError(f"node {node} still holds Istio's CNI configuration: {', '.join(left)}")
+        raise MeshopsError(f"node {node} still holds Istio's CNI configuration: {', '.join(left)}")
     return [f"node {node}: put right {path.removeprefix('/host')}, which Istio's CNI had left" for path in repairs]
 
 

@@ -11,7 +11,7 @@ import typing as t
 from ..cluster.client import Cluster
 from ..cluster.errors import ApiError
 from ..cluster.kinds import Kind
-from ..errors import ClusterError
+from ..errors import MeshopsError
 from ..footprint.item import Item
 from ..mesh.names import istio_finalizer
 from .pod_termination import Endings
@@ -53,7 +53,7 @@ class Deletions:
             return self.cluster.get(self._kind(item), item.name, item.namespace or None)
         except ApiError:
             raise
-        except ClusterError:
+        except MeshopsError:
             return None  # its kind has gone with its CustomResourceDefinition
 
     def patch(self, item: Item, patch: t.Any) -> None:
@@ -112,7 +112,7 @@ class Deletions:
             )
         except ApiError:
             raise
-        except ClusterError:
+        except MeshopsError:
             return  # its kind has gone with its CustomResourceDefinition
         if answer is not None and answer.get("kind") != "Status":
             self._answer_finalizers(item, answer, 0)
@@ -133,7 +133,7 @@ class Deletions:
         """Waits until objects whose deletion was asked for are gone.
 
         :param items: only these; all by default
-        :raises ClusterError: an object stays; the message names its finalizers
+        :raises MeshopsError: an object stays; the message names its finalizers
         """
         wanted = None if items is None else set(items)
         begun = time.monotonic()
@@ -150,7 +150,7 @@ class Deletions:
             if waited > self.wait_timeout:
                 item, obj = next(iter(left.items()))
                 finalizers = ", ".join(obj["metadata"].get("finalizers") or []) or "none"
-                raise ClusterError(f"{item.where} isn't gone after {waited:.0f} s (its finalizers: {finalizers})")
+                raise MeshopsError(f"{item.where} isn't gone after {waited:.0f} s (its finalizers: {finalizers})")
             for item, obj in left.items():
                 self._answer_finalizers(item, obj, waited)
             time.sleep(max(POLL, len(left) / _LOOKS_A_SECOND))

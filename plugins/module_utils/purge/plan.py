@@ -7,7 +7,7 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ..errors import ClusterError
+from ..errors import MeshopsError
 from ..footprint.charts import Release
 from ..footprint.footprint import footprint
 from ..footprint.item import PARTS, Footprint, Item, mark_strips
@@ -62,7 +62,7 @@ def plan_purge(
     :param keep: words of KEEPABLE
     :param restart_workloads: whether sidecars are taken out of running workloads
     :param revision: only this revision, and what nothing else uses
-    :raises ClusterError: the revision is still in use
+    :raises MeshopsError: the revision is still in use
     """
     whole = footprint(listed, complete)
     if revision:
@@ -129,7 +129,7 @@ def _plan_revision(whole: Footprint, listed: list[dict], revision: str) -> Plan:
     uses = uses_of_revision(listed, revision)
     if uses:
         shown = ", ".join(uses[:10]) + (f" and {len(uses) - 10} more" if len(uses) > 10 else "")
-        raise ClusterError(
+        raise MeshopsError(
             f"revision {revision} is still used by {shown}: move them to another revision first"
             f" (revisions here: {', '.join(known)})"
         )

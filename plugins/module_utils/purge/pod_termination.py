@@ -19,7 +19,7 @@ import typing as t
 
 from ..cluster.client import Cluster
 from ..cluster.kinds import KNOWN
-from ..errors import ClusterError
+from ..errors import MeshopsError
 from ..footprint.item import Item
 from ..mesh.names import RESTARTABLE
 from ..mesh.pods import owner_of_pod
@@ -98,7 +98,7 @@ class Endings:
                 return False
             self._told.add(meta["uid"])
             self._run(meta, _QUIT)
-        except ClusterError:  # an image without a shell, no right to, or it has just ended
+        except MeshopsError:  # an image without a shell, no right to, or it has just ended
             self._not_before[meta["uid"]] = float("inf")
         return meta["uid"] in self._told
 

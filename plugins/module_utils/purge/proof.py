@@ -10,7 +10,7 @@ import typing as t
 from ..cluster.client import Cluster
 from ..cluster.errors import ApiError
 from ..cluster.kinds import KNOWN
-from ..errors import ClusterError
+from ..errors import MeshopsError
 
 _NAMESPACE = KNOWN["", "Namespace"]
 _POD = KNOWN["", "Pod"]
@@ -29,7 +29,7 @@ def prove(cluster: Cluster, namespaces: list[str], image: str, timeout: float, m
 
     :param mesh_objects: whether Istio's API, where there is one, is to stay
     :returns: what was proved, one sentence each
-    :raises ClusterError: a write was refused, or the pod did not start; the message says why
+    :raises MeshopsError: a write was refused, or the pod did not start; the message says why
     """
     proved = []
     namespaces = [name for name in namespaces if _stays(cluster, name)]
@@ -61,7 +61,7 @@ def _refusal(cluster: Cluster, obj: dict) -> str | None:
     except ApiError as error:
         if any(words in str(error) for words in _OWN_RULES) and "webhook" not in str(error):
             return str(error)
-        raise ClusterError(
+        raise MeshopsError(
             f"after the purge, creating a {obj['kind']} in namespace {obj['metadata']['namespace']} is refused: {error}"
         ) from error
     return None
@@ -73,7 +73,7 @@ def _start(cluster: Cluster, pod: dict, timeout: float) -> str:
     name = made["metadata"]["name"]
     try:
         if has_sidecar(made):
-            raise ClusterError(f"something still injects Istio's sidecar into pods in namespace {namespace}")
+            raise MeshopsError(f"something still injects Istio's sidecar into pods in namespace {namespace}")
         deadline = time.monotonic() + timeout
         while True:
             live = cluster.get(_POD, name, namespace) or made
@@ -82,7 +82,7 @@ def _start(cluster: Cluster, pod: dict, timeout: float) -> str:
             if time.monotonic() > deadline:
                 conditions = (live.get("status") or {}).get("conditions") or []
                 why = "; ".join(c["message"] for c in conditions if c.get("message")) or "no reason is given"
-                raise ClusterError(f"after the purge, a new pod does not start in namespace {namespace}: {why}")
+                raise MeshopsError(f"after the purge, a new pod does not start in namespace {namespace}: {why}")
             time.sleep(_POLL)
     finally:
         cluster.delete(_POD, name, namespace)

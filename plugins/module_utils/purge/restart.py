@@ -9,7 +9,7 @@ import time
 import typing as t
 
 from ..cluster.kinds import KNOWN
-from ..errors import ClusterError
+from ..errors import MeshopsError
 from ..footprint.item import Item
 from ..mesh.pods import injected, owner_of_pod
 from ..reconcile.readiness import unready
@@ -24,7 +24,7 @@ def restart_without_sidecar(objects: Deletions, item: Item, timeout: float) -> l
     """Restarts a workload and waits until its new pods are ready and no pod of it has a sidecar.
 
     :returns: remarks for the user
-    :raises ClusterError: it isn't ready in time
+    :raises MeshopsError: it isn't ready in time
     """
     begin = time.monotonic()
     restarted = False
@@ -46,7 +46,7 @@ def restart_without_sidecar(objects: Deletions, item: Item, timeout: float) -> l
                 restarted = True
         waited = time.monotonic() - begin
         if waited > timeout:
-            raise ClusterError(
+            raise MeshopsError(
                 f"{item.where} isn't ready {timeout:.0f} s after its restart"
                 f" ({late or 'pods with a sidecar are still there'}); no other workload is restarted before it is."
                 " Mend it, or leave all sidecars where they are with restart_workloads: false (the role's"

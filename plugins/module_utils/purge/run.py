@@ -15,7 +15,7 @@ import time
 import typing as t
 
 from ..cluster.client import Cluster
-from ..errors import ClusterError
+from ..errors import MeshopsError
 from ..footprint.charts import id_of
 from ..footprint.item import MARK, Item, marked_injected, released
 from ..footprint.listing import list_istio
@@ -49,7 +49,7 @@ class Wishes:
     proof_image: str = "registry.k8s.io/pause:3.10.1"
 
 
-class PurgeError(ClusterError):
+class PurgeError(MeshopsError):
     """A purge that did not come to its end; C(result) says how far it came."""
 
     def __init__(self, message: str, result: dict) -> None:
@@ -60,7 +60,7 @@ class PurgeError(ClusterError):
 def purge(cluster: Cluster, wishes: Wishes, check: bool = False) -> dict:
     """Purges a cluster, or in check mode says what a purge would do.
 
-    :raises ClusterError: nothing was changed yet
+    :raises MeshopsError: nothing was changed yet
     :raises PurgeError: something is left; the message names it and why
     """
     listed, plan = _look(cluster, wishes)
@@ -68,7 +68,7 @@ def purge(cluster: Cluster, wishes: Wishes, check: bool = False) -> dict:
     if check or not plan.items:
         return result
     if not wishes.confirm:
-        raise ClusterError(
+        raise MeshopsError(
             f"confirm must be true (purge_confirm, for the role) to take {len(plan.items)} objects' worth of Istio out"
             " of this cluster: look at the plan in check mode (--check --diff) first"
         )
@@ -80,7 +80,7 @@ def purge(cluster: Cluster, wishes: Wishes, check: bool = False) -> dict:
     run = _Run(cluster, wishes, result)
     try:
         run.go(plan, listed)
-    except ClusterError as error:
+    except MeshopsError as error:
         raise PurgeError(f"{error}. What was done stays done: run the purge again to go on", result) from error
     if wishes.backup_dir:
         close_backup(wishes.backup_dir, {"ended": _now(), "purged": result["summary"]})
@@ -144,7 +144,7 @@ class _Run:
         else:
             shown = "; ".join(f"{item.where} ({', '.join(item.why)})" for item in left[:10])
             more = f" and {len(left) - 10} more" if len(left) > 10 else ""
-            raise ClusterError(f"the footprint isn't empty: {shown}{more}")
+            raise MeshopsError(f"the footprint isn't empty: {shown}{more}")
         if not self.wishes.revision:
             self.result["proof"].insert(0, "the footprint is empty")
         self.result["stays"] = [item.report() for item in plan.stays]

@@ -9,7 +9,7 @@ import typing as t
 
 from ..cluster.client import Cluster
 from ..cluster.workloads import NotReady, wait_ready
-from ..errors import ClusterError
+from ..errors import MeshopsError
 from ..helm.helm import Helm
 from ..helm.stored import PENDING, forget
 from ..reconcile.identity import defined_kinds, key
@@ -68,7 +68,7 @@ def apply_releases(
     errors = {place: f.exception() for place, f in done.items() if f.exception() is not None}
     reasons = [_sentence(e) for e in errors.values() if not isinstance(e, _Skipped)]
     skipped = [name for (_namespace, name), e in errors.items() if isinstance(e, _Skipped)]
-    unexpected = [e for e in errors.values() if not isinstance(e, (ClusterError, _Skipped))]
+    unexpected = [e for e in errors.values() if not isinstance(e, (MeshopsError, _Skipped))]
     if unexpected:
         raise unexpected[0]
     if any(map(_is_busy, reasons)):
@@ -144,7 +144,7 @@ def _apply(
             written.append(one)
         if wait:
             wait_ready(cluster, _awaited(one), unready, timeout)
-    except ClusterError as error:
+    except MeshopsError as error:
         if one in written and isinstance(error, NotReady) and error.unpullable:
             raise _Unpullable(str(error)) from error
         if not atomic or one.action == "none" or _is_busy(str(error)) or _was_there(one):
@@ -206,6 +206,6 @@ def _take_back(helm: Helm, one: ReleasePlan) -> str:
             helm.uninstall(release.name, release.namespace)
             return f"Release {release.name} has been taken out again."
         helm.rollback(release.name, release.namespace, one.good.revision, one.good.apply_method)
-    except ClusterError as error:
+    except MeshopsError as error:
         return f"Release {release.name} could not be taken back, either: {error}"
     return f"Release {release.name} has been taken back to revision {one.good.revision}."

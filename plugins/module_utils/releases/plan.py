@@ -47,7 +47,7 @@ def plan_releases(
     """Plans all releases together; reads only.
 
     :param take_ownership: objects that exist and that no release has are taken over rather than an error
-    :raises ClusterError: something can't be done as it is asked for; nothing has been changed
+    :raises MeshopsError: something can't be done as it is asked for; nothing has been changed
     """
     _check_names(releases)
     with concurrent.futures.ThreadPoolExecutor(max_workers=max(4, cluster.concurrency)) as pool:

@@ -11,7 +11,7 @@ import typing as t
 from ..cluster.client import Cluster
 from ..cluster.errors import ApiError
 from ..cluster.kinds import Kind
-from ..errors import ClusterError
+from ..errors import MeshopsError
 from ..helm.helm import Helm
 from ..helm.releases import Release
 from ..helm.stored import PENDING, Stored
@@ -91,7 +91,7 @@ class _Planning:
             return self._cluster.kind(obj["apiVersion"], obj["kind"])
         except ApiError:
             raise
-        except ClusterError:
+        except MeshopsError:
             return None
 
     def _default_namespace(self, obj: dict, namespace: str) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import typing as t
 
-from ..errors import ClusterError
+from ..errors import MeshopsError
 from ..helm.helm import Helm
 from ..helm.patches import apply_patches
 from ..helm.releases import Release
@@ -15,7 +15,7 @@ from ..reconcile.documents import DocumentError, parse
 from ..reconcile.identity import declared
 
 
-class ReleaseError(ClusterError):
+class ReleaseError(MeshopsError):
     """Releases that can't be planned or don't come up.
 
     :ivar result: what the module returns beside the message
@@ -30,7 +30,7 @@ def render(helm: Helm, release: Release, warnings: list[str] | None = None, **op
     """The objects of a release, as its chart renders them with its patches, in Helm's order.
 
     :param options: see C(Helm.template)
-    :raises ClusterError: the chart can't be found or rendered
+    :raises MeshopsError: the chart can't be found or rendered
     """
     return chosen_objects(release, helm.template(release, **options), warnings)
 

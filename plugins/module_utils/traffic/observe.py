@@ -13,7 +13,7 @@ import uuid
 
 from ..cluster.errors import ApiError
 from ..cluster.kinds import KNOWN
-from ..errors import ClusterError
+from ..errors import MeshopsError
 
 if t.TYPE_CHECKING:
     from ..cluster.client import Cluster
@@ -246,7 +246,7 @@ def _runs(pod: t.Mapping[str, t.Any]) -> bool:
 def _wait_for_log(cluster: Cluster, namespaces: t.Iterable[str], mark: str) -> None:
     """Waits until every sidecar logs: what comes to one that doesn't would not be seen.
 
-    :raises ClusterError: one doesn't follow; the text names its pod
+    :raises MeshopsError: one doesn't follow; the text names its pod
     """
     end = time.monotonic() + _PATIENCE
     done: set[str] = set()
@@ -261,7 +261,7 @@ def _wait_for_log(cluster: Cluster, namespaces: t.Iterable[str], mark: str) -> N
             return
         if time.monotonic() > end:
             meta, reason = silent[0]
-            raise ClusterError(
+            raise MeshopsError(
                 f"pod {meta['namespace']}/{meta['name']}: {reason} after {_PATIENCE:.0f} s, so what comes to it would"
                 " not be seen: see with istioctl proxy-status whether its proxy gets configuration, and restart the pod"
             )
@@ -272,7 +272,7 @@ def _why_silent(cluster: Cluster, pod: dict, mark: str) -> str:
     """Why a pod's proxy doesn't log yet; empty where it does."""
     try:
         listeners = cluster.execute(pod["metadata"]["namespace"], pod["metadata"]["name"], _LISTENERS, _PROXY)
-    except ClusterError as error:  # not started yet, or gone
+    except MeshopsError as error:  # not started yet, or gone
         return str(error)
     return "" if mark in listeners else "its proxy doesn't log what comes in"
 

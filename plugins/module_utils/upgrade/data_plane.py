@@ -10,7 +10,7 @@ import typing as t
 
 from ..cluster.client import Cluster
 from ..cluster.workloads import restart
-from ..errors import ClusterError
+from ..errors import MeshopsError
 from ..injection.reconcile import keeps_pods, not_restarted, stale_reason, workloads
 from ..mesh_info.read import read_mesh
 from ..reconcile.plan import Change
@@ -64,7 +64,7 @@ class DataPlane:
     def _restart(self, workload: dict, result: dict) -> None:
         try:
             restart(self.cluster, workload, unready, self.timeout)
-        except ClusterError as error:
+        except MeshopsError as error:
             raise UpgradeError(
                 f"{error} The workloads after it were not restarted; the old proxies go on. Mend it and run this again",
                 result,

@@ -4,15 +4,8 @@
 
 from __future__ import annotations
 
-from ..errors import ClusterError
+from ..errors import MeshopsError
 
 
-class UpgradeError(ClusterError):
-    """An upgrade that may not begin or that doesn't get on; the text says why.
-
-    :ivar result: what the module returns beside the message
-    """
-
-    def __init__(self, message: str, result: dict | None = None) -> None:
-        super().__init__(message)
-        self.result = result or {}
+class UpgradeError(MeshopsError):
+    """An upgrade that may not begin or that doesn't get on; the text says why."""

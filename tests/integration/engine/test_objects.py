@@ -15,7 +15,7 @@ import pytest
 import yaml
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.client import Cluster
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN
-from ansible_collections.meshops.istio.plugins.module_utils.errors import ClusterError
+from ansible_collections.meshops.istio.plugins.module_utils.errors import MeshopsError
 from ansible_collections.meshops.istio.plugins.module_utils.objects.kinds import MESH_GROUPS
 from ansible_collections.meshops.istio.plugins.module_utils.objects.result import ObjectsFailed
 from ansible_collections.meshops.istio.plugins.module_utils.objects.schemas import _KEYED
@@ -247,9 +247,9 @@ def test_a_definition_and_its_objects_in_one_run(reconcile, cluster, namespace):
         assert actions(reconcile([thing, definition], state="absent", wait=True)) == ["deleted", "deleted"]
     finally:
         cluster.delete(KNOWN["apiextensions.k8s.io", "CustomResourceDefinition"], f"things.{group}")
-    with pytest.raises(ClusterError, match="Thing test-.*/one: the API server does not serve Thing"):
+    with pytest.raises(MeshopsError, match="Thing test-.*/one: the API server does not serve Thing"):
         reconcile([thing])
-    with pytest.raises(ClusterError, match="does not serve Thing"):
+    with pytest.raises(MeshopsError, match="does not serve Thing"):
         reconcile([thing], check_mode=True, state="absent")
     to_come = reconcile([thing], check_mode=True)["objects"][0]
     assert (to_come["action"], to_come["error"]) == ("created", None)
@@ -267,7 +267,7 @@ def test_a_definition_and_its_objects_in_one_run(reconcile, cluster, namespace):
         assert f"things.{group} is changed in the same run, so the API server" in checked["objects"][0]["note"]
         assert actions(reconcile(colored, force_conflicts=True)) == ["updated", "updated"]
         wrong = {**thing, "apiVersion": f"{group}/v2"}
-        with pytest.raises(ClusterError, match=f"use apiVersion {group}/v1, which it serves"):
+        with pytest.raises(MeshopsError, match=f"use apiVersion {group}/v1, which it serves"):
             reconcile([wrong], check_mode=True)
     finally:
         cluster.delete(KNOWN["apiextensions.k8s.io", "CustomResourceDefinition"], f"things.{group}")
@@ -278,12 +278,12 @@ def test_a_definition_and_its_objects_in_one_run(reconcile, cluster, namespace):
 )
 def test_a_kind_that_no_definition_can_bring_is_an_error_in_check_mode_too(reconcile, namespace, api_version, kind):
     obj = {"apiVersion": api_version, "kind": kind, "metadata": {"name": "a", "namespace": namespace}}
-    with pytest.raises(ClusterError, match=f"{kind} .*/a: the API server does not serve {kind}"):
+    with pytest.raises(MeshopsError, match=f"{kind} .*/a: the API server does not serve {kind}"):
         reconcile([obj], check_mode=True)
 
 
 def test_what_is_malformed_is_told_and_stops_no_other(reconcile, namespace):
-    with pytest.raises(ClusterError, match="VirtualService .*metadata.name 'a/status' can't be one"):
+    with pytest.raises(MeshopsError, match="VirtualService .*metadata.name 'a/status' can't be one"):
         reconcile([virtual_service(namespace, "a/status")])
     reconcile([destination_rule(namespace, "a"), destination_rule(namespace, "b")])
     text = {**destination_rule(namespace, "a"), "spec": "text"}
@@ -308,9 +308,9 @@ def test_prune_deletes_only_what_is_the_owners(reconcile, cluster, namespace):
     assert cluster.get(DESTINATION_RULE, "b", namespace) is None
     assert {o["metadata"]["name"] for o in cluster.list(VIRTUAL_SERVICE, namespace)} == {"a", "theirs", "nobodys"}
 
-    with pytest.raises(ClusterError, match="nothing is declared"):
+    with pytest.raises(MeshopsError, match="nothing is declared"):
         reconcile([], owner=owner, prune=True)
-    with pytest.raises(ClusterError, match="set the option owner"):
+    with pytest.raises(MeshopsError, match="set the option owner"):
         reconcile(ours, prune=True)
     reconcile([], owner=owner, prune=True, prune_all=True)
     assert {o["metadata"]["name"] for o in cluster.list(VIRTUAL_SERVICE, namespace)} == {"theirs", "nobodys"}
@@ -346,7 +346,7 @@ def test_nothing_is_pruned_when_what_takes_its_place_is_refused(reconcile, clust
     with pytest.raises(ObjectsFailed, match="VirtualService .*/old: not pruned, as VirtualService .*/new failed"):
         reconcile([typo], owner=namespace, prune=True)
     assert cluster.get(VIRTUAL_SERVICE, "old", namespace)
-    with pytest.raises(ClusterError, match="namespace is empty: name the namespace of objects that name none"):
+    with pytest.raises(MeshopsError, match="namespace is empty: name the namespace of objects that name none"):
         reconcile([virtual_service(namespace, "old")], owner=namespace, prune=True, namespace="")
 
 
@@ -356,7 +356,7 @@ def test_what_is_being_deleted_is_told_and_waited_for(reconcile, cluster, namesp
     reconcile([held])
     assert actions(reconcile([held], state="absent")) == ["deleted"]
     assert actions(reconcile([held], state="absent")) == ["unchanged"]
-    with pytest.raises(ClusterError, match=r"reviews is being deleted since .*, and waits for example.com/hold: run"):
+    with pytest.raises(MeshopsError, match=r"reviews is being deleted since .*, and waits for example.com/hold: run"):
         reconcile([held])
     with pytest.raises(ObjectsFailed, match=r"not gone after .*reviews: it is held by the finalizers example.com/hold"):
         reconcile([held], state="absent", wait=True, wait_timeout=1)
@@ -375,10 +375,10 @@ def test_what_goes_from_a_namespace_that_is_listed_is_pruned_once(reconcile, nam
 
 def test_two_owners_dont_touch_each_others_objects(reconcile, cluster, namespace):
     reconcile([virtual_service(namespace)], owner="one")
-    with pytest.raises(ClusterError, match="belongs to owner 'one', not to 'two'"):
+    with pytest.raises(MeshopsError, match="belongs to owner 'one', not to 'two'"):
         reconcile([destination_rule(namespace), virtual_service(namespace, hosts=["x"])], owner="two")
     assert cluster.get(DESTINATION_RULE, "reviews", namespace) is None, "nothing is changed before the problem is told"
-    with pytest.raises(ClusterError, match="belongs to owner 'one'"):
+    with pytest.raises(MeshopsError, match="belongs to owner 'one'"):
         reconcile([virtual_service(namespace)], owner="two", state="absent")
     reconcile([virtual_service(namespace, hosts=["x"])])
     assert cluster.get(VIRTUAL_SERVICE, "reviews", namespace)["metadata"]["labels"] == {"meshops.istio/owner": "one"}
@@ -538,7 +538,7 @@ def test_only_texts_become_the_values_of_a_secret(reconcile, cluster, namespace,
     file = tmp_path / "secret.yml"
     file.write_text(json.dumps(wrong))
     for source in (([wrong], []), ([], [str(file)])):
-        with pytest.raises(ClusterError, match=r"Secret key: stringData.c.json must be a string, not a mapping"):
+        with pytest.raises(MeshopsError, match=r"Secret key: stringData.c.json must be a string, not a mapping"):
             reconcile(declared_objects(*source))
     with pytest.raises(ObjectsFailed, match=r"stringData.on must be a string"):  # given without that check
         reconcile([wrong])
@@ -608,7 +608,7 @@ def test_routes_follow_their_subsets_after_the_time_that_settle_gives(reconcile,
     """The API server's own times, which are of whole seconds."""
     route = [{"route": [{"destination": {"host": "reviews", "subset": "v1"}}]}]
     wanted = [virtual_service(namespace, http=route), destination_rule(namespace)]
-    with pytest.raises(ClusterError, match="settle is -1: give the seconds that proxies need"):
+    with pytest.raises(MeshopsError, match="settle is -1: give the seconds that proxies need"):
         reconcile(wanted, settle=-1)
     assert cluster.get(DESTINATION_RULE, "reviews", namespace) is None
     reconcile(wanted, settle=3.1)
@@ -654,7 +654,7 @@ def test_new_subsets_that_stay_beside_the_old_ones_are_a_change(reconcile, clust
 def test_a_version_that_the_server_lacks(reconcile, namespace):
     account = {"apiVersion": "apps/v2", "kind": "Deployment", "metadata": {"name": "app", "namespace": namespace}}
     for check_mode in (True, False):
-        with pytest.raises(ClusterError, match="app: .* use apiVersion apps/v1, which it serves"):
+        with pytest.raises(MeshopsError, match="app: .* use apiVersion apps/v1, which it serves"):
             reconcile([account], check_mode=check_mode)
 
 
@@ -710,7 +710,7 @@ def test_rights_in_namespaces_alone_are_enough(reconcile, cluster, kubeconfig, n
         assert reconcile(wanted, on=limited, owner=namespace)["summary"]["updated"] == 60
         fewer = [obj for obj in wanted if obj["metadata"]["name"] != "vs-4"]
         assert reconcile(fewer, on=limited, owner=namespace, prune=True)["summary"]["deleted"] == 12
-        with pytest.raises(ClusterError, match="is forbidden"):
+        with pytest.raises(MeshopsError, match="is forbidden"):
             reconcile([], on=limited, owner=namespace, prune=True, prune_all=True)
         role, binding = rights(namespace, user, list(MESH_GROUPS), ["*"], "*")
         everywhere = [
@@ -722,7 +722,7 @@ def test_rights_in_namespaces_alone_are_enough(reconcile, cluster, kubeconfig, n
         wait_for_right(cluster, user, "list", "networking.istio.io", "virtualservices")
         gone = reconcile([], on=limited, owner=namespace, prune=True, prune_all=True)
         assert gone["summary"]["deleted"] == 48, "rights for the mesh's own kinds are enough"
-        with pytest.raises(ClusterError, match="is forbidden"):
+        with pytest.raises(MeshopsError, match="is forbidden"):
             reconcile([{**wanted[0], "apiVersion": "v1", "kind": "Secret"}], on=limited)
     finally:
         reconcile(given, state="absent")

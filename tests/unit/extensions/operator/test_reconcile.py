@@ -12,7 +12,7 @@ from ansible_collections.meshops.istio.extensions.operator.documents import LAST
 from ansible_collections.meshops.istio.extensions.operator.metrics import Metrics
 from ansible_collections.meshops.istio.extensions.operator.playbook import Done
 from ansible_collections.meshops.istio.extensions.operator.reconcile import Reconciler, Run, StillUsed
-from ansible_collections.meshops.istio.plugins.module_utils.errors import ClusterError
+from ansible_collections.meshops.istio.plugins.module_utils.errors import MeshopsError
 
 SETTINGS = settings.read(
     {"POD_NAMESPACE": "istio-operator", "POD_NAME": "one", "WATCH_NAMESPACES": "istio-system", "CHARTS": "/charts"}
@@ -201,6 +201,6 @@ def test_with_the_last_object_all_goes_but_what_is_kept(playbooks, remove):
 
 def test_a_removal_that_fails_says_why(objects, playbooks, remove):
     playbooks.ends = [footprint(kind="Service", name="istiod"), Done("the API server is away")]
-    with pytest.raises(ClusterError, match="the API server is away"):
+    with pytest.raises(MeshopsError, match="the API server is away"):
         remove()
     assert objects.obj["status"]["message"] == "the API server is away"

@@ -22,7 +22,7 @@ from ansible_collections.meshops.istio.plugins.module_utils.ca import (
     trust_bundle,
 )
 from ansible_collections.meshops.istio.plugins.module_utils.ca.present import CannotRotate
-from ansible_collections.meshops.istio.plugins.module_utils.errors import ClusterError
+from ansible_collections.meshops.istio.plugins.module_utils.errors import MeshopsError
 from ansible_collections.meshops.istio.plugins.module_utils.mesh import certificates
 from ansible_collections.meshops.istio.plugins.module_utils.mesh.pods import describe_proxy
 from ansible_collections.meshops.istio.plugins.module_utils.proxies.proxy import Proxy
@@ -440,7 +440,7 @@ def test_each_revision_counts_by_its_own_mesh_config(mesh):
     mesh.config("{trustDomain: canary.example, trustDomainAliases: [old.example]}", "istio-canary")
     run(mesh, "rotate")
     assert permitted(mesh) == ["canary.example", "cluster.local", "old.example"]
-    with pytest.raises(ClusterError, match="wrong_trust_domain.*canary.example"):
+    with pytest.raises(MeshopsError, match="wrong_trust_domain.*canary.example"):
         run(mesh, "rotate", trust_domains=["cluster.local"])
     mesh.proxy("deaf", push=False, revision="canary")
     with pytest.raises(CannotRotate, match="new ones of the revision canary would not either"):
@@ -477,9 +477,9 @@ def test_a_ca_for_another_trust_domain_is_told_and_not_brought_in(mesh):
     assert "ca_trust_domains: [mesh.example]" in warning
     other = made(trust_domains=("elsewhere.example",))
     files = {"ca_cert": other.certificate, "ca_key": other.key, "root_cert": other.roots}
-    with pytest.raises(ClusterError, match="wrong_trust_domain"):
+    with pytest.raises(MeshopsError, match="wrong_trust_domain"):
         run(mesh, "rotate", source="files", files=files)
-    with pytest.raises(ClusterError, match="the CA in the secret cacerts can't be used: wrong_trust_domain"):
+    with pytest.raises(MeshopsError, match="the CA in the secret cacerts can't be used: wrong_trust_domain"):
         run(mesh, "install")
     assert mesh.writes == []
 
@@ -501,7 +501,7 @@ def test_a_ca_for_another_trust_domain_is_told_and_not_brought_in(mesh):
 def test_check_mode_refuses_what_the_run_refuses_and_nothing_is_left_behind(mesh, tmp_path, check, wishes, why):
     place = tmp_path / "root"
     for action in ("install", "rotate"):
-        with pytest.raises(ClusterError, match=why):
+        with pytest.raises(MeshopsError, match=why):
             run(mesh, action, check, root_dir=str(place), **wishes)
         if action == "install":
             mesh.running(plugged=made())
@@ -517,7 +517,7 @@ def test_a_directory_that_can_not_be_used_is_told_in_check_mode_too(mesh, tmp_pa
     (other / "notes").touch()
     file.touch()
     for folder, why in ((place, "holds the root in use"), (other, "holds other files"), (file / "root", "can't be")):
-        with pytest.raises(ClusterError, match=why):
+        with pytest.raises(MeshopsError, match=why):
             run(mesh, "rotate", check, root_dir=str(folder))
     assert mesh.writes == []
 
@@ -569,7 +569,7 @@ def test_what_can_not_be_read_is_named_with_its_field(mesh):
     assert "ca-cert.pem holds no certificate" in run(mesh, "status")["warnings"][0]
     mesh.secret("cacerts", trust_bundle.secret_data(good))
     mesh.config("a: [b")
-    with pytest.raises(ClusterError, match=r"the ConfigMap istio-system/istio holds no mesh config.*line 1"):
+    with pytest.raises(MeshopsError, match=r"the ConfigMap istio-system/istio holds no mesh config.*line 1"):
         run(mesh, "rotate")
     assert "istio-system/istio" in run(mesh, "status")["warnings"][0]
 
@@ -589,7 +589,7 @@ def test_the_roots_in_use_are_told_where_istiod_looks_after_other_namespaces_onl
 def test_a_report_that_can_not_be_written_is_told_before_anything_is_changed(mesh, tmp_path):
     mesh.running(plugged=made())
     for check in (True, False):
-        with pytest.raises(ClusterError, match=r"none isn't a directory"):
+        with pytest.raises(MeshopsError, match=r"none isn't a directory"):
             run(mesh, "rotate", check, report=str(tmp_path / "none" / "ca.html"))
     assert mesh.writes == []
 
@@ -603,7 +603,7 @@ def test_check_mode_writes_no_report(mesh, tmp_path):
 
 def test_what_was_done_is_told_even_where_the_report_fails(mesh, tmp_path, monkeypatch):
     def fails(*_arguments):
-        raise ClusterError("the disk is full")
+        raise MeshopsError("the disk is full")
 
     monkeypatch.setattr(actions, "write_report", fails)
     monkeypatch.setattr(actions, "status", lambda *_a: {"warnings": []})

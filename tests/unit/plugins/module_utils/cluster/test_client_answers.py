@@ -11,7 +11,7 @@ import pytest
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.client import Cluster
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.errors import ApiError
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN
-from ansible_collections.meshops.istio.plugins.module_utils.errors import ClusterError
+from ansible_collections.meshops.istio.plugins.module_utils.errors import MeshopsError
 
 PAGE = {"Content-Type": "text/html; charset=utf-8"}
 
@@ -63,7 +63,7 @@ def test_what_is_no_api_server_is_told_with_a_remedy(answering, status, headers,
         lambda: cluster.list(KNOWN["", "Secret"]),
     ):
         with pytest.raises(
-            ClusterError, match=rf"http://127.0.0.1:\d+ does not answer as an API server .*{what}"
+            MeshopsError, match=rf"http://127.0.0.1:\d+ does not answer as an API server .*{what}"
         ) as told:
             ask()
         assert not isinstance(told.value, ApiError)
@@ -89,5 +89,5 @@ def test_a_number_that_json_lacks_is_not_sent(answering, number):
         "metadata": {"name": "a", "namespace": "shop"},
         "data": {"a": number},
     }
-    with pytest.raises(ClusterError, match=r"a number that JSON has no word for \(.inf or .nan\): quote it"):
+    with pytest.raises(MeshopsError, match=r"a number that JSON has no word for \(.inf or .nan\): quote it"):
         answering(500, {}, b"").apply(obj)

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from ansible_collections.meshops.istio.plugins.module_utils.cluster import auth
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.connection import _Official, _Plain, connect
-from ansible_collections.meshops.istio.plugins.module_utils.errors import ClusterError
+from ansible_collections.meshops.istio.plugins.module_utils.errors import MeshopsError
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -135,10 +135,10 @@ def test_the_unusual_goes_the_official_way(params, environment, monkeypatch):
 
 
 def test_a_context_that_is_not_there():
-    with pytest.raises(ClusterError, match="no context named 'other'"):
+    with pytest.raises(MeshopsError, match="no context named 'other'"):
         connect({"kubeconfig": config({}), "context": "other"}, 4)
 
 
 def test_no_kubeconfig(tmp_path):
-    with pytest.raises(ClusterError, match="no kubeconfig at .*missing: set the option kubeconfig"):
+    with pytest.raises(MeshopsError, match="no kubeconfig at .*missing: set the option kubeconfig"):
         connect({"kubeconfig": str(tmp_path / "missing")}, 4)

@@ -13,7 +13,7 @@ import threading
 import pytest
 from ansible_collections.meshops.istio.plugins.module_utils.cluster import pod_exec
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.client import Cluster
-from ansible_collections.meshops.istio.plugins.module_utils.errors import ClusterError
+from ansible_collections.meshops.istio.plugins.module_utils.errors import MeshopsError
 
 SWITCH = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
 SUCCESS = b"\x03" + json.dumps({"status": "Success"}).encode()
@@ -104,14 +104,14 @@ def failure(code, message):
 )
 def test_what_goes_wrong_is_said(server, reply, told):
     url, _thread = server(reply)
-    with pytest.raises(ClusterError) as caught:
+    with pytest.raises(MeshopsError) as caught:
         execute(url)
     assert told in str(caught.value)
 
 
 def test_a_command_that_takes_too_long_is_left(server):
     url, thread = server(SWITCH + frame(b"\x01and then"), hold=True)
-    with pytest.raises(ClusterError, match=r"took longer than 1.0 s"):
+    with pytest.raises(MeshopsError, match=r"took longer than 1.0 s"):
         execute(url, timeout=1.0)
     thread.join(60)
     assert server.sent["more"] == b"", "the connection is closed"

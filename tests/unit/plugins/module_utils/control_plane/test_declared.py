@@ -13,7 +13,7 @@ from ansible_collections.meshops.istio.plugins.module_utils.control_plane.checks
 )
 from ansible_collections.meshops.istio.plugins.module_utils.control_plane.declared import desired_control_plane
 from ansible_collections.meshops.istio.plugins.module_utils.control_plane.reconcile import _keep_default_validator
-from ansible_collections.meshops.istio.plugins.module_utils.errors import ClusterError
+from ansible_collections.meshops.istio.plugins.module_utils.errors import MeshopsError
 
 
 def of_document(spec=None, **variables):
@@ -60,14 +60,14 @@ def test_what_is_said_twice_must_be_the_same():
     assert of_document({"revision": "1-31"}, revision="1-31").revision == "1-31"
     assert of_document({}, revision="default").revision == ""
     with pytest.raises(
-        ClusterError, match=r"revision is 1-31, and the IstioOperator document has 1-30 \(spec.revision"
+        MeshopsError, match=r"revision is 1-31, and the IstioOperator document has 1-30 \(spec.revision"
     ):
         of_document({"revision": "1-30"}, revision="1-31")
     mesh = {"values": {"global": {"istioNamespace": "mesh"}}}
     assert of_document(mesh, namespace="mesh").namespace == "mesh"
-    with pytest.raises(ClusterError, match="namespace is other, and the IstioOperator document has mesh"):
+    with pytest.raises(MeshopsError, match="namespace is other, and the IstioOperator document has mesh"):
         of_document(mesh, namespace="other")
-    with pytest.raises(ClusterError, match="cni can't be given beside istio_operator"):
+    with pytest.raises(MeshopsError, match="cni can't be given beside istio_operator"):
         of_document({}, cni=False)
 
 
@@ -91,9 +91,9 @@ def test_tags_beside_a_document_and_in_it_are_releases_of_their_own():
             ["istiod-1-31"],
         )
         assert "revisionTags" not in wanted.releases[1].values
-    with pytest.raises(ClusterError, match=r"tags is \['test'\], and the IstioOperator document has \['prod'\]"):
+    with pytest.raises(MeshopsError, match=r"tags is \['test'\], and the IstioOperator document has \['prod'\]"):
         of_document({"revision": "1-31", "values": {"revisionTags": ["prod"]}}, tags=["test"])
-    with pytest.raises(ClusterError, match="installs no istiod"):
+    with pytest.raises(MeshopsError, match="installs no istiod"):
         of_document({"components": {"pilot": {"enabled": False}}}, tags=["prod"])
 
 
@@ -110,7 +110,7 @@ def test_the_revision_default_is_none():
     wanted = desired_control_plane({"revision": "default"})
     assert (wanted.revision, names(wanted)) == ("", ["istio-base", "istiod"])
     assert wanted.releases[0].values["defaultRevision"] == "default"
-    with pytest.raises(ClusterError, match="leave spec.revision out"):
+    with pytest.raises(MeshopsError, match="leave spec.revision out"):
         of_document({"revision": "default"})
 
 
@@ -126,7 +126,7 @@ def test_the_revision_default_is_none():
     ],
 )
 def test_what_can_not_be_a_name_is_told_before_anything_is_done(variables, said):
-    with pytest.raises(ClusterError, match=said):
+    with pytest.raises(MeshopsError, match=said):
         desired_control_plane(variables)
 
 
@@ -134,14 +134,14 @@ def test_a_digest_that_would_pin_nothing_is_an_error():
     digest = "sha256:" + "0" * 64
     wanted = desired_control_plane({"digests": {"istiod": digest, "gateway": digest}})
     assert [release.digest for release in wanted.releases] == [None, digest]
-    with pytest.raises(ClusterError, match=r"digests has no chart 'istoid' \(did you mean istiod\?\)"):
+    with pytest.raises(MeshopsError, match=r"digests has no chart 'istoid' \(did you mean istiod\?\)"):
         desired_control_plane({"digests": {"istoid": digest}})
-    with pytest.raises(ClusterError, match="digests.istiod is 'sha256:1': write sha256: and 64 digits"):
+    with pytest.raises(MeshopsError, match="digests.istiod is 'sha256:1': write sha256: and 64 digits"):
         desired_control_plane({"digests": {"istiod": "sha256:1"}})
 
 
 def test_nothing_is_dropped_in_silence_where_no_istiod_is_installed():
-    with pytest.raises(ClusterError, match="tags and mesh_config can have no effect, because profile empty"):
+    with pytest.raises(MeshopsError, match="tags and mesh_config can have no effect, because profile empty"):
         desired_control_plane({"profile": "empty", "tags": ["prod"], "mesh_config": {"accessLogFile": "x"}})
 
 
@@ -260,7 +260,7 @@ def test_fields_of_a_newer_istio_pass_by_the_version_of_its_chart(variables):
     assert asked == ["istiod"]
     assert desired_control_plane({**variables, "version": "1.99.0"}).releases
     for version in ("1.31.0", "unknown"):
-        with pytest.raises(ClusterError, match="meshConfig has no field 'fromTheFuture'"):
+        with pytest.raises(MeshopsError, match="meshConfig has no field 'fromTheFuture'"):
             desired_control_plane(variables, lambda _release, version=version: version)
-    with pytest.raises(ClusterError, match="meshConfig has no field 'fromTheFuture'"):
+    with pytest.raises(MeshopsError, match="meshConfig has no field 'fromTheFuture'"):
         desired_control_plane({**variables, "version": "1.31.0"}, app_version)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.meshops.istio.plugins.module_utils.control_plane.from_profile import desired_releases
-from ansible_collections.meshops.istio.plugins.module_utils.errors import ClusterError
+from ansible_collections.meshops.istio.plugins.module_utils.errors import MeshopsError
 from ansible_collections.meshops.istio.plugins.module_utils.mesh.profiles import PROFILES
 
 
@@ -100,15 +100,15 @@ def test_a_tag_is_a_release_of_its_own_objects():
 
 
 def test_typos_are_answered_with_what_was_meant():
-    with pytest.raises(ClusterError, match=r"unknown profile 'ambiant' \(did you mean ambient\?\)"):
+    with pytest.raises(MeshopsError, match=r"unknown profile 'ambiant' \(did you mean ambient\?\)"):
         desired_releases({"profile": "ambiant"})
-    with pytest.raises(ClusterError, match=r"values has no chart 'istoid' \(did you mean istiod\?\)"):
+    with pytest.raises(MeshopsError, match=r"values has no chart 'istoid' \(did you mean istiod\?\)"):
         desired_releases({"values": {"istoid": {}}})
-    with pytest.raises(ClusterError, match=r"values\.base must be a dict"):
+    with pytest.raises(MeshopsError, match=r"values\.base must be a dict"):
         desired_releases({"values": {"base": []}})
 
 
 def test_values_for_what_is_not_installed_are_an_error():
-    with pytest.raises(ClusterError, match="values has cni, which profile demo doesn't install: set cni to true"):
+    with pytest.raises(MeshopsError, match="values has cni, which profile demo doesn't install: set cni to true"):
         desired_releases({"profile": "demo", "values": {"cni": {"cniBinDir": "/x"}}})
     assert by_name(cni=True, values={"cni": {"cniBinDir": "/x"}})["istio-cni"].values["cniBinDir"] == "/x"

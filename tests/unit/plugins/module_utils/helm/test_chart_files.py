@@ -7,7 +7,7 @@ import io
 import tarfile
 
 import pytest
-from ansible_collections.meshops.istio.plugins.module_utils.errors import ClusterError
+from ansible_collections.meshops.istio.plugins.module_utils.errors import MeshopsError
 from ansible_collections.meshops.istio.plugins.module_utils.helm.chart_files import chart_files, is_stored, metadata
 
 FILES = {
@@ -52,11 +52,11 @@ def test_the_files_of_a_chart(tmp_path, packed):
 def test_what_is_no_chart(tmp_path):
     path = tmp_path / "x.tgz"
     path.write_bytes(b"not a package")
-    with pytest.raises(ClusterError, match=r"x\.tgz can't be read"):
+    with pytest.raises(MeshopsError, match=r"x\.tgz can't be read"):
         chart_files(str(path))
     with tarfile.open(path, "w:gz") as package:
         package.addfile(tarfile.TarInfo("mine/README.md"), io.BytesIO())
-    with pytest.raises(ClusterError, match=r"has no Chart\.yaml"):
+    with pytest.raises(MeshopsError, match=r"has no Chart\.yaml"):
         metadata(chart_files(str(path)))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.errors import ApiError
-from ansible_collections.meshops.istio.plugins.module_utils.errors import ClusterError
+from ansible_collections.meshops.istio.plugins.module_utils.errors import MeshopsError
 from ansible_collections.meshops.istio.plugins.module_utils.injection import reconcile as injection
 from ansible_collections.meshops.istio.plugins.module_utils.injection.reconcile import (
     InjectionError,
@@ -180,7 +180,7 @@ def test_restarts_come_one_after_the_other_and_end_with_the_first_that_fails(mon
     def restart(_cluster, one, _unready, _timeout):
         done.append(one["metadata"]["name"])
         if done == ["a", "b"]:
-            raise ClusterError("Deployment n/b is not ready.")
+            raise MeshopsError("Deployment n/b is not ready.")
 
     monkeypatch.setattr(injection, "restart", restart)
     cluster = Cluster(pod("x:1"), [pod()], namespaces=LABELS, workloads=[workload(name) for name in "abc"])

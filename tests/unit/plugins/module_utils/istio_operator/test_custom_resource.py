@@ -5,7 +5,7 @@ from __future__ import annotations
 import types
 
 import pytest
-from ansible_collections.meshops.istio.plugins.module_utils.errors import ClusterError
+from ansible_collections.meshops.istio.plugins.module_utils.errors import MeshopsError
 from ansible_collections.meshops.istio.plugins.module_utils.istio_operator.custom_resource import (
     reconcile_istio_operator,
 )
@@ -35,10 +35,10 @@ def test_check_mode_foresees_nothing_to_delete_there():
 
 
 def test_without_check_mode_the_remedy_is_told():
-    with pytest.raises(ClusterError, match="install the operator first, with the role meshops.istio.operator"):
+    with pytest.raises(MeshopsError, match="install the operator first, with the role meshops.istio.operator"):
         reconcile_istio_operator(module(check_mode=False), CLUSTER)
 
 
 def test_check_mode_checks_the_document_all_the_same():
-    with pytest.raises(ClusterError, match="profle"):
+    with pytest.raises(MeshopsError, match="profle"):
         reconcile_istio_operator(module(definition={**DOCUMENT, "spec": {"profle": "demo"}}), CLUSTER)

@@ -7,7 +7,7 @@ import pathlib
 
 import pytest
 import yaml
-from ansible_collections.meshops.istio.plugins.module_utils.errors import ClusterError
+from ansible_collections.meshops.istio.plugins.module_utils.errors import MeshopsError
 from ansible_collections.meshops.istio.plugins.module_utils.istio_operator.translate import (
     Translation,
     revision_of,
@@ -70,7 +70,7 @@ def test_the_revision_that_a_document_names() -> None:
 
 
 def test_unknown_profile() -> None:
-    with pytest.raises(ClusterError, match="unknown profile 'dmeo' .did you mean demo"):
+    with pytest.raises(MeshopsError, match="unknown profile 'dmeo' .did you mean demo"):
         translate(document(profile="dmeo"))
 
 
@@ -262,12 +262,12 @@ def test_files_are_merged_in_their_order(tmp_path: pathlib.Path) -> None:
 def test_bad_file(tmp_path: pathlib.Path, text: str, message: str) -> None:
     path = tmp_path / "mesh.yaml"
     path.write_text(text)
-    with pytest.raises(ClusterError, match=message):
+    with pytest.raises(MeshopsError, match=message):
         translate(str(path))
 
 
 def test_missing_file(tmp_path: pathlib.Path) -> None:
-    with pytest.raises(ClusterError, match="none.yaml can't be read: No such file"):
+    with pytest.raises(MeshopsError, match="none.yaml can't be read: No such file"):
         translate(str(tmp_path / "none.yaml"))
 
 

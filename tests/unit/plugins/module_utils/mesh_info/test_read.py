@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from ansible_collections.meshops.istio.plugins.module_utils.errors import ClusterError
+from ansible_collections.meshops.istio.plugins.module_utils.errors import MeshopsError
 from ansible_collections.meshops.istio.plugins.module_utils.mesh_info.findings import findings
 from ansible_collections.meshops.istio.plugins.module_utils.mesh_info.read import (
     ca,
@@ -162,7 +162,7 @@ def test_roots_name_the_namespaces_that_trust_them():
 def test_roots_that_cannot_be_read_hide_no_others():
     def describe(text):
         if text == "broken":
-            raise ClusterError("a certificate can't be read")
+            raise MeshopsError("a certificate can't be read")
         return [{"fingerprint": root, "not_after": root} for root in text.split()]
 
     def config_map(namespace, **data):

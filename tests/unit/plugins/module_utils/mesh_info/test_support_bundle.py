@@ -8,7 +8,7 @@ import stat
 import tarfile
 
 import pytest
-from ansible_collections.meshops.istio.plugins.module_utils.errors import ClusterError
+from ansible_collections.meshops.istio.plugins.module_utils.errors import MeshopsError
 from ansible_collections.meshops.istio.plugins.module_utils.footprint.item import Footprint, Item
 from ansible_collections.meshops.istio.plugins.module_utils.mesh_info.support_bundle import (
     MOST_SIDECARS,
@@ -90,5 +90,5 @@ def test_the_archive_is_for_its_owner_only(tmp_path):
 
 
 def test_a_place_that_can_not_be_written_is_named(tmp_path):
-    with pytest.raises(ClusterError, match="dest: can't write .*nowhere/mesh.tar.gz"):
+    with pytest.raises(MeshopsError, match="dest: can't write .*nowhere/mesh.tar.gz"):
         write({}, str(tmp_path / "nowhere" / "mesh.tar.gz"))

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.meshops.istio.plugins.module_utils.errors import ClusterError
+from ansible_collections.meshops.istio.plugins.module_utils.errors import MeshopsError
 from ansible_collections.meshops.istio.plugins.module_utils.objects.sources import declared_objects, files
 
 ONE = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: %s}\n"
@@ -55,7 +55,7 @@ def test_what_is_declared_twice_is_told_with_both_places(folder):
     (folder / "b.yml").write_text(f"{ONE % 'x'}---\n{ONE % 'a-yaml'}---\n{ONE % 'value'}")
     value = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "value"}}
     elsewhere = {**value, "metadata": {"name": "value", "namespace": "elsewhere"}}
-    with pytest.raises(ClusterError) as told:
+    with pytest.raises(MeshopsError) as told:
         declared_objects([value, elsewhere], [str(folder)])
     assert str(told.value).splitlines() == [
         "ConfigMap a-yaml is declared twice: leave one of the two out"
@@ -67,13 +67,13 @@ def test_what_is_declared_twice_is_told_with_both_places(folder):
 @pytest.mark.parametrize("source", ["missing.yml", "*.toml", "empty"])
 def test_a_source_that_leads_to_nothing(folder, source):
     (folder / "empty").mkdir()
-    with pytest.raises(ClusterError, match="leads to no file"):
+    with pytest.raises(MeshopsError, match="leads to no file"):
         files([str(folder / source)])
 
 
 def test_what_is_no_object(folder):
     (folder / "b.yml").write_text("a: b\n")
-    with pytest.raises(ClusterError, match=r"b.yml, document 1, line 1: apiVersion is missing"):
+    with pytest.raises(MeshopsError, match=r"b.yml, document 1, line 1: apiVersion is missing"):
         declared_objects([], [str(folder / "b.yml")])
-    with pytest.raises(ClusterError, match=r"objects\[0\]: ConfigMap without metadata.name"):
+    with pytest.raises(MeshopsError, match=r"objects\[0\]: ConfigMap without metadata.name"):
         declared_objects([{"apiVersion": "v1", "kind": "ConfigMap"}], [])

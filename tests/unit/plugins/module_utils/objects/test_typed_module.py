@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.module import _with_api_host
-from ansible_collections.meshops.istio.plugins.module_utils.errors import ClusterError
+from ansible_collections.meshops.istio.plugins.module_utils.errors import MeshopsError
 from ansible_collections.meshops.istio.plugins.module_utils.objects.typed_module import OBJECT_SPEC, build
 from ansible_collections.meshops.istio.plugins.modules import destination_rule, workload_entry
 
@@ -46,7 +46,7 @@ def test_labels_that_are_a_field_are_not_the_objects():
 
 @pytest.mark.parametrize("value", [None, {}, ["a"]])
 def test_a_label_that_is_no_single_value_is_refused(value):
-    with pytest.raises(ClusterError, match=r"shop/x: labels.a is .*: it must be a string"):
+    with pytest.raises(MeshopsError, match=r"shop/x: labels.a is .*: it must be a string"):
         built(destination_rule.SPEC, labels={"a": value})
 
 
@@ -74,5 +74,5 @@ def test_the_api_server_is_api_host(params, host):
 @pytest.mark.parametrize("params", [{"host": "https://192.0.2.1:6443"}, {"host": "reviews", "api_key": "t"}])
 def test_a_host_that_may_be_meant_for_the_api_server_is_refused(params):
     """Else another cluster than the user wants would be changed: that of the default kubeconfig."""
-    with pytest.raises(ClusterError, match="as api_host, here or in module_defaults"):
+    with pytest.raises(MeshopsError, match="as api_host, here or in module_defaults"):
         _with_api_host({**CONNECTION, **params})

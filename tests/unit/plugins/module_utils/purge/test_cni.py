@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from ansible_collections.meshops.istio.plugins.module_utils.errors import ClusterError
+from ansible_collections.meshops.istio.plugins.module_utils.errors import MeshopsError
 from ansible_collections.meshops.istio.plugins.module_utils.footprint.item import MARK, Item
 from ansible_collections.meshops.istio.plugins.module_utils.purge import cni as purge_cni
 from ansible_collections.meshops.istio.plugins.module_utils.purge.proof import has_sidecar, has_started
@@ -160,7 +160,7 @@ def test_a_node_that_is_not_ready_keeps_no_other_from_being_looked_at():
 )
 def test_a_node_that_is_not_clean_or_not_seen_is_named_and_looked_at_again_by_the_next_run(trouble, words):
     nodes = Nodes({"a": True, "b": True, "c": True}, **trouble)
-    with pytest.raises(ClusterError, match=words):
+    with pytest.raises(MeshopsError, match=words):
         nodes.clean()
     assert {"a", "c"} <= set(nodes.read)
     watcher = next(iter(nodes.daemon_sets.values()))

@@ -14,7 +14,7 @@ import stat
 import pytest
 import yaml
 from ansible_collections.meshops.istio.plugins.module_utils.control_plane import gateways
-from ansible_collections.meshops.istio.plugins.module_utils.errors import ClusterError
+from ansible_collections.meshops.istio.plugins.module_utils.errors import MeshopsError
 from ansible_collections.meshops.istio.plugins.module_utils.purge import backup as purge_backup
 from ansible_collections.meshops.istio.plugins.module_utils.purge.plan import plan_purge, plan_summary, plan_text
 
@@ -166,7 +166,7 @@ def test_sidecars_that_no_restart_takes_out_are_a_warning():
 
 
 def test_a_revision_in_use_is_refused_and_names_the_users():
-    with pytest.raises(ClusterError, match=r"namespace app, proxy app/shop-77-1.*revisions here: default"):
+    with pytest.raises(MeshopsError, match=r"namespace app, proxy app/shop-77-1.*revisions here: default"):
         plan(revision="default")
 
 
@@ -292,7 +292,7 @@ def test_the_backup_of_a_purge_that_has_ended_is_set_aside(tmp_path):
 def test_a_backup_that_can_not_be_set_aside_is_not_touched(tmp_path):
     purge_backup.write_backup(str(tmp_path), {"a.yml": {}})
     (tmp_path / "purged.yml").write_text("")
-    with pytest.raises(ClusterError, match="move it away, or name another folder"):
+    with pytest.raises(MeshopsError, match="move it away, or name another folder"):
         purge_backup.set_aside(str(tmp_path))
 
 

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.meshops.istio.plugins.module_utils.errors import ClusterError
+from ansible_collections.meshops.istio.plugins.module_utils.errors import MeshopsError
 from ansible_collections.meshops.istio.plugins.module_utils.footprint.item import Item
 from ansible_collections.meshops.istio.plugins.module_utils.purge.pod_termination import Endings, has_clients
 
@@ -85,7 +85,7 @@ class Cluster:
         assert container == "istio-proxy"
         self.asked.append(command[0])
         if self.answer is None:
-            raise ClusterError("no sh")
+            raise MeshopsError("no sh")
         return self.answer
 
     def delete(self, _kind, name, _namespace, uid, grace):

@@ -7,7 +7,7 @@ import json
 from unittest import mock
 
 import pytest
-from ansible_collections.meshops.istio.plugins.module_utils.errors import ClusterError
+from ansible_collections.meshops.istio.plugins.module_utils.errors import MeshopsError
 from ansible_collections.meshops.istio.plugins.module_utils.traffic import observe as observed_traffic
 from ansible_collections.meshops.istio.plugins.module_utils.traffic.observe import (
     NAME,
@@ -198,13 +198,13 @@ def test_each_line_counts_once_and_the_proxies_log_as_before_at_the_end(monkeypa
 
 def test_the_log_goes_after_an_error_too_and_check_mode_writes_nothing(monkeypatch):
     cluster = FakeCluster()
-    monkeypatch.setattr(cluster, "logs", mock.Mock(side_effect=ClusterError("no")))
-    with pytest.raises(ClusterError):
+    monkeypatch.setattr(cluster, "logs", mock.Mock(side_effect=MeshopsError("no")))
+    with pytest.raises(MeshopsError):
         observe(cluster, ["demo"], 0.01, False, check=False)
     assert cluster.filters == set()
     monkeypatch.setattr(observed_traffic, "_PATIENCE", 0.01)
-    monkeypatch.setattr(cluster, "execute", mock.Mock(side_effect=ClusterError("no such container")))
-    with pytest.raises(ClusterError, match="pod demo/web-5d4-x: no such container after 0 s"):
+    monkeypatch.setattr(cluster, "execute", mock.Mock(side_effect=MeshopsError("no such container")))
+    with pytest.raises(MeshopsError, match="pod demo/web-5d4-x: no such container after 0 s"):
         observe(cluster, ["demo"], 60, False, check=False)
     assert cluster.filters == set()
     monkeypatch.setattr(cluster, "apply", None)

@@ -8,7 +8,7 @@ import json
 import pytest
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.errors import ApiError
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN
-from ansible_collections.meshops.istio.plugins.module_utils.errors import ClusterError
+from ansible_collections.meshops.istio.plugins.module_utils.errors import MeshopsError
 from ansible_collections.meshops.istio.plugins.module_utils.reconcile.selectors import matches
 from ansible_collections.meshops.istio.plugins.module_utils.upgrade import data_plane, unused_revisions
 from ansible_collections.meshops.istio.plugins.module_utils.upgrade.check import (
@@ -175,7 +175,7 @@ class Mesh:
     def _restart(self, _cluster, workload: dict, _unready, _timeout) -> None:
         name = workload["metadata"]["name"]
         if name == self.fails:
-            raise ClusterError(f"Deployment {name} is not ready.")
+            raise MeshopsError(f"Deployment {name} is not ready.")
         self.restarted.append(name)
         self.stale.pop(name)
 

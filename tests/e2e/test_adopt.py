@@ -18,7 +18,6 @@ from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.wait import wait_established
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.workloads import wait_ready
 from ansible_collections.meshops.istio.plugins.module_utils.helm.stored import decode
-from ansible_collections.meshops.istio.plugins.module_utils.reconcile.readiness import unready
 from conftest import ROOT
 from traffic import without_failure
 
@@ -238,7 +237,7 @@ def legacy(story):
     account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": operator["metadata"]}
     mesh.cluster.create(account)
     mesh.cluster.create(operator)
-    wait_ready(mesh.cluster, [operator], unready, 180)
+    wait_ready(mesh.cluster, [operator], 180)
     helm3 = copy.copy(mesh)
     path = story.folder / "helm"
     path.symlink_to(mesh.env["LAB_HELM3"])

@@ -13,7 +13,6 @@ from collections.abc import Iterator
 
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.workloads import restart
-from ansible_collections.meshops.istio.plugins.module_utils.reconcile.readiness import unready
 
 DAEMON_SET, NAMESPACE = KNOWN["apps", "DaemonSet"], KNOWN["", "Namespace"]
 
@@ -37,7 +36,7 @@ def restricted(mesh) -> Iterator[None]:
 def capabilities(mesh) -> set[str]:
     """What the containers of a client that was made just now may do beyond what every container may."""
     workload = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "client", "namespace": "demo"}}
-    restart(mesh.cluster, workload, unready, 180)
+    restart(mesh.cluster, workload, 180)
     spec = mesh.pods("demo", "app=client")[0]["spec"]
     contexts = [c.get("securityContext") or {} for c in [*spec["initContainers"], *spec["containers"]]]
     return {name for context in contexts for name in (context.get("capabilities") or {}).get("add") or ()}

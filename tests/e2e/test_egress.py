@@ -10,7 +10,6 @@ import json
 import pytest
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.workloads import wait_ready
-from ansible_collections.meshops.istio.plugins.module_utils.reconcile.readiness import unready
 from following import eventually
 from outside import outside_world
 
@@ -48,7 +47,7 @@ def elsewhere(mesh):
     mesh.cluster.apply(space)
     try:
         mesh.cluster.create(pod)
-        wait_ready(mesh.cluster, [pod], unready, 180)
+        wait_ready(mesh.cluster, [pod], 180)
         yield "elsewhere"
     finally:
         mesh.cluster.delete(KNOWN["", "Namespace"], "elsewhere")

@@ -10,7 +10,6 @@ import time
 import pytest
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.workloads import wait_ready
-from ansible_collections.meshops.istio.plugins.module_utils.reconcile.readiness import unready
 
 NAMESPACE, POD, DEPLOYMENT = KNOWN["", "Namespace"], KNOWN["", "Pod"], KNOWN["apps", "Deployment"]
 
@@ -43,7 +42,7 @@ def older(mesh):
     ]
     for one in made:
         mesh.cluster.create(one)
-    wait_ready(mesh.cluster, made, unready, 300)
+    wait_ready(mesh.cluster, made, 300)
     yield mesh
     mesh.cluster.delete(NAMESPACE, "older")
 

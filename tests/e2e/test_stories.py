@@ -19,7 +19,6 @@ import yaml
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.workloads import wait_ready
 from ansible_collections.meshops.istio.plugins.module_utils.errors import MeshopsError
-from ansible_collections.meshops.istio.plugins.module_utils.reconcile.readiness import unready
 from ansible_collections.meshops.istio.plugins.module_utils.traffic import observe as observed_traffic
 from following import eventually
 from openshift_api import CRD, ROUTE, definition
@@ -232,7 +231,7 @@ def routes_of_openshift(mesh):
     """A definition that stands in for OpenShift's API."""
     routes = definition(ROUTE)
     mesh.cluster.create(routes)
-    wait_ready(mesh.cluster, [routes], unready, 60)
+    wait_ready(mesh.cluster, [routes], 60)
     yield
     mesh.cluster.delete(CRD, routes["metadata"]["name"])
 

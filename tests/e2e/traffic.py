@@ -21,7 +21,6 @@ from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.wait import wait_gone
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.workloads import wait_ready
 from ansible_collections.meshops.istio.plugins.module_utils.errors import MeshopsError
-from ansible_collections.meshops.istio.plugins.module_utils.reconcile.readiness import unready
 
 DEPLOYMENT, POD, SERVICE = KNOWN["apps", "Deployment"], KNOWN["", "Pod"], KNOWN["", "Service"]
 
@@ -47,7 +46,7 @@ class Traffic:
         self._made = [self._client(*way) for way in self.ways.items()]
         for deployment in self._made:
             self.mesh.cluster.create(deployment)
-        wait_ready(self.mesh.cluster, self._made, unready, 180)
+        wait_ready(self.mesh.cluster, self._made, 180)
         self._watcher.start()
         return self
 

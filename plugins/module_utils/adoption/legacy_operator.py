@@ -9,7 +9,6 @@ import dataclasses
 from ..cluster.client import Cluster
 from ..cluster.kinds import KNOWN, Kind
 from ..cluster.wait import wait_gone
-from ..reconcile.plan import Change
 
 _IOP_GROUP = "install.istio.io"
 _FINALIZER = f"istio-finalizer.{_IOP_GROUP}"
@@ -57,12 +56,6 @@ def belongings(cluster: Cluster, operator: dict) -> list[dict]:
         own = cluster.get(kind, meta["name"], meta["namespace"])
         found += [{**own, "apiVersion": kind.api_version, "kind": kind.kind}] if own else []
     return found
-
-
-def deletion(obj: dict) -> Change:
-    """That an object goes, for the diff."""
-    meta = obj["metadata"]
-    return Change("delete", obj["apiVersion"], obj["kind"], meta.get("namespace"), meta["name"], before=obj)
 
 
 def stop_operator(cluster: Cluster, operator: dict, timeout: float) -> None:

@@ -18,11 +18,12 @@ from ..helm.releases import Release
 from ..istio_operator.translate import read_document
 from ..reconcile.diff import diff, to_yaml
 from ..reconcile.identity import Key, key, title
+from ..reconcile.plan import Change
 from ..releases.model import ReleasePlan
 from ..releases.plan import plan_releases
 from ..releases.reconcile import apply_plans, declared_releases, planned_result
 from ..releases.takeover import release_of
-from .legacy_operator import _RECORD, Installer, belongings, deletion, find_installer, remove_object, stop_operator
+from .legacy_operator import _RECORD, Installer, belongings, find_installer, remove_object, stop_operator
 
 #: What istioctl and the operator write on everything that they install (operator/pkg/manifest/types.go).
 _MANAGED = "operator.istio.io/managed=Reconcile"
@@ -122,7 +123,7 @@ def reconcile_adoption(module: t.Any, cluster: Cluster, helm: Helm) -> dict[str,
         result["istio_operator"] = document
     written = _write(params["document_dest"], document, module.check_mode) if document else []
     if goes or written:
-        removals = diff([deletion(obj) for obj in goes])
+        removals = diff([Change.deletion(obj) for obj in goes])
         result |= {"changed": True, "diff": [*written, *result.get("diff", []), *removals]}
     if module.check_mode:
         return result

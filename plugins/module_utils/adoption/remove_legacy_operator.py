@@ -9,8 +9,9 @@ import typing as t
 from ..cluster.client import Cluster
 from ..reconcile.diff import diff
 from ..reconcile.identity import title
+from ..reconcile.plan import Change
 from ..releases.takeover import release_of
-from .legacy_operator import belongings, deletion, find_installer, remove_object, stop_operator
+from .legacy_operator import belongings, find_installer, remove_object, stop_operator
 
 
 def remove_former_operators(module: t.Any, cluster: Cluster) -> dict[str, t.Any]:
@@ -27,7 +28,7 @@ def remove_former_operators(module: t.Any, cluster: Cluster) -> dict[str, t.Any]
         "releases": [{"name": name, "namespace": namespace, "state": "absent"} for namespace, name in releases],
     }
     if goes and module._diff:
-        result["diff"] = diff([deletion(obj) for obj in goes])
+        result["diff"] = diff([Change.deletion(obj) for obj in goes])
     if module.check_mode:
         return result
     for operator in operators:

@@ -18,7 +18,6 @@ from ..cluster.client import Cluster
 from ..cluster.kinds import KNOWN, POD
 from ..cluster.workloads import NotReady, wait_ready
 from ..mesh.pods import is_ready, owner_of
-from ..reconcile.readiness import unready
 from .observe import RETIRED, istiod_pods
 
 DEPLOYMENT = KNOWN["apps", "Deployment"]
@@ -64,7 +63,7 @@ def _restart(cluster: Cluster, namespace: str, name: str, timeout: float) -> Non
         patch = {"metadata": {"labels": {**away, RETIRED: "true"}}}
         cluster.patch(POD, pod["metadata"]["name"], patch, namespace)
     _release(cluster, deployment)
-    wait_ready(cluster, [{"apiVersion": "apps/v1", "kind": "Deployment", **deployment}], unready, timeout)
+    wait_ready(cluster, [{"apiVersion": "apps/v1", "kind": "Deployment", **deployment}], timeout)
 
 
 def _hold(cluster: Cluster, deployment: dict) -> dict:

@@ -22,7 +22,6 @@ from ..mesh.certificates import fingerprints, short
 from ..mesh.pods import describe_proxy
 from ..proxies.read import proxy_pods_of
 from ..proxies.sync import sync_states
-from ..reconcile.readiness import unready
 from . import gate, observe, rotation
 from .istiod_restart import finish_restart, restart_istiods
 from .present import (
@@ -203,7 +202,7 @@ class Mesh:
     def _restart_proxies(self, workloads: t.Sequence[tuple[str, str, str]]) -> None:
         for namespace, kind, name in workloads:
             meta = {"namespace": namespace, "name": name}
-            restart(self.cluster, {"apiVersion": "apps/v1", "kind": kind, "metadata": meta}, unready, self.timeout)
+            restart(self.cluster, {"apiVersion": "apps/v1", "kind": kind, "metadata": meta}, self.timeout)
         deaf = [proxy for proxy in self._described() if not proxy.push and proxy.running]
         if deaf:
             raise CannotRotate(

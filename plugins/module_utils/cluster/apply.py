@@ -11,6 +11,10 @@ import time
 import typing as t
 
 from ..errors import MeshopsError
+from ..reconcile.identity import Key
+from ..reconcile.order import Stage
+from ..reconcile.plan import Change
+from ..reconcile.types import K8sObject
 from .client import Cluster
 from .errors import ApiError
 
@@ -21,35 +25,6 @@ _DONE = {"create": "created", "update": "updated", "delete": "deleted"}
 #: an unbroken stream of writes both would go in one push.
 _QUIET = 0.2
 _CONFLICT = re.compile(r'conflict with "([^"]*)"(?: with subresource "[^"]*")?(?: using (\S+))?')
-
-
-class Change(t.Protocol):
-    """What a plan says of one object; C(reconcile.plan.Change) is one."""
-
-    action: str
-    kind: str
-    namespace: str | None
-    name: str
-    before: dict | None
-    after: dict | None
-    pruned: bool
-
-    @property
-    def title(self) -> str:
-        """C(Kind namespace/name)."""
-
-    @property
-    def key(self) -> t.Any:
-        """The object's identity."""
-
-
-class Stage(t.Protocol):
-    """Changes that don't wait for each other; C(reconcile.order.Stage) is one."""
-
-    changes: t.Sequence[t.Any]
-    settle: bool
-    waits_for: t.Mapping[t.Any, t.Sequence[t.Any]]
-    needed_by: t.Mapping[t.Any, t.Sequence[t.Any]]
 
 
 @dataclasses.dataclass
@@ -64,9 +39,9 @@ class Outcome:
     :ivar begun: a first step of it was done, though it failed
     """
 
-    change: t.Any
+    change: Change
     action: str
-    obj: dict | None = None
+    obj: K8sObject | None = None
     error: MeshopsError | None = None
     note: str = ""
     begun: bool = False
@@ -90,9 +65,9 @@ def execute(
     settle: float,
     force: bool = False,
     dry_run: bool = False,
-    explain: t.Callable[[t.Any, ApiError], str] | None = None,
+    explain: t.Callable[[Change, ApiError], str] | None = None,
     after_stage: t.Callable[[Stage, list[Outcome]], None] | None = None,
-    keep: t.Callable[[t.Any], bool] = lambda change: True,
+    keep: t.Callable[[Change], bool] = lambda change: True,
 ) -> list[Outcome]:
     """Writes what a plan says, stage by stage, as many objects at once as the cluster object allows.
 
@@ -109,15 +84,15 @@ def execute(
         C(unchanged), whatever the plan said.
     """
     outcomes: list[Outcome] = []
-    finished: dict[t.Any, float] = {}
-    failed: dict[t.Any, str] = {}
+    finished: dict[Key, float] = {}
+    failed: dict[Key, str] = {}
     unwritten: list[str] = []
     with concurrent.futures.ThreadPoolExecutor(cluster.concurrency) as threads:
         for stage in stages:
             if not dry_run:
                 time.sleep(settle if stage.settle else settle * _QUIET if stage.waits_for else 0)
 
-            def carry_out(change: t.Any, stage: Stage = stage) -> Outcome:
+            def carry_out(change: Change, stage: Stage = stage) -> Outcome:
                 waits_for = stage.waits_for.get(change.key, ())
                 begun = not dry_run and change.key in finished and change.key not in failed
                 if not dry_run:
@@ -140,7 +115,7 @@ def execute(
 
 
 def _obstacle(
-    change: t.Any, stage: Stage, failed: t.Mapping[t.Any, str], unwritten: t.Sequence[str], begun: bool
+    change: Change, stage: Stage, failed: t.Mapping[Key, str], unwritten: t.Sequence[str], begun: bool
 ) -> str:
     """What has failed that a change must not be made without, in words; empty where there is nothing.
 
@@ -158,11 +133,11 @@ def _obstacle(
 
 def _carry_out(
     cluster: Cluster,
-    change: t.Any,
+    change: Change,
     force: bool,
     dry_run: bool,
-    explain: t.Callable[[t.Any, ApiError], str] | None,
-    keep: t.Callable[[t.Any], bool],
+    explain: t.Callable[[Change, ApiError], str] | None,
+    keep: t.Callable[[Change], bool],
 ) -> Outcome:
     try:
         if change.action == "delete":
@@ -183,7 +158,7 @@ def _carry_out(
     return Outcome(change, "unchanged" if same else _DONE[change.action], obj if keep(change) else None)
 
 
-def _apply(cluster: Cluster, change: t.Any, force: bool, dry_run: bool) -> dict:
+def _apply(cluster: Cluster, change: Change, force: bool, dry_run: bool) -> K8sObject:
     """Applies; a conflict of two writers at one moment, and not of two owners, is tried again."""
     deadline = cluster.deadline()
     pause = 0.05
@@ -197,7 +172,7 @@ def _apply(cluster: Cluster, change: t.Any, force: bool, dry_run: bool) -> dict:
         pause = min(pause * 2, 1)
 
 
-def _version(obj: dict) -> str:
+def _version(obj: K8sObject) -> str:
     return obj["metadata"]["resourceVersion"]
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 import typing as t
 
+from ..reconcile.identity import title
 from .client import Cluster
 from .kinds import KNOWN, Kind
 from .workloads import NotReady
@@ -34,7 +35,7 @@ def wait_gone(cluster: Cluster, objects: t.Iterable[t.Mapping[str, t.Any]], time
             return
         spent = time.monotonic() - begin
         if spent + poll > timeout:
-            held = "; ".join(f"{_title(obj)}: {_held(live)}" for obj, live in left[:10])
+            held = "; ".join(f"{title(obj)}: {_held(live)}" for obj, live in left[:10])
             raise NotReady(f"not gone after {timeout:.0f} s: {held}")
         waiting = [obj for obj, _live in left]
         time.sleep(poll)
@@ -71,15 +72,6 @@ def _look(cluster: Cluster, obj: t.Mapping[str, t.Any]) -> dict | None:
         live.setdefault("apiVersion", obj["apiVersion"])
         live.setdefault("kind", obj["kind"])
     return live
-
-
-def _title(obj: t.Mapping[str, t.Any]) -> str:
-    meta = obj["metadata"]
-    return (
-        f"{obj['kind']} {meta['namespace']}/{meta['name']}"
-        if meta.get("namespace")
-        else f"{obj['kind']} {meta['name']}"
-    )
 
 
 def _held(live: t.Mapping[str, t.Any]) -> str:

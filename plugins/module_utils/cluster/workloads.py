@@ -9,6 +9,7 @@ import time
 import typing as t
 
 from ..errors import MeshopsError
+from ..reconcile.readiness import unready
 from .errors import ApiError
 from .kinds import KNOWN, known
 
@@ -44,21 +45,15 @@ def _condition(status: t.Mapping[str, t.Any], name: str) -> dict | None:
     return found[0] if found else None
 
 
-#: Says why a live object isn't ready, or None where it is: C(reconcile.readiness.unready).
-Unready = t.Callable[[t.Mapping[str, t.Any]], "str | None"]
-
-
 def wait_ready(
     cluster: Cluster,
     objects: t.Iterable[t.Mapping[str, t.Any]],
-    unready: Unready,
     timeout: float,
     pause: float = 0.1,
 ) -> list[dict]:
     """Waits until all objects are ready, and gives them as the server has them then.
 
     :param objects: anything with apiVersion, kind and metadata (name, namespace)
-    :param unready: tells readiness from a live object
     :param timeout: seconds for all of them together
     :param pause: seconds between two looks at first; they grow to half a second
     :raises NotReady: one isn't in time, or can't become so; the text holds events and log lines of its pods
@@ -253,7 +248,7 @@ def _last_lines(cluster: Cluster, pod: dict) -> str:
 # -- restarts -----------------------------------------------------------------
 
 
-def restart(cluster: Cluster, workload: t.Mapping[str, t.Any], unready: Unready, timeout: float) -> None:
+def restart(cluster: Cluster, workload: t.Mapping[str, t.Any], timeout: float) -> None:
     """Rolls a workload as C(kubectl rollout restart) does, and waits until the new pods are ready.
 
     :param workload: anything with apiVersion, kind and metadata (name, namespace)
@@ -265,4 +260,4 @@ def restart(cluster: Cluster, workload: t.Mapping[str, t.Any], unready: Unready,
     meta = workload["metadata"]
     kind = known(workload["apiVersion"], workload["kind"])
     cluster.patch(kind, meta["name"], patch, meta["namespace"], how="strategic")
-    wait_ready(cluster, [workload], unready, timeout)
+    wait_ready(cluster, [workload], timeout)

@@ -16,7 +16,6 @@ from ..cluster.errors import ApiError
 from ..cluster.kinds import KNOWN
 from ..cluster.workloads import wait_ready
 from ..reconcile.diff import to_yaml
-from ..reconcile.readiness import unready
 from .bookkeeping import ANNOTATION, annotate_patch, leave_patch, owners_to_leave, saved, stays_patch, to_save
 from .expiry_job import LABEL, guard_image, guard_job, guard_key, guard_rights
 from .options import FaultError
@@ -370,7 +369,7 @@ def _start_guard(
         for obj in guard_rights(job, outcome.name, made["metadata"]["uid"]):
             cluster.create(obj)
         cluster.patch(_JOB, job["metadata"]["name"], {"spec": {"suspend": False}}, outcome.namespace)
-        (pod,) = wait_ready(cluster, [_guard_pod(cluster, made)], unready, _GUARD_START)
+        (pod,) = wait_ready(cluster, [_guard_pod(cluster, made)], _GUARD_START)
         took = time.monotonic() - begun
         if pod["status"]["phase"] != "Running" or seconds_left - took < _MARGIN:
             raise _too_short(

@@ -16,7 +16,6 @@ from ..cluster.workloads import WORKLOADS, new_pods, restart, selector
 from ..errors import MeshopsError
 from ..reconcile.diff import diff
 from ..reconcile.plan import Change
-from ..reconcile.readiness import unready
 from .injector import ENABLED, INJECT, REVISION, Answer, CannotAsk, Sidecar, answer, answer_elsewhere, sidecar
 
 _NAMESPACE = KNOWN["", "Namespace"]
@@ -209,7 +208,7 @@ def reconcile_injection(
 
 def _restart(cluster: Cluster, workload: dict, timeout: float, result: dict) -> None:
     try:
-        restart(cluster, workload, unready, timeout)
+        restart(cluster, workload, timeout)
     except MeshopsError as error:
         raise InjectionError(f"{error} The workloads after it were not restarted", result) from error
 

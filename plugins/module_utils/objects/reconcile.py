@@ -238,6 +238,6 @@ def _wait(
             late.append(change.after)
     try:
         wait_gone(cluster, gone, timeout)
-        wait_ready(cluster, late, unready, timeout)
+        wait_ready(cluster, late, timeout)
     except MeshopsError as error:  # what was done is told all the same
         raise ObjectsFailed(str(error), result) from error

@@ -10,6 +10,7 @@ import typing as t
 from .compare import SchemaSource, apply_differences, value_differences
 from .identity import OWNER_LABEL, Key, declared, key, owner, title
 from .managed_fields import applied_entry
+from .types import K8sObject
 
 
 @dataclasses.dataclass
@@ -38,6 +39,11 @@ class Change:
     reasons: list[str] = dataclasses.field(default_factory=list)
     pruned: bool = False
     note: str = ""
+
+    @classmethod
+    def deletion(cls, live: K8sObject, *, pruned: bool = False) -> Change:
+        """The change that deletes a live object."""
+        return _change("delete", live, before=live, pruned=pruned)
 
     @property
     def key(self) -> Key:
@@ -158,7 +164,9 @@ def _pruning(found: dict) -> Change:
     if found["kind"] in ("Namespace", "CustomResourceDefinition"):
         note = "not pruned, as everything in it would go, too, whoever owns that: delete it with state absent"
         return _change("unchanged", found, before=found, note=note)
-    return _change("unchanged" if _is_going(found) else "delete", found, before=found, pruned=True)
+    if _is_going(found):
+        return _change("unchanged", found, before=found, pruned=True)
+    return Change.deletion(found, pruned=True)
 
 
 def _change(action: str, obj: dict, **more: t.Any) -> Change:

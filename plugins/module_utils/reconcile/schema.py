@@ -4,8 +4,9 @@
 
 from __future__ import annotations
 
-import difflib
 import typing as t
+
+from .wording import nearest
 
 _NOTHING: dict = {}
 
@@ -91,9 +92,4 @@ class Schema:
 
     def nearest(self, field: str) -> str | None:
         """The known field whose name is most like an unknown one, or None where none is like it."""
-        by_plain_name = {name.lower().replace("_", ""): name for name in self.fields}
-        plain = field.lower().replace("_", "")
-        if plain in by_plain_name:
-            return by_plain_name[plain]
-        close = difflib.get_close_matches(plain, list(by_plain_name), n=1, cutoff=0.6)
-        return by_plain_name[close[0]] if close else None
+        return nearest(field, self.fields)

@@ -143,7 +143,7 @@ def _apply(
         if one.action != "none":
             written.append(one)
         if wait:
-            wait_ready(cluster, _awaited(one), unready, timeout)
+            wait_ready(cluster, _awaited(one), timeout)
     except MeshopsError as error:
         if one in written and isinstance(error, NotReady) and error.unpullable:
             raise _Unpullable(str(error)) from error

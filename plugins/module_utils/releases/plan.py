@@ -119,12 +119,9 @@ def _plan_removal(one: ReleasePlan, live: dict[Key, dict], planning: _Planning) 
         return
     one.action = "uninstall"
     one.reasons.append("it is to be absent")
-    one.changes = [_deletion(live[key(o)]) for o in planning.stored(one.stored) if key(o) in live and not _kept(o)]
-
-
-def _deletion(live: dict) -> Change:
-    meta = live["metadata"]
-    return Change("delete", live["apiVersion"], live["kind"], meta.get("namespace"), meta["name"], before=live)
+    one.changes = [
+        Change.deletion(live[key(o)]) for o in planning.stored(one.stored) if key(o) in live and not _kept(o)
+    ]
 
 
 def _kept(obj: t.Mapping[str, t.Any]) -> bool:
@@ -165,7 +162,7 @@ def _plan_changes(one: ReleasePlan, live: dict[Key, dict], cluster: Cluster, pla
             if not any(change is repair for repair in one.repairs):
                 one.repairs.append(change)
     gone = [k for k, o in before.items() if k not in wanted and k in live and not _kept(o)]
-    one.changes += [_deletion(live[k]) for k in gone]
+    one.changes += [Change.deletion(live[k]) for k in gone]
 
 
 def _add_namespaces(cluster: Cluster, plans: t.Sequence[ReleasePlan]) -> None:

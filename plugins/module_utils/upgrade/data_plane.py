@@ -14,7 +14,6 @@ from ..errors import MeshopsError
 from ..injection.reconcile import keeps_pods, not_restarted, stale_reason, workloads
 from ..mesh_info.read import read_mesh
 from ..reconcile.plan import Change
-from ..reconcile.readiness import unready
 from .errors import UpgradeError
 
 # -- the data plane -----------------------------------------------------------
@@ -63,7 +62,7 @@ class DataPlane:
 
     def _restart(self, workload: dict, result: dict) -> None:
         try:
-            restart(self.cluster, workload, unready, self.timeout)
+            restart(self.cluster, workload, self.timeout)
         except MeshopsError as error:
             raise UpgradeError(
                 f"{error} The workloads after it were not restarted; the old proxies go on. Mend it and run this again",

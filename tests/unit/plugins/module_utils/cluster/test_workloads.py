@@ -48,7 +48,7 @@ def waiting(reason, restarts=0):
 )
 def test_an_image_that_can_not_be_pulled_is_told_from_other_trouble(cluster, timeout, unpullable):
     with pytest.raises(NotReady) as error:
-        wait_ready(cluster, [POD], lambda _live: "no", timeout)
+        wait_ready(cluster, [POD], timeout)
     assert error.value.unpullable is unpullable
     assert "Pod n/p is not ready" in str(error.value)
     assert ("imagePullSecrets" in str(error.value)) is unpullable
@@ -60,7 +60,7 @@ def status(name, ready=False, restarts=0, **state):
 
 def said_of(pod):
     with pytest.raises(NotReady) as error:
-        wait_ready(Cluster(pod), [POD], lambda _live: "no", 0)
+        wait_ready(Cluster(pod), [POD], 0)
     return str(error.value)
 
 
@@ -102,10 +102,10 @@ def test_a_job_that_has_failed_is_not_waited_for_and_its_last_pods_say_why():
         job_pod(name, f"2026-01-0{day}T00:00:00Z", phase="Failed", containerStatuses=[ended])
         for day, name in enumerate(("oldest", "older", "newest"), 1)
     ]
-    failed = job(conditions=[{"type": "Failed", "status": "True"}])
+    failed = job(conditions=[{"type": "Failed", "status": "True", "message": "too often"}])
     cluster = Cluster(failed, [*pods, job_pod("good", "2026-01-09T00:00:00Z", phase="Succeeded")])
     with pytest.raises(NotReady) as error:
-        wait_ready(cluster, [failed], lambda _live: "too often", 60)
+        wait_ready(cluster, [failed], 60)
     text = str(error.value)
     assert text.startswith("Job n/j is not ready: too often. Pod newest: has failed: container c ended with 3 (Error).")
     assert "Last lines of c: log of newest/c Pod older:" in text
@@ -116,13 +116,15 @@ def test_a_job_that_has_failed_is_not_waited_for_and_its_last_pods_say_why():
 def test_how_often_a_job_may_crash_is_its_own_to_say():
     crashes = status("c", restarts=5, waiting={"reason": "CrashLoopBackOff"})
     cluster = Cluster(job(), [job_pod("p", "", phase="Running", containerStatuses=[crashes])])
-    looks = iter(["0 of 1"] * 2)
-    assert wait_ready(cluster, [job()], lambda _live: next(looks, None), 60, pause=0)
+    complete = job(conditions=[{"type": "Complete", "status": "True"}])
+    answers = iter([job(), job(), complete])
+    cluster.get = lambda *_which: next(answers)
+    assert wait_ready(cluster, [job()], 60, pause=0) == [complete]
 
 
 def test_a_job_whose_image_can_not_be_pulled_is_not_waited_for():
     lacks = status("c", waiting={"reason": "ImagePullBackOff"})
     cluster = Cluster(job(), [job_pod("p", "", phase="Pending", containerStatuses=[lacks])])
     with pytest.raises(NotReady, match=r"Pod p: container c, image i: ImagePullBackOff\. Check its name") as error:
-        wait_ready(cluster, [job()], lambda _live: "0 of 1", 60)
+        wait_ready(cluster, [job()], 60)
     assert error.value.unpullable

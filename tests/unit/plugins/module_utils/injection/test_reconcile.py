@@ -177,7 +177,7 @@ def test_a_paused_rollout_is_not_restarted():
 def test_restarts_come_one_after_the_other_and_end_with_the_first_that_fails(monkeypatch):
     done = []
 
-    def restart(_cluster, one, _unready, _timeout):
+    def restart(_cluster, one, _timeout):
         done.append(one["metadata"]["name"])
         if done == ["a", "b"]:
             raise MeshopsError("Deployment n/b is not ready.")

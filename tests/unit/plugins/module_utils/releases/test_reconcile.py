@@ -196,7 +196,7 @@ class Workloads:
     def __init__(self, *unpullable):
         self.unpullable = unpullable
 
-    def __call__(self, _cluster, objects, _unready, _timeout):
+    def __call__(self, _cluster, objects, _timeout):
         for one in objects:
             if one["metadata"]["name"] in self.unpullable:
                 raise NotReady(f"Deployment {one['metadata']['name']} is not ready", unpullable=True)

@@ -172,7 +172,7 @@ class Mesh:
             for name in ("web", "api")
         ]
 
-    def _restart(self, _cluster, workload: dict, _unready, _timeout) -> None:
+    def _restart(self, _cluster, workload: dict, _timeout) -> None:
         name = workload["metadata"]["name"]
         if name == self.fails:
             raise MeshopsError(f"Deployment {name} is not ready.")

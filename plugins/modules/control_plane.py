@@ -94,9 +94,27 @@ proof:
       type: str
       returned: always
     proxy_image:
-      description: Image of the proxy that the injector adds; empty, with a warning, where a policy refuses every pod.
+      description: Image of the proxy that the injector adds; empty, with a warning, where it could not be asked.
       type: str
       returned: always
+    unproven:
+      description:
+        - What could not be proven, although nothing shows a fault; each is a warning, too.
+        - C(reason) is V(pod_refused) (a policy or quota refuses the pod), V(no_namespace) (every namespace decides
+          about injection itself), V(exec_forbidden) (no permission for C(pods/exec)), or V(debug_off) (istiod's debug
+          endpoint is off).
+      type: list
+      elements: dict
+      returned: always
+      contains:
+        reason:
+          description: Which part of the proof is missing.
+          type: str
+          returned: always
+        message:
+          description: Why it could not be made.
+          type: str
+          returned: always
   sample:
     version: 1.31.0-eed52ebb66ad-Clean
     proxy_image: registry.istio.io/release/proxyv2:1.31.0

@@ -130,7 +130,7 @@ def reconcile_adoption(module: t.Any, cluster: Cluster, helm: Helm) -> dict[str,
     for operator in installer.operators:
         stop_operator(cluster, operator, params["wait_timeout"])
     apply_plans(module, cluster, helm, plans, result, take_ownership=True)
-    add_proof(cluster, wanted, params["wait"], result)
+    add_proof(module, cluster, wanted, result)
     for obj in goes:
         remove_object(cluster, obj)
     return result

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import time
 import typing as t
 import urllib.parse
@@ -423,7 +424,8 @@ class Cluster:
                     connection, path + urllib.parse.urlencode(query), self._connection.headers(), timeout
                 )
             except pod_exec.Refused as error:
-                raise MeshopsError(f"can't run {command[0]} in pod {namespace}/{pod}: {error}") from error
+                text = f"can't run {command[0]} in pod {namespace}/{pod}: {error}"
+                raise ApiError(text, status=error.status) from error
             if told is None:
                 raise MeshopsError(f"{command[0]} in pod {namespace}/{pod} took longer than {timeout} s")
             out, err, ended = (told.get(channel, "") for channel in (pod_exec.STDOUT, pod_exec.STDERR, pod_exec.STATUS))
@@ -459,13 +461,20 @@ class Cluster:
                 _request_timeout=timeout,
             )
         except kubernetes.client.ApiException as error:
-            raise MeshopsError(f"can't run {command[0]} in pod {namespace}/{pod}: {error.reason}") from error
+            text = f"can't run {command[0]} in pod {namespace}/{pod}: {error.reason}"
+            raise ApiError(text, status=_refusal_status(error)) from error
         stream.run_forever(timeout=timeout)
         out, err = stream.read_stdout(timeout=0), stream.read_stderr(timeout=0)
         if stream.is_open():
             stream.close()
             raise MeshopsError(f"{command[0]} in pod {namespace}/{pod} took longer than {timeout} s")
         return out, err, stream.read_channel(pod_exec.STATUS)
+
+
+def _refusal_status(error: t.Any) -> int:
+    """The HTTP status with which a WebSocket was refused: the official package has it in the text alone."""
+    named = re.search(r"Handshake status (\d+)", str(error.reason or ""))
+    return int(named[1]) if named else error.status or 0
 
 
 def _content(answer: t.Any) -> dict | None:

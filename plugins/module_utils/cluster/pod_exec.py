@@ -22,7 +22,14 @@ _CLOSE, _PING, _PONG = 8, 9, 10
 
 
 class Refused(Exception):
-    """The API server, or the node, doesn't run the command; the text says why."""
+    """The API server, or the node, doesn't run the command; the text says why.
+
+    :ivar status: HTTP status of the answer; 0 where there was none
+    """
+
+    def __init__(self, message: str, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 def run(
@@ -66,9 +73,10 @@ def _upgrade(connection: http.client.HTTPConnection, path: str, headers: t.Mappi
         return answer.fp
     body = answer.read().decode(errors="replace")
     try:
-        raise Refused(json.loads(body)["message"])
+        message = json.loads(body)["message"]
     except (ValueError, KeyError, TypeError):
-        raise Refused(f"{answer.status} {answer.reason}: {body.strip()[:300]}") from None
+        message = f"{answer.status} {answer.reason}: {body.strip()[:300]}"
+    raise Refused(message, answer.status)
 
 
 def _messages(connection: http.client.HTTPConnection, reader: t.Any, deadline: float) -> t.Iterator[bytes]:

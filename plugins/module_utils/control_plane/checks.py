@@ -79,7 +79,7 @@ def check_default_tag(cluster: Cluster, wanted: ControlPlane) -> None:
 
     :raises TwoDefaults: it would mean two, the one without a revision and the one that the tag default points to
     """
-    if not any(release.chart == "istiod" for release in wanted.releases) or _is_remote(wanted):
+    if not any(release.chart == "istiod" for release in wanted.releases) or is_remote(wanted):
         return
     tagged = "default" in (*wanted.tags, *wanted.held_tags)
     if not wanted.revision and not tagged:
@@ -106,7 +106,7 @@ def _minor(version: str) -> int | None:
     return int(numbers[1]) if numbers else None
 
 
-def _is_remote(wanted: ControlPlane) -> bool:
+def is_remote(wanted: ControlPlane) -> bool:
     """Whether istiod runs in another cluster."""
     values = [release.values for release in wanted.releases]
     return any(v.get("profile") == "remote" or (v.get("istiodRemote") or {}).get("enabled") for v in values)

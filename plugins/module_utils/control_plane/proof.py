@@ -1,12 +1,13 @@
 # Copyright: (c) 2026, The meshops.istio authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Proof that a control plane works, from the mesh itself: istiod serves, injects, and runs the wanted mesh config."""
+"""Proof that a control plane works, from the mesh itself: istiod serves, injects, and runs the declared mesh config."""
 
 from __future__ import annotations
 
 import concurrent.futures
+import dataclasses
+import enum
 import json
-import re
 import time
 import typing as t
 
@@ -14,8 +15,9 @@ from ..cluster.client import Cluster
 from ..cluster.errors import ApiError
 from ..cluster.kinds import KNOWN
 from ..errors import MeshopsError
-from ..injection.injector import asking_label, is_refusal, neutral_namespaces, sidecar
+from ..injection.injector import ENABLED, REVISION, asking_label, is_refusal, sidecar
 from ..mesh import mesh_config
+from ..reconcile.types import K8sObject, Labels
 
 #: A pod that the strictest of Kubernetes' own policies, Pod Security "restricted", lets pass.
 _POD_SPEC = {
@@ -28,21 +30,58 @@ _POD_SPEC = {
         }
     ],
 }
-
-_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
+_NAMESPACE = KNOWN["", "Namespace"]
+#: Namespaces in which a pod is tried at most.
+_TRIES = 5
+#: Where an injector never injects (the chart excludes them, and so do clouds).
+_NEVER_INJECTED = ("kube-system", "kube-public", "kube-node-lease", "local-path-storage")
 
 
 class NotProven(MeshopsError):
     """The control plane is installed but doesn't do what it should; the text says what and why."""
 
 
+class Gap(enum.Enum):
+    """Why a part of the proof could not be made, although nothing shows a fault."""
+
+    POD_REFUSED = "it is not proven that the injector injects"
+    NO_NAMESPACE = "it is not proven that the injector injects (no namespace to ask in)"
+    EXEC_FORBIDDEN = "it is not proven that istiod runs the declared mesh config (pods/exec refused)"
+    DEBUG_OFF = "it is not proven that istiod runs the declared mesh config (debug endpoint off)"
+
+
+@dataclasses.dataclass(frozen=True)
+class Unproven:
+    """A part of the proof that could not be made: a warning, not a failure."""
+
+    gap: Gap
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.gap.value}: {self.why}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Proof:
+    """What a control plane has shown of itself.
+
+    :ivar version: what istiod reports as its version
+    :ivar proxy_image: image of the proxy that the injector adds; empty where it could not be asked
+    :ivar gaps: what could not be proven
+    """
+
+    version: str
+    proxy_image: str
+    gaps: tuple[Unproven, ...] = ()
+
+
 def prove(
     cluster: Cluster, namespace: str, revision: str = "", tags: t.Sequence[str] = (), timeout: float = 60
-) -> dict:
-    """Proves a revision: gives C(version), C(proxy_image) and C(warnings), or says what is wrong.
+) -> Proof:
+    """Proves a revision, or says what is wrong.
 
-    A policy of the cluster that refuses the pod which the injector is asked about leaves C(proxy_image) empty, and is a
-    warning.
+    What the cluster does not let anybody ask (a policy refuses the pod, pods/exec is forbidden, the debug endpoint is
+    off, every namespace decides about injection itself) is one of C(gaps), not a failure.
 
     :param namespace: where istiod runs
     :param tags: revision tags that must inject, too
@@ -50,20 +89,23 @@ def prove(
     :raises NotProven: it isn't so in time
     """
     deadline = time.monotonic() + timeout
-    labels = [asking_label(revision), *({"istio.io/rev": tag} for tag in tags)]
+    names = ("", *tags) if not revision else (revision, *tags)
     with concurrent.futures.ThreadPoolExecutor(max_workers=4) as pool:
         version = pool.submit(_until, deadline, lambda: _version(cluster, namespace, revision))
         config = pool.submit(_until, deadline, lambda: _runs_config(cluster, namespace, revision))
-        images = [
-            pool.submit(_until, deadline, lambda chosen=one: _injects(cluster, namespace, chosen)) for one in labels
+        asked = [
+            pool.submit(_until, deadline, lambda name=name: _injects(cluster, namespace, name, revision))
+            for name in names
         ]
-        injected = [image.result() for image in images]
-        config.result()
-    warnings = list(dict.fromkeys(warning for _image, warning in injected if warning))
-    return {"version": version.result(), "proxy_image": injected[0][0], "warnings": warnings}
+        injected = [answer.result() for answer in asked]
+        gaps = [gap for _image, gap in injected if gap] + [gap for gap in (config.result(),) if gap]
+    return Proof(version.result(), injected[0][0], tuple(dict.fromkeys(gaps)))
 
 
-def _until(deadline: float, look: t.Callable[[], t.Any]) -> t.Any:
+T = t.TypeVar("T")
+
+
+def _until(deadline: float, look: t.Callable[[], T]) -> T:
     while True:
         try:
             return look()
@@ -81,14 +123,16 @@ def _version(cluster: Cluster, namespace: str, revision: str) -> str:
     service = f"istiod-{revision}" if revision else "istiod"
     path = f"/api/v1/namespaces/{namespace}/services/http:{service}:15014/proxy/version"
     try:
-        return cluster.request("GET", path, raw=True).strip()
+        return str(cluster.request("GET", path, raw=True)).strip()
     except ApiError as error:
         if error.status == 403:
-            return _serving_pod(cluster, namespace, revision)["spec"]["containers"][0]["image"].rpartition(":")[2]
-        raise NotProven(f"istiod doesn't serve: Service {namespace}/{service} answers: {error}") from error
+            containers = _serving_pod(cluster, namespace, revision)["spec"]["containers"]
+            image = next((c["image"] for c in containers if c["name"] == "discovery"), containers[0]["image"])
+            return str(image).partition("@")[0].rpartition(":")[2]
+        raise NotProven(f"Service {namespace}/{service}: istiod does not serve: {error}") from error
 
 
-def _serving_pod(cluster: Cluster, namespace: str, revision: str) -> dict:
+def _serving_pod(cluster: Cluster, namespace: str, revision: str) -> K8sObject:
     """A pod of the revision's istiod that is ready."""
     labels = f"app=istiod,istio.io/rev={revision or 'default'}"
     for pod in cluster.list(KNOWN["", "Pod"], namespace, labels=labels):
@@ -101,13 +145,18 @@ def _serving_pod(cluster: Cluster, namespace: str, revision: str) -> dict:
 # -- the injector injects -----------------------------------------------------
 
 
-def _injects(cluster: Cluster, namespace: str, labels: dict[str, str]) -> tuple[str, str]:
-    """The image of the proxy that the injector adds to a pod that asks for one, or a warning that it can't be asked.
+def _injects(cluster: Cluster, namespace: str, name: str, revision: str) -> tuple[str, Unproven | None]:
+    """The image of the proxy that the injector adds to a pod that asks for one, or why it could not be asked.
 
-    The pod is never kept. It is tried where the namespace leaves the choice to the pod.
+    The pod is only a dry run. It is tried where the namespace leaves the choice to the pod, else where the namespace
+    chooses this very revision or tag.
+
+    :param name: the revision or tag that the pod asks for; empty for the control plane without a revision
+    :param revision: the revision whose injector must answer
     """
-    refused = ""
-    for where in neutral_namespaces(cluster, (namespace, "default")) or [namespace]:
+    labels = asking_label(name)
+    refusal: Unproven | None = None
+    for where in asking_namespaces(cluster, namespace, name)[:_TRIES]:
         meta = {"generateName": "injection-proof-", "namespace": where, "labels": labels}
         try:
             made = cluster.create(
@@ -116,70 +165,83 @@ def _injects(cluster: Cluster, namespace: str, labels: dict[str, str]) -> tuple[
         except ApiError as error:
             if not is_refusal(error):
                 raise NotProven(f"the injector can't be reached: {error}") from error
-            refused = refused or f"it is not proven that the injector injects: namespace {where} refuses a pod: {error}"
+            refusal = refusal or Unproven(Gap.POD_REFUSED, f"namespace {where} refuses a pod: {error}")
             continue
-        image = sidecar(made).image
-        if not image:
-            label = ", ".join(f"{k}={v}" for k, v in labels.items())
-            raise NotProven(
-                f"no injector adds a sidecar to a pod with the label {label} in namespace {where}:"
-                " see `kubectl get mutatingwebhookconfigurations` for the webhook, and istiod's log"
-            )
-        return image, ""
-    return "", refused
+        _check_answer(made, where, labels, revision)
+        return sidecar(made).image, None
+    if refusal is None:
+        chosen = f"the tag {name}" if name != revision else f"revision {name or 'default'}"
+        refusal = Unproven(
+            Gap.NO_NAMESPACE,
+            f"every namespace decides about injection itself, and none chooses {chosen}. Label a namespace with"
+            f" {f'{REVISION}={name}' if name else f'{ENABLED}=enabled'}, or leave one without {ENABLED} and {REVISION}",
+        )
+    return "", refusal
 
 
-# -- the running mesh config is the wanted one --------------------------------
+def _check_answer(made: K8sObject, namespace: str, labels: Labels, revision: str) -> None:
+    """Whether the injector of the revision has answered.
+
+    :raises NotProven: none, or another revision's
+    """
+    label = ", ".join(f"{k}={v}" for k, v in labels.items())
+    answer = sidecar(made)
+    if not answer.image:
+        raise NotProven(
+            f"no injector adds a sidecar to a pod with the label {label} in namespace {namespace}:"
+            " see `kubectl get mutatingwebhookconfigurations` for the webhook, and istiod's log"
+        )
+    if answer.revision and answer.revision != (revision or "default"):
+        raise NotProven(
+            f"the injector of revision {answer.revision} answers for a pod with the label {label} in namespace"
+            f" {namespace}, expected revision {revision or 'default'}: see `kubectl get mutatingwebhookconfigurations`"
+        )
 
 
-def _runs_config(cluster: Cluster, namespace: str, revision: str) -> None:
+def asking_namespaces(cluster: Cluster, namespace: str, name: str) -> list[str]:
+    """The namespaces in which a pod can ask for the sidecar of a revision or tag, those that are neutral first."""
+    neutral, choosing = [], []
+    for found in cluster.list(_NAMESPACE):
+        meta = found["metadata"]
+        labels = meta.get("labels") or {}
+        if meta["name"] in _NEVER_INJECTED or (found.get("status") or {}).get("phase") == "Terminating":
+            continue
+        if not {REVISION, ENABLED} & set(labels):
+            neutral.append(meta["name"])
+        elif (name and labels.get(REVISION) == name and ENABLED not in labels) or (
+            name in ("", "default") and labels.get(ENABLED) == "enabled"
+        ):
+            choosing.append(meta["name"])
+    preferred = (namespace, "default")
+    return [n for n in preferred if n in neutral] + [n for n in neutral if n not in preferred] + choosing
+
+
+# -- the running mesh config is the declared one ------------------------------
+
+
+def _runs_config(cluster: Cluster, namespace: str, revision: str) -> Unproven | None:
     name = f"istio-{revision}" if revision else "istio"
     config_map = cluster.get(KNOWN["", "ConfigMap"], name, namespace)
     if config_map is None:
-        raise NotProven(f"there is no ConfigMap {namespace}/{name} with the mesh config")
+        raise NotProven(f"ConfigMap {namespace}/{name} (the mesh config) does not exist")
     wanted = mesh_config.running(config_map)
     pod = _serving_pod(cluster, namespace, revision)["metadata"]["name"]
-    answer = cluster.execute(namespace, pod, ["pilot-discovery", "request", "GET", "/debug/mesh"], "discovery")
-    differing = config_differences(wanted, json.loads(answer))
+    try:
+        answer = cluster.execute(namespace, pod, ["pilot-discovery", "request", "GET", "/debug/mesh"], "discovery")
+    except ApiError as error:
+        if 400 <= error.status < 500 and error.status != 404:
+            return Unproven(Gap.EXEC_FORBIDDEN, str(error))
+        raise
+    try:
+        running = json.loads(answer)
+    except ValueError:
+        running = None
+    if not isinstance(running, dict):  # 404 is an exit code of 0 to pilot-discovery
+        return Unproven(Gap.DEBUG_OFF, f"/debug/mesh of pod {namespace}/{pod} answers {answer.strip()[:100]!r}")
+    differing = mesh_config.differences(wanted, running)
     if differing:
         raise NotProven(
             f"istiod runs another mesh config than ConfigMap {namespace}/{name} has: {'; '.join(differing[:3])}."
             " Its log says why it didn't take the new one"
         )
-
-
-def config_differences(wanted: t.Any, running: t.Any, path: str = "") -> list[str]:
-    """Where a running mesh config, as istiod shows it, hasn't what is wanted.
-
-    Durations may be written in several ways, and istiod leaves out what has the type's zero value.
-    """
-    if isinstance(wanted, dict) and isinstance(running, (dict, type(None))):
-        found = []
-        for name, value in wanted.items():
-            other = (running or {}).get(name, (running or {}).get(mesh_config.camel(name)))
-            found += config_differences(value, other, f"{path}.{name}" if path else name)
-        return found
-    if isinstance(wanted, list) and isinstance(running, list):
-        if all(isinstance(item, dict) and "name" in item for item in wanted):
-            by_name = {item.get("name"): item for item in running}  # istiod adds providers of its own
-            pairs = [(item["name"], item, by_name.get(item["name"])) for item in wanted]
-        elif len(wanted) == len(running):
-            pairs = [(n, *both) for n, both in enumerate(zip(wanted, running, strict=True))]
-        else:
-            return [f"{path} has {len(running)} items, not {len(wanted)}"]
-        return [line for n, w, r in pairs for line in config_differences(w, r, f"{path}[{n}]")]
-    if wanted == running or (not wanted and not running) or str(wanted) == str(running):
-        return []
-    if isinstance(wanted, str) and isinstance(running, str) and _seconds(wanted) is not None:
-        return [] if _seconds(wanted) == _seconds(running) else [f"{path} is {running}, not {wanted}"]
-    if running is None:
-        return [f"{path} is not {wanted!r}"]
-    return [f"{path} is {running!r}, not {wanted!r}"]
-
-
-def _seconds(text: str) -> float | None:
-    """A duration in seconds, rounded to a microsecond, or None where it is none."""
-    parts = re.findall(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|h|m|s)", text)
-    if not parts or "".join(n + u for n, u in parts) != text:
-        return None
-    return round(sum(float(n) * _SECONDS[u] for n, u in parts), 6)
+    return None

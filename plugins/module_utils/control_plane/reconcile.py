@@ -12,7 +12,7 @@ from ..errors import MeshopsError
 from ..helm.helm import Helm
 from ..releases.reconcile import reconcile_releases
 from ..releases.takeover import release_of
-from .checks import _is_remote, check_default_tag, check_kubernetes, check_platform
+from .checks import check_default_tag, check_kubernetes, check_platform, is_remote
 from .declared import ControlPlane, desired_control_plane
 from .proof import prove
 
@@ -55,22 +55,27 @@ def reconcile_control_plane(module: t.Any, cluster: Cluster, helm: Helm) -> dict
         "platform": wanted.platform,
     }
     if params["prove"] and not module.check_mode:
-        add_proof(cluster, wanted, params["wait"], result)
+        add_proof(module, cluster, wanted, result)
     return result
 
 
-def add_proof(cluster: Cluster, wanted: ControlPlane, waited: bool, result: dict[str, t.Any]) -> None:
+def add_proof(module: t.Any, cluster: Cluster, wanted: ControlPlane, result: dict[str, t.Any]) -> None:
     """Adds what the control plane has shown of itself, where it runs here and was waited for.
 
     :raises NotProven: it doesn't do what it should
     """
     serves = any(release.chart == "istiod" and not release.labels for release in wanted.releases)
-    if not waited or not serves or _is_remote(wanted):
+    if not module.params["wait"] or not serves or is_remote(wanted):
         return
     try:
         proof = prove(cluster, wanted.namespace, wanted.revision, wanted.tags)
     except MeshopsError as error:
         error.result = result
         raise
-    result["warnings"] = [*result.get("warnings", ()), *proof.pop("warnings")]
-    result["proof"] = proof
+    for gap in proof.gaps:
+        module.warn(str(gap))
+    result["proof"] = {
+        "version": proof.version,
+        "proxy_image": proof.proxy_image,
+        "unproven": [{"reason": gap.gap.name.lower(), "message": gap.why} for gap in proof.gaps],
+    }

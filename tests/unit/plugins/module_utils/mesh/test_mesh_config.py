@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.meshops.istio.plugins.module_utils.mesh.mesh_config import BadMeshConfig, check
+from ansible_collections.meshops.istio.plugins.module_utils.mesh.mesh_config import (
+    BadMeshConfig,
+    _read,
+    check,
+    differences,
+)
 from ansible_collections.meshops.istio.plugins.module_utils.mesh.mesh_config_fields import ENUMS, MESSAGES
 
 
@@ -79,3 +84,87 @@ def test_the_table_is_complete_in_itself():
     named = {w.split(":", 1)[1].lstrip("*%") for w in words if ":" in w}
     defined = {line.split()[0] for line in (MESSAGES + ENUMS).splitlines() if line and line[0] != " "}
     assert named - defined == {"string", "bool", "int", "number", "duration", "any"}
+
+
+# -- what runs, compared ------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("wanted", "running"),
+    [
+        ({"accessLogFile": "/dev/stdout"}, {"accessLogFile": "/dev/stdout", "more": 1}),
+        ({"access_log_file": "x"}, {"accessLogFile": "x"}),
+        (
+            {"defaultConfig": {"proxyMetadata": {"SOME_NAME": "1"}}},
+            {"defaultConfig": {"proxyMetadata": {"SOME_NAME": "1"}}},
+        ),
+        ({"connectTimeout": "1m"}, {"connectTimeout": "60s"}),
+        ({"connectTimeout": "1.5s"}, {"connectTimeout": "1500ms"}),
+        ({"enableTracing": False}, {}),
+        ({"a": None, "b": {}, "c": []}, {}),
+        (
+            {"extensionProviders": [{"name": "mine"}]},
+            {"extensionProviders": [{"name": "istio's"}, {"name": "mine", "p": 1}]},
+        ),
+        ({"statusPort": 15020}, {"statusPort": "15020"}),
+        # zero values, which istiod leaves out
+        ({"outboundTrafficPolicy": {"mode": "REGISTRY_ONLY"}}, {"outboundTrafficPolicy": {}}),
+        ({"outboundTrafficPolicy": {"mode": "REGISTRY_ONLY"}}, {}),
+        ({"outboundTrafficPolicy": {"mode": 0}}, {}),
+        ({"outboundTrafficPolicy": {"mode": "1"}}, {"outboundTrafficPolicy": {"mode": "ALLOW_ANY"}}),
+        ({"inboundTrafficPolicy": {"mode": "PASSTHROUGH"}}, {"inboundTrafficPolicy": {}}),
+        ({"access_log_encoding": "TEXT", "h2UpgradePolicy": "DO_NOT_UPGRADE"}, {}),
+        ({"defaultConfig": {"statusPort": "0", "interceptionMode": "REDIRECT"}}, {"defaultConfig": {}}),
+        ({"defaultConfig": {"tracing": {"sampling": "0.0"}}}, {"defaultConfig": {"tracing": {}}}),
+        ({"defaultConfig": {"concurrency": "2"}}, {"defaultConfig": {"concurrency": 2.0}}),
+        ({"dnsRefreshRate": "0s"}, {}),
+        ({"accessLogFile": ""}, {}),
+    ],
+)
+def test_differences_ignores_what_means_the_same_to_istiod(wanted, running):
+    assert differences(wanted, running) == []
+
+
+@pytest.mark.parametrize(
+    ("wanted", "running", "said"),
+    [
+        ({"accessLogFile": "x"}, {}, "accessLogFile is not set, expected 'x'"),
+        ({"accessLogFile": "x"}, {"accessLogFile": "y"}, "accessLogFile is 'y', not 'x'"),
+        ({"connectTimeout": "1m"}, {"connectTimeout": "61s"}, "connectTimeout is '61s', not '1m'"),
+        (
+            {"outboundTrafficPolicy": {"mode": "ALLOW_ANY"}},
+            {},
+            "outboundTrafficPolicy.mode is not set, expected 'ALLOW_ANY'",
+        ),
+        (
+            {"outboundTrafficPolicy": {"mode": "REGISTRY_ONLY"}},
+            {"outboundTrafficPolicy": {"mode": "ALLOW_ANY"}},
+            "outboundTrafficPolicy.mode is 'ALLOW_ANY', not 'REGISTRY_ONLY'",
+        ),
+        (
+            {"defaultConfig": {"statusPort": "1"}},
+            {"defaultConfig": {}},
+            "defaultConfig.statusPort is not set, expected '1'",
+        ),
+        ({"enableTracing": True}, {}, "enableTracing is not set, expected True"),
+        ({"a": [1, 2]}, {"a": [1]}, "a has 1 items, not 2"),
+        ({"a": [{"name": "n", "b": 1}]}, {"a": [{"name": "n", "b": 2}]}, "a[n].b is 2, not 1"),
+        ({"a": [{"name": "n", "b": 1}]}, {"a": [{"name": "m"}]}, "a[n].name is not set, expected 'n'"),
+    ],
+)
+def test_differences_names_field_and_values(wanted, running, said):
+    assert said in differences(wanted, running)
+
+
+def test_differences_takes_the_zero_value_of_every_enum():
+    """istiod leaves it out, wherever the enum is."""
+    tables = {name: dict(f.split(":", 1) for f in fields) for name, fields in _read(MESSAGES).items()}
+    enums = _read(ENUMS)
+    checked = 0
+    for message, fields in tables.items():
+        for field, kind in fields.items():
+            if kind in enums:
+                assert differences({field: enums[kind][0]}, {}, message) == [], (message, field)
+                assert differences({field: enums[kind][1]}, {}, message) if len(enums[kind]) > 1 else True
+                checked += 1
+    assert checked > 15

@@ -14,7 +14,7 @@ from ansible_collections.meshops.istio.plugins.module_utils.cluster.errors impor
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN, Kind
 from ansible_collections.meshops.istio.plugins.module_utils.errors import MeshopsError
 from ansible_collections.meshops.istio.plugins.module_utils.footprint.revision import uses_of_revision
-from ansible_collections.meshops.istio.plugins.module_utils.mesh.pods import owner_of_pod
+from ansible_collections.meshops.istio.plugins.module_utils.mesh.pods import owner_of
 from ansible_collections.meshops.istio.plugins.module_utils.reconcile.readiness import unready
 
 from . import crd
@@ -145,7 +145,7 @@ class Objects:
         for kind in _USERS:
             for page in self.cluster.pages(kind, page=200):
                 for obj in page:
-                    owner = owner_of_pod(obj) if kind.kind == "Pod" else None
+                    owner = owner_of(obj) if kind.kind == "Pod" else None
                     if owner and (obj["metadata"]["namespace"], owner[1]) in gateways:
                         continue
                     meta = {key: obj["metadata"].get(key) for key in ("name", "namespace", "labels", "annotations")}

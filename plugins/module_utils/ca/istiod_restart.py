@@ -37,7 +37,7 @@ def restart_istiods(cluster: Cluster, namespace: str, timeout: float) -> None:
     :param timeout: seconds for each
     :raises NotReady: a new pod doesn't become ready; the old ones still serve then
     """
-    names = {owner.partition("/")[2] for owner in map(owner_of, istiod_pods(cluster, namespace)) if owner}
+    names = {owner.name for owner in map(owner_of, istiod_pods(cluster, namespace)) if owner}
     for name in sorted(names):
         _restart(cluster, namespace, name, timeout)
     _end_retired(cluster, namespace, timeout)

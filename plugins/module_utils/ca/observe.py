@@ -15,7 +15,19 @@ from ..cluster.client import Cluster
 from ..cluster.kinds import CONFIG_MAP, KNOWN, NAMESPACE, POD
 from ..errors import MeshopsError
 from ..mesh.certificates import CertificateError, fingerprints
-from ..mesh.pods import _container, _container_state, _environment, is_ready, owner_of, time_of
+from ..mesh.pods import (
+    DISCOVERY,
+    container,
+    container_state,
+    environment,
+    is_over,
+    is_ready,
+    labels_of,
+    owner_of,
+    revision_of_istiod,
+    time_of,
+)
+from ..reconcile.selectors import matches
 from .gate import Istiod
 
 with contextlib.suppress(ImportError):  # comes with ansible-core
@@ -69,7 +81,7 @@ def mesh_configs(cluster: Cluster, namespace: str, istiods: t.Iterable[Istiod]) 
 
 def istiod_pods(cluster: Cluster, namespace: str) -> list[dict]:
     """The pods of every control plane in a namespace, whatever their labels are at the moment."""
-    return [pod for pod in cluster.list(POD, namespace) if _container(pod, "discovery")]
+    return [pod for pod in cluster.list(POD, namespace) if container(pod, DISCOVERY)]
 
 
 def istiods(cluster: Cluster, namespace: str, expiries: bool = True) -> list[Istiod]:
@@ -77,16 +89,16 @@ def istiods(cluster: Cluster, namespace: str, expiries: bool = True) -> list[Ist
 
     :param expiries: also ask each for the dates of expiry that it reports
     """
-    pods = [pod for pod in istiod_pods(cluster, namespace) if pod["status"].get("phase") not in ("Failed", "Succeeded")]
+    pods = [pod for pod in istiod_pods(cluster, namespace) if not is_over(pod)]
     with concurrent.futures.ThreadPoolExecutor(cluster.concurrency) as pool:
         return list(pool.map(lambda pod: _istiod(cluster, pod, expiries), pods))
 
 
 def _istiod(cluster: Cluster, pod: dict, expiries: bool) -> Istiod:
     meta = pod["metadata"]
-    env = _environment(_container(pod, "discovery"))
-    started = _container_state(pod, "discovery").get("state", {}).get("running", {}).get("startedAt")
-    terminating = "deletionTimestamp" in meta or RETIRED in (meta.get("labels") or {})
+    env = environment(container(pod, DISCOVERY))
+    started = container_state(pod, DISCOVERY).get("state", {}).get("running", {}).get("startedAt")
+    terminating = "deletionTimestamp" in meta or RETIRED in labels_of(pod)
     root = chain = None
     error = ""
     if expiries and is_ready(pod) and not terminating:
@@ -98,8 +110,8 @@ def _istiod(cluster: Cluster, pod: dict, expiries: bool) -> Istiod:
         namespace=meta["namespace"],
         pod=meta["name"],
         uid=meta["uid"],
-        revision=env.get("REVISION") or "default",
-        owner=owner_of(pod),
+        revision=revision_of_istiod(pod),
+        owner=str(owner_of(pod) or ""),
         ready=is_ready(pod),
         terminating=terminating,
         multi_root=env.get("ISTIO_MULTIROOT_MESH", "").lower() in ("true", "1", "t"),
@@ -125,7 +137,7 @@ def _reported_expiries(cluster: Cluster, namespace: str, pod: str) -> tuple[int 
 def bundle_config_map_name(pods: t.Iterable[dict]) -> str:
     """The name under which istiod writes its roots into namespaces."""
     for pod in pods:
-        name = _environment(_container(pod, "discovery")).get("PILOT_CA_CERT_CONFIGMAP")
+        name = environment(container(pod, DISCOVERY)).get("PILOT_CA_CERT_CONFIGMAP")
         if name:
             return name
     return "istio-ca-root-cert"
@@ -143,8 +155,8 @@ def served_namespaces(
     """
 
     def selected(namespace: dict) -> bool:
-        labels = namespace["metadata"].get("labels") or {}
-        by = [not its or any(selects(each, labels) for each in its) for its in selectors]
+        labels = labels_of(namespace)
+        by = [not its or any(matches(each, labels) for each in its) for its in selectors]
         return all(by) or (any(by) and namespace["metadata"]["name"] in written)
 
     return [
@@ -154,23 +166,6 @@ def served_namespaces(
         and namespace["status"].get("phase") != "Terminating"
         and selected(namespace)
     ]
-
-
-def selects(selector: dict, labels: t.Mapping[str, str]) -> bool:
-    """Whether a Kubernetes label selector selects labels."""
-    if any(labels.get(key) != value for key, value in (selector.get("matchLabels") or {}).items()):
-        return False
-    for rule in selector.get("matchExpressions") or []:
-        held, values = labels.get(rule["key"]), rule.get("values") or []
-        met = {
-            "In": held in values,
-            "NotIn": held not in values,
-            "Exists": held is not None,
-            "DoesNotExist": held is None,
-        }[rule["operator"]]
-        if not met:
-            return False
-    return True
 
 
 def root_config_maps(cluster: Cluster, name: str) -> dict[str, frozenset[str]]:

@@ -15,8 +15,9 @@ from ..cluster.client import Cluster
 from ..cluster.errors import ApiError
 from ..cluster.kinds import KNOWN
 from ..errors import MeshopsError
-from ..injection.injector import ENABLED, REVISION, asking_label, is_refusal, sidecar
+from ..injection.injector import ENABLED, asking_label, is_refusal, sidecar
 from ..mesh import mesh_config
+from ..mesh.pods import REVISION, is_live, is_ready
 from ..reconcile.types import K8sObject, Labels
 
 #: A pod that the strictest of Kubernetes' own policies, Pod Security "restricted", lets pass.
@@ -136,8 +137,7 @@ def _serving_pod(cluster: Cluster, namespace: str, revision: str) -> K8sObject:
     """A pod of the revision's istiod that is ready."""
     labels = f"app=istiod,istio.io/rev={revision or 'default'}"
     for pod in cluster.list(KNOWN["", "Pod"], namespace, labels=labels):
-        conditions = {c["type"]: c["status"] for c in (pod.get("status") or {}).get("conditions") or ()}
-        if conditions.get("Ready") == "True" and not pod["metadata"].get("deletionTimestamp"):
+        if is_ready(pod) and is_live(pod):
             return pod
     raise NotProven(f"no istiod of revision {revision or 'default'} in namespace {namespace} is ready")
 

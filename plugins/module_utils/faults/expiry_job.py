@@ -13,6 +13,8 @@ import hashlib
 import json
 import typing as t
 
+from ..mesh.pods import proxy_container
+
 #: On a guard's objects: which VirtualService it is for.
 LABEL = "meshops.istio/fault-injection-guard"
 #: Extra room in the list of routes, where others have added some since.
@@ -233,8 +235,7 @@ def guard_image(pods: t.Iterable[t.Mapping[str, t.Any]]) -> str | None:
     :param pods: any number of pods; those with a container istio-proxy count
     """
     for pod in pods:
-        spec = pod["spec"]
-        for container in [*(spec.get("initContainers") or ()), *spec["containers"]]:
-            if container["name"] == "istio-proxy" and "distroless" not in container["image"]:
-                return container["image"]
+        proxy = proxy_container(pod)
+        if proxy and "distroless" not in proxy["image"]:
+            return str(proxy["image"])
     return None

@@ -12,13 +12,13 @@ import typing as t
 
 from ..cluster.kinds import KNOWN
 from ..errors import MeshopsError
+from ..mesh.pods import PROXY, has_proxy
 from .options import FaultError
 from .routes import MARK
 
 if t.TYPE_CHECKING:
     from ..cluster.client import Cluster
 
-_PROXY = "istio-proxy"
 _CONFIG = "config_dump?resource=dynamic_{}"
 _MARKED = re.compile(f"{re.escape(MARK)}[0-9]+-[0-9a-f]+")
 #: What probe does for a URL's scheme.
@@ -35,8 +35,7 @@ def client_pod(cluster: Cluster, namespace: str, selector: str) -> dict:
     if not running:
         raise FaultError(f"no running pod in namespace {namespace} has the labels {selector}: nothing to measure from")
     for pod in running:
-        spec = pod["spec"]
-        if any(c["name"] == _PROXY for c in [*(spec.get("initContainers") or ()), *spec["containers"]]):
+        if has_proxy(pod):
             return pod
     raise FaultError(
         f"pod {namespace}/{running[0]['metadata']['name']} has no sidecar: faults happen in the client's proxy;"
@@ -57,7 +56,7 @@ def wait_for_routes(
     end = time.monotonic() + timeout
     while True:
         asks = [["pilot-agent", "request", "GET", _CONFIG.format(kind)] for kind in kinds]
-        live = {found for ask in asks for found in _MARKED.findall(cluster.execute(namespace, name, ask, _PROXY))}
+        live = {found for ask in asks for found in _MARKED.findall(cluster.execute(namespace, name, ask, PROXY))}
         if there <= live and not gone & live:
             return
         if time.monotonic() > end:
@@ -74,7 +73,7 @@ def measure(cluster: Cluster, pod: dict, ask: t.Mapping[str, t.Any], longest: fl
     :raises MeshopsError: the container has no such tool
     """
     namespace, name = pod["metadata"]["namespace"], pod["metadata"]["name"]
-    container = ask.get("container") or next(c["name"] for c in pod["spec"]["containers"] if c["name"] != _PROXY)
+    container = ask.get("container") or next(c["name"] for c in pod["spec"]["containers"] if c["name"] != PROXY)
     patience = 60 + longest * ask["requests"]
     if ask["tool"] in ("auto", "probe"):
         try:

@@ -18,6 +18,7 @@ import hashlib
 import json
 import typing as t
 
+from ..reconcile.selectors import matches
 from .intersect import both
 from .options import FaultError, closes
 
@@ -250,6 +251,6 @@ def reaches(route: t.Mapping[str, t.Any], labels: t.Mapping[str, str], namespace
     return any(
         "mesh" in (match.get("gateways") or ["mesh"])
         and match.get("sourceNamespace", namespace) == namespace
-        and all(labels.get(key) == value for key, value in (match.get("sourceLabels") or {}).items())
+        and matches({"matchLabels": match.get("sourceLabels")}, labels)
         for match in route.get("match") or [{}]
     )

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from ..mesh.pods import injected, revision_of_pod
+from ..mesh.pods import injected, revision_of
 from .item import Footprint
 
 # -- one revision -------------------------------------------------------------
@@ -33,7 +33,7 @@ def uses_of_revision(listed: list[dict], revision: str) -> list[str]:
             wanted = labels.get("istio.io/rev") or ("default" if labels.get("istio-injection") == "enabled" else "")
             if wanted == revision:
                 uses.append(f"namespace {meta['name']}")
-        elif obj["kind"] == "Pod" and injected(obj) and revision_of_pod(obj) == revision:
+        elif obj["kind"] == "Pod" and injected(obj) and revision_of(obj) == revision:
             uses.append(f"proxy {meta['namespace']}/{meta['name']}")
     return sorted(uses)
 

@@ -4,8 +4,8 @@
 
 from __future__ import annotations
 
-from ..mesh.names import _PROXY, RESTARTABLE, istio_key
-from ..mesh.pods import _has_proxy, injected, owner_of_pod, revision_of_pod
+from ..mesh.names import RESTARTABLE, istio_key
+from ..mesh.pods import PROXY, injected, owner_of, revision_of, template_has_proxy
 from .charts import Id
 from .evidence import _Sure
 from .item import Item, _item
@@ -31,31 +31,31 @@ def _restarts(listed: list[dict], sure: _Sure, gone: set[str]) -> tuple[list[Ite
     stuck = [
         _item(workload, "", "leave", [_INJECTED_BY_HAND])
         for workload in workloads.values()
-        if workload not in sure and _has_proxy(workload)
+        if workload not in sure and template_has_proxy(workload)
     ]
     for pod in listed:
         if pod["kind"] != "Pod" or not injected(pod) or pod["metadata"]["namespace"] in gone:
             continue
         namespace = pod["metadata"]["namespace"]
-        owner = owner_of_pod(pod)
+        owner = owner_of(pod)
         workload = workloads.get((owner[0], namespace, owner[1])) if owner else None
         if workload is None:
             keeper = f"its owner, {owner[0]} {owner[1]}, can't be restarted" if owner else "it has no controller"
             stuck.append(_item(pod, "", "leave", [f"carries a sidecar, but {keeper}: delete it and create it again"]))
-        elif workload in sure or _has_proxy(workload):
+        elif workload in sure or template_has_proxy(workload):
             continue
         elif held := _held_back(workload):
             stuck.append(_item(workload, "", "leave", [f"pods carry a sidecar; {held}"]))
         else:
             item = _item(
-                workload, "sidecars", "restart", ["pods carry a sidecar"], template_keys(workload), revision_of_pod(pod)
+                workload, "sidecars", "restart", ["pods carry a sidecar"], template_keys(workload), revision_of(pod)
             )
             restarts.setdefault(item.id, item)
     return list(restarts.values()), list(dict.fromkeys(stuck))
 
 
 _INJECTED_BY_HAND = (
-    f"its own pod template holds {_PROXY} (istioctl kube-inject writes it there): apply its manifest without that"
+    f"its own pod template holds {PROXY} (istioctl kube-inject writes it there): apply its manifest without that"
 )
 
 

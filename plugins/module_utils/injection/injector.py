@@ -15,12 +15,11 @@ from ..cluster.client import Cluster
 from ..cluster.errors import ApiError
 from ..cluster.kinds import KNOWN
 from ..errors import MeshopsError
+from ..mesh.pods import REVISION, proxy_container, revision_of
 
 _NAMESPACE = KNOWN["", "Namespace"]
-_PROXY = "istio-proxy"
 
 #: The labels of namespaces and pods that choose injection.
-REVISION = "istio.io/rev"
 ENABLED = "istio-injection"
 INJECT = "sidecar.istio.io/inject"
 
@@ -55,10 +54,8 @@ class Answer:
 
 def sidecar(pod: t.Mapping[str, t.Any]) -> Sidecar:
     """The sidecar of a pod, which may be an init container that goes on running."""
-    containers = [*(pod["spec"].get("initContainers") or ()), *pod["spec"]["containers"]]
-    images = [c["image"] for c in containers if c["name"] == _PROXY]
-    annotations = pod["metadata"].get("annotations") or {}
-    return Sidecar(images[0], annotations.get(REVISION, "")) if images else Sidecar()
+    proxy = proxy_container(pod)
+    return Sidecar(proxy["image"], revision_of(pod)) if proxy else Sidecar()
 
 
 def asking_label(revision: str) -> dict[str, str]:

@@ -9,7 +9,6 @@ CA_SECRETS = ("cacerts", "istio-ca-secret", "cacerts-next", "cacerts-previous")
 #: Injected pods of these can be replaced by a rolling restart of their owner.
 RESTARTABLE = ("Deployment", "StatefulSet", "DaemonSet")
 _GATEWAY_API = "gateway.networking.k8s.io"
-_PROXY = "istio-proxy"
 
 
 # -- reading ----------------------------------------------------------------

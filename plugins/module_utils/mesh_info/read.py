@@ -12,7 +12,18 @@ import typing as t
 from ..cluster.client import Cluster
 from ..cluster.kinds import KNOWN
 from ..errors import MeshopsError
-from ..mesh.pods import owner_of_pod, revision_of_pod
+from ..mesh.pods import (
+    PROXY,
+    container_state,
+    in_ambient,
+    is_over,
+    labels_of,
+    owner_of,
+    proxy_container,
+    proxy_kind,
+    revision_of,
+)
+from ..reconcile.selectors import matches
 
 #: What each section of the report reads: a name for the LIST, its kind, and how it is narrowed.
 _PODS = ("Pod", ("", "Pod"), {})
@@ -30,8 +41,6 @@ _NEEDS = {
 }
 SECTIONS = tuple(_NEEDS)
 
-#: The first arguments of a proxy's container, and what a reader calls such a proxy.
-_TYPES = {"sidecar": "sidecar", "router": "gateway", "waypoint": "waypoint", "ztunnel": "ztunnel"}
 _VARIANT = re.compile(r"-(distroless|debug)$")
 
 Listed = t.Mapping[str, t.Sequence[dict]]
@@ -96,7 +105,7 @@ def tags(listed: Listed) -> list[dict]:
     """Every revision tag with the revision that it points at."""
     found = {
         (labels["istio.io/tag"], labels["istio.io/rev"])
-        for labels in map(_labels, listed["webhook"])
+        for labels in map(labels_of, listed["webhook"])
         if labels.get("istio.io/tag")
     }
     return [{"name": tag, "revision": revision} for tag, revision in sorted(found)]
@@ -182,12 +191,8 @@ def namespaces(listed: Listed) -> list[dict]:
 
     C(revision) is what new pods get, with tags followed to the revision that they point at.
     """
-    pods = collections.Counter(p["metadata"]["namespace"] for p in listed["Pod"] if _lives(p))
-    ambient = collections.Counter(
-        p["metadata"]["namespace"]
-        for p in listed["Pod"]
-        if _lives(p) and _annotations(p).get("ambient.istio.io/redirection") == "enabled"
-    )
+    pods = collections.Counter(p["metadata"]["namespace"] for p in listed["Pod"] if not is_over(p))
+    ambient = collections.Counter(p["metadata"]["namespace"] for p in listed["Pod"] if not is_over(p) and in_ambient(p))
     members = collections.defaultdict(list)
     for proxy in proxies(listed):
         if proxy["type"] == "sidecar":
@@ -196,7 +201,7 @@ def namespaces(listed: Listed) -> list[dict]:
     found = []
     for namespace in listed["Namespace"]:
         name = namespace["metadata"]["name"]
-        mode, asked = _mode(_labels(namespace))
+        mode, asked = _mode(labels_of(namespace))
         if mode == "none" and not members[name] and not ambient[name]:
             continue
         found.append(
@@ -217,26 +222,14 @@ def namespaces(listed: Listed) -> list[dict]:
 # -- one object -----------------------------------------------------------------
 
 
-def _labels(obj: dict) -> dict[str, str]:
-    return obj["metadata"].get("labels") or {}
-
-
-def _annotations(obj: dict) -> dict[str, str]:
-    return obj["metadata"].get("annotations") or {}
-
-
-def _lives(pod: dict) -> bool:
-    return pod.get("status", {}).get("phase") not in ("Succeeded", "Failed")
-
-
-def _revision(obj: dict) -> str:
-    return _labels(obj).get("istio.io/rev") or _annotations(obj).get("istio.io/rev") or "default"
+def _revision(istiod: dict) -> str:
+    return labels_of(istiod).get("istio.io/rev") or "default"
 
 
 def _istiod_version(istiod: dict) -> str | None:
     containers = istiod["spec"]["template"]["spec"]["containers"]
     image = next((c["image"] for c in containers if c["name"] == "discovery"), containers[0]["image"])
-    return image_version(image) or _labels(istiod).get("app.kubernetes.io/version")
+    return image_version(image) or labels_of(istiod).get("app.kubernetes.io/version")
 
 
 def _mode(labels: dict[str, str]) -> tuple[str, str]:
@@ -256,35 +249,26 @@ def _mode(labels: dict[str, str]) -> tuple[str, str]:
 
 def _proxies(listed: Listed) -> t.Iterator[dict]:
     for pod in listed["Pod"]:
-        spec = pod["spec"]
-        container = next(
-            (c for c in [*spec["containers"], *(spec.get("initContainers") or [])] if c["name"] == "istio-proxy"), None
-        )
-        if container is None or not _lives(pod):
+        container = proxy_container(pod)
+        if container is None or is_over(pod):
             continue
-        words = container.get("args") or []
-        kind = next((_TYPES[word] for word in words[:2] if word in _TYPES), "sidecar")
-        status = pod.get("status", {})
-        states = [*(status.get("containerStatuses") or []), *(status.get("initContainerStatuses") or [])]
-        owner = owner_of_pod(pod)
+        owner = owner_of(pod)
         yield {
             "namespace": pod["metadata"]["namespace"],
             "pod": pod["metadata"]["name"],
-            "workload": owner[1] if owner else pod["metadata"]["name"],
-            "labels": _labels(pod),
-            "type": kind,
-            "revision": revision_of_pod(pod) or _revision(pod),
+            "workload": owner.name if owner else pod["metadata"]["name"],
+            "labels": labels_of(pod),
+            "type": proxy_kind(pod),
+            "revision": revision_of(pod),
             "version": image_version(container["image"]),
-            "ready": any(s["name"] == "istio-proxy" and s.get("ready") for s in states),
+            "ready": bool(container_state(pod, PROXY).get("ready")),
         }
 
 
 def _selects(service: dict, namespace: str, labels: dict[str, str]) -> bool:
     selector = service["spec"].get("selector") or {}
     return (
-        service["metadata"]["namespace"] == namespace
-        and bool(selector)
-        and all(labels.get(k) == v for k, v in selector.items())
+        service["metadata"]["namespace"] == namespace and bool(selector) and matches({"matchLabels": selector}, labels)
     )
 
 

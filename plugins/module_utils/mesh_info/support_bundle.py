@@ -20,7 +20,7 @@ from ..footprint.footprint import footprint
 from ..footprint.item import Footprint
 from ..footprint.listing import list_istio
 from ..mesh.names import istio_group
-from ..mesh.pods import injected
+from ..mesh.pods import PROXY, injected, is_gateway
 from .redaction import redacted_object, redacted_text
 
 try:
@@ -105,13 +105,9 @@ class Log(t.NamedTuple):
 
 def with_logs(pods: t.Iterable[dict]) -> list[dict]:
     """The pods whose logs are taken: Istio's own, gateways, and MOST_SIDECARS with a sidecar, the troubled first."""
-    members = [pod for pod in pods if injected(pod) and not _gateway(pod)]
-    own = [pod for pod in pods if not injected(pod) or _gateway(pod)]
+    members = [pod for pod in pods if injected(pod) and not is_gateway(pod)]
+    own = [pod for pod in pods if not injected(pod) or is_gateway(pod)]
     return own + sorted(members, key=lambda pod: not _troubled(pod))[:MOST_SIDECARS]
-
-
-def _gateway(pod: dict) -> bool:
-    return any("router" in (container.get("args") or ()) for container in pod["spec"]["containers"])
 
 
 def _troubled(pod: dict) -> bool:
@@ -128,7 +124,7 @@ def wanted_logs(pod: dict) -> list[Log]:
     meta = pod["metadata"]
     logs = []
     for state in states:
-        if injected(pod) and state["name"] not in ("istio-proxy", "istio-init", "istio-validation"):
+        if injected(pod) and state["name"] not in (PROXY, "istio-init", "istio-validation"):
             continue
         logs.append(Log(meta["namespace"], meta["name"], state["name"], False))
         if state.get("restartCount"):

@@ -13,7 +13,7 @@ from ..cluster.client import Cluster
 from ..cluster.kinds import POD
 from ..errors import MeshopsError
 from ..mesh.certificates import certificates, fingerprints
-from ..mesh.pods import _container, _control_plane, describe_proxy
+from ..mesh.pods import PROXY, control_plane_namespace, describe_proxy, has_proxy, is_live
 from .proxy import Proxy
 
 _SEPARATOR = "--- root-cert.pem"
@@ -32,17 +32,12 @@ _READ = (
 
 def proxy_pods(cluster: Cluster, namespace: str | None = None) -> list[dict]:
     """Every pod with a proxy, gateways included."""
-    return [
-        pod
-        for pod in cluster.list(POD, namespace)
-        if _container(pod, "istio-proxy") and pod["status"].get("phase") not in ("Failed", "Succeeded")
-        and "deletionTimestamp" not in pod["metadata"]
-    ]  # fmt: skip
+    return [pod for pod in cluster.list(POD, namespace) if has_proxy(pod) and is_live(pod)]
 
 
 def proxy_pods_of(cluster: Cluster, namespace: str) -> list[dict]:
     """Every pod with a proxy that has its certificate from an istiod in a namespace, or doesn't tell from which."""
-    return [pod for pod in proxy_pods(cluster) if _control_plane(_container(pod, "istio-proxy")) in ("", namespace)]
+    return [pod for pod in proxy_pods(cluster) if control_plane_namespace(pod) in ("", namespace)]
 
 
 def read_proxies(cluster: Cluster, pods: t.Sequence[dict]) -> list[Proxy]:
@@ -59,9 +54,9 @@ def read_proxy(cluster: Cluster, pod: dict) -> Proxy:
     namespace, name = known["namespace"], known["pod"]
     try:
         try:
-            text = cluster.execute(namespace, name, ["sh", "-c", _READ], "istio-proxy")
+            text = cluster.execute(namespace, name, ["sh", "-c", _READ], PROXY)
         except MeshopsError:
-            text = cluster.execute(namespace, name, ["pilot-agent", "request", "GET", _SECRETS_PATH], "istio-proxy")
+            text = cluster.execute(namespace, name, ["pilot-agent", "request", "GET", _SECRETS_PATH], PROXY)
         return Proxy(**known, **held_by_proxy(text))
     except Exception as error:  # whatever the connection to a pod that goes away raises: it isn't proven, that is all
         return Proxy(**known, error=str(error) or type(error).__name__)

@@ -11,12 +11,12 @@ from ..cluster.client import Cluster
 from ..cluster.errors import ApiError
 from ..cluster.kinds import POD
 from ..errors import MeshopsError
-from ..mesh.pods import _container, is_ready
+from ..mesh.pods import DISCOVERY, container, is_ready
 
 
 def control_plane_pods(cluster: Cluster) -> list[dict]:
     """The running istiod pods of every namespace."""
-    return [pod for pod in cluster.list(POD, labels="app=istiod") if is_ready(pod) and _container(pod, "discovery")]
+    return [pod for pod in cluster.list(POD, labels="app=istiod") if is_ready(pod) and container(pod, DISCOVERY)]
 
 
 def sync_states(cluster: Cluster, pods: t.Iterable[dict]) -> dict[str, dict]:
@@ -31,7 +31,7 @@ def sync_states(cluster: Cluster, pods: t.Iterable[dict]) -> dict[str, dict]:
                 pod["metadata"]["namespace"],
                 pod["metadata"]["name"],
                 ["pilot-discovery", "request", "GET", "/debug/syncz"],
-                "discovery",
+                DISCOVERY,
             )
             found.update({each["proxy"]: each for each in json.loads(text) if each.get("proxy")})
         except (ApiError, MeshopsError, ValueError):

@@ -22,7 +22,7 @@ from ..cluster.kinds import KNOWN
 from ..errors import MeshopsError
 from ..footprint.item import Item
 from ..mesh.names import RESTARTABLE
-from ..mesh.pods import owner_of_pod
+from ..mesh.pods import PROXY, is_ready, owner_of
 
 _POD = KNOWN["", "Pod"]
 _NODE = KNOWN["", "Node"]
@@ -64,7 +64,7 @@ class Endings:
             pod
             for namespace in sorted({namespace for namespace, _kind, _name in owners})
             for pod in self.cluster.list(_POD, namespace)
-            if (namespace, *(owner_of_pod(pod) or ())) in owners
+            if (namespace, *(owner_of(pod) or ())) in owners
         ]
         with concurrent.futures.ThreadPoolExecutor(self.cluster.concurrency) as pool:
             list(pool.map(self._strike_off, [pod for pod in pods if _is_overdue(pod)]))
@@ -84,7 +84,7 @@ class Endings:
         if "discovery" in containers:
             self.cluster.delete(_POD, meta["name"], meta["namespace"], uid=meta["uid"], grace=_GRACE)
             return True
-        return containers == {"istio-proxy"} and self._quit(meta)
+        return containers == {PROXY} and self._quit(meta)
 
     def _quit(self, meta: dict) -> bool:
         """Whether a gateway has been told to quit, since it has no clients."""
@@ -103,13 +103,7 @@ class Endings:
         return meta["uid"] in self._told
 
     def _run(self, meta: dict, command: list[str]) -> str:
-        return self.cluster.execute(meta["namespace"], meta["name"], command, "istio-proxy", timeout=5)
-
-
-def is_ready(node: dict | None) -> bool:
-    """Whether a node is there and answers."""
-    conditions = ((node or {}).get("status") or {}).get("conditions") or []
-    return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
+        return self.cluster.execute(meta["namespace"], meta["name"], command, PROXY, timeout=5)
 
 
 def _is_overdue(pod: dict) -> bool:

@@ -11,6 +11,7 @@ from ..cluster.client import Cluster
 from ..cluster.errors import ApiError
 from ..cluster.kinds import KNOWN
 from ..errors import MeshopsError
+from ..mesh.pods import has_proxy, was_injected
 
 _NAMESPACE = KNOWN["", "Namespace"]
 _POD = KNOWN["", "Pod"]
@@ -72,7 +73,7 @@ def _start(cluster: Cluster, pod: dict, timeout: float) -> str:
     made = cluster.create(pod)
     name = made["metadata"]["name"]
     try:
-        if has_sidecar(made):
+        if was_injected(made) or has_proxy(made):
             raise MeshopsError(f"something still injects Istio's sidecar into pods in namespace {namespace}")
         deadline = time.monotonic() + timeout
         while True:
@@ -86,13 +87,6 @@ def _start(cluster: Cluster, pod: dict, timeout: float) -> str:
             time.sleep(_POLL)
     finally:
         cluster.delete(_POD, name, namespace)
-
-
-def has_sidecar(pod: dict) -> bool:
-    """Whether Istio's injector has seen a pod: its proxy may be an init container that goes on running."""
-    spec, annotations = pod["spec"], pod["metadata"].get("annotations") or {}
-    containers = [*(spec.get("initContainers") or []), *spec["containers"]]
-    return "sidecar.istio.io/status" in annotations or any(c["name"] == "istio-proxy" for c in containers)
 
 
 def has_started(pod: dict) -> bool:

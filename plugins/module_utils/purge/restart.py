@@ -11,7 +11,7 @@ import typing as t
 from ..cluster.kinds import KNOWN
 from ..errors import MeshopsError
 from ..footprint.item import Item
-from ..mesh.pods import injected, owner_of_pod
+from ..mesh.pods import injected, owner_of
 from ..reconcile.readiness import unready
 from .deletion import POLL, Deletions
 
@@ -59,7 +59,7 @@ def _templates(objects: Deletions, item: Item) -> tuple[set[str], set[str]]:
     """The templates of those pods of a workload that have a sidecar, and of those that have none."""
     found: tuple[set[str], set[str]] = (set(), set())
     for pod in objects.cluster.list(_POD, item.namespace):
-        if owner_of_pod(pod) == (item.kind, item.name) and not pod["metadata"].get("deletionTimestamp"):
+        if owner_of(pod) == (item.kind, item.name) and not pod["metadata"].get("deletionTimestamp"):
             labels = pod["metadata"].get("labels") or {}
             template = labels.get("pod-template-hash") or labels.get("controller-revision-hash") or ""
             found[0 if injected(pod) else 1].add(template)

@@ -14,6 +14,7 @@ import uuid
 from ..cluster.errors import ApiError
 from ..cluster.kinds import KNOWN
 from ..errors import MeshopsError
+from ..mesh.pods import PROXY, has_sidecar, is_gateway
 
 if t.TYPE_CHECKING:
     from ..cluster.client import Cluster
@@ -21,8 +22,6 @@ if t.TYPE_CHECKING:
 _POD, _ENVOY_FILTER = KNOWN["", "Pod"], KNOWN["networking.istio.io", "EnvoyFilter"]
 #: The EnvoyFilter that lets the proxies log; it is there only while somebody reads.
 NAME = "meshops-observed-traffic"
-_PROXY = "istio-proxy"
-_NO_SIDECARS = ("router", "waypoint", "ztunnel")
 _PAUSE = 5.0
 #: Seconds that the proxies may take to follow.
 _PATIENCE = 60.0
@@ -157,19 +156,6 @@ def workload_of(pod: t.Mapping[str, t.Any]) -> dict:
     return {"namespace": meta["namespace"], "workload": name, "selector": own}
 
 
-def has_sidecar(pod: t.Mapping[str, t.Any]) -> bool:
-    """Whether a pod has a proxy beside containers of its own; gateways have not."""
-    spec = pod["spec"]
-    proxy = [c for c in [*(spec.get("initContainers") or ()), *spec["containers"]] if c["name"] == _PROXY]
-    own = any(c["name"] != _PROXY for c in spec["containers"])
-    return bool(proxy) and own and not set(_NO_SIDECARS) & set(proxy[0].get("args") or ())
-
-
-def is_gateway(pod: t.Mapping[str, t.Any]) -> bool:
-    """Whether a pod is an ingress or egress gateway's."""
-    return any(c["name"] == _PROXY and "router" in (c.get("args") or ()) for c in pod["spec"]["containers"])
-
-
 class Tally:
     """Counts equal requests and connections, each once: one that has begun counts as it is told last."""
 
@@ -271,7 +257,7 @@ def _wait_for_log(cluster: Cluster, namespaces: t.Iterable[str], mark: str) -> N
 def _why_silent(cluster: Cluster, pod: dict, mark: str) -> str:
     """Why a pod's proxy doesn't log yet; empty where it does."""
     try:
-        listeners = cluster.execute(pod["metadata"]["namespace"], pod["metadata"]["name"], _LISTENERS, _PROXY)
+        listeners = cluster.execute(pod["metadata"]["namespace"], pod["metadata"]["name"], _LISTENERS, PROXY)
     except MeshopsError as error:  # not started yet, or gone
         return str(error)
     return "" if mark in listeners else "its proxy doesn't log what comes in"
@@ -302,10 +288,10 @@ def _lines_since(
 ) -> list[str]:
     """The lines that a proxy has logged since the last time."""
     meta = pod["metadata"]
-    key = meta["uid"], _PROXY
+    key = meta["uid"], PROXY
     since = last.get(key, begun[meta["namespace"]])
     try:
-        text = cluster.logs(meta["namespace"], meta["name"], _PROXY, lines=None, since=since)
+        text = cluster.logs(meta["namespace"], meta["name"], PROXY, lines=None, since=since)
     except ApiError as error:
         if error.status in (400, 404):  # not started yet, or gone
             return []

@@ -15,7 +15,6 @@ import pytest
 from ansible_collections.meshops.istio.plugins.module_utils.ca import authority, observe, report, status
 from ansible_collections.meshops.istio.plugins.module_utils.ca.gate import Istiod
 from ansible_collections.meshops.istio.plugins.module_utils.ca.present import Present
-from ansible_collections.meshops.istio.plugins.module_utils.mesh import pods
 from ansible_collections.meshops.istio.plugins.module_utils.proxies import read, sync
 from ansible_collections.meshops.istio.plugins.module_utils.proxies import report as proxies
 from ansible_collections.meshops.istio.plugins.module_utils.proxies.proxy import Proxy
@@ -54,61 +53,6 @@ def test_a_proxy_without_certificates_or_without_a_shell():
     assert read.held_by_proxy('{"configs": []}') == {"mounted": None}
 
 
-def pod(container=None, labels=None, **more):
-    proxy = {
-        "name": "istio-proxy",
-        "image": "hub.test/proxyv2:1.31.0",
-        "args": ["proxy", "sidecar"],
-        **(container or {}),
-    }
-    return {
-        "metadata": {
-            "name": "web-6d5f-x", "namespace": "app", "uid": "u1",
-            "labels": {"pod-template-hash": "6d5f", **(labels or {})},
-            "ownerReferences": [{"kind": "ReplicaSet", "name": "web-6d5f", "controller": True}],
-        },
-        "spec": {"containers": [{"name": "web"}], "initContainers": [proxy], **more},
-        "status": {
-            "conditions": [{"type": "Ready", "status": "True"}],
-            "initContainerStatuses": [
-                {"name": "istio-proxy", "restartCount": 2, "state": {"running": {"startedAt": "2026-11-01T00:00:00Z"}}}
-            ],
-        },
-    }  # fmt: skip
-
-
-def test_what_a_pod_says_of_its_proxy():
-    env = [{"name": "PROXY_CONFIG_XDS_AGENT", "value": "true"}]
-    found = pods.describe_proxy(pod({"env": env}, {"istio.io/rev": "canary"}))
-    assert found["owner"] == "Deployment/web"
-    assert (found["push"], found["running"], found["ready"], found["revision"]) == (True, True, True, "canary")
-    assert (found["version"], found["generation"], found["started"]) == ("1.31.0", "u1/2", NOW)
-    assert not pods.describe_proxy(pod())["push"]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "kind"),
-    [("sidecar", "sidecar"), ("router", "gateway"), ("waypoint", "waypoint"), ("ztunnel", "ztunnel")],
-)
-def test_kinds_of_proxies(arguments, kind):
-    assert pods.describe_proxy(pod({"args": ["proxy", arguments]}))["kind"] == kind
-
-
-@pytest.mark.parametrize(
-    ("selector", "met"),
-    [
-        ({"matchLabels": {"mesh": "yes"}}, True),
-        ({"matchLabels": {"mesh": "no"}}, False),
-        ({"matchExpressions": [{"key": "mesh", "operator": "In", "values": ["yes"]}]}, True),
-        ({"matchExpressions": [{"key": "mesh", "operator": "NotIn", "values": ["yes"]}]}, False),
-        ({"matchExpressions": [{"key": "other", "operator": "Exists"}]}, False),
-        ({"matchExpressions": [{"key": "other", "operator": "DoesNotExist"}]}, True),
-    ],
-)
-def test_discovery_selectors(selector, met):
-    assert observe.selects(selector, {"mesh": "yes"}) is met
-
-
 @pytest.mark.parametrize(
     ("selectors", "written", "served"),
     [
@@ -127,19 +71,6 @@ def test_namespaces_that_istiod_looks_after(selectors, written, served):
             return [{"metadata": {"name": name, "labels": its}, "status": {}} for name, its in labels.items()]
 
     assert observe.served_namespaces(Namespaces(), selectors, written) == served
-
-
-@pytest.mark.parametrize(
-    ("address", "namespace"),
-    [
-        ("istiod-canary.mesh.svc:15012", "mesh"),
-        ("https://istiod.mesh.svc.cluster.local:15012", "mesh"),
-        ("ca.example.test:443", ""),
-        ("", ""),
-    ],
-)
-def test_whose_certificate_a_proxy_has(address, namespace):
-    assert pods.describe_proxy(pod({"env": [{"name": "CA_ADDR", "value": address}]}))["control_plane"] == namespace
 
 
 def test_proxies_of_some_namespaces_are_listed_there_alone():

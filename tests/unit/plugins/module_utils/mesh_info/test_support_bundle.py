@@ -70,7 +70,7 @@ def test_of_many_sidecars_the_troubled_ones_come_first():
     members = [pod(f"m{n}", sidecar=True) for n in range(MOST_SIDECARS + 10)]
     for member in members[:-1]:
         member["status"]["containerStatuses"][0]["ready"] = True
-    gateway = pod("ingress", sidecar=True)
+    gateway = pod("ingress", sidecar=True, containers=("istio-proxy",))
     gateway["spec"]["containers"][0]["args"] = ["proxy", "router"]
     taken = with_logs([*members, gateway, pod("istiod", "istio-system")])
     names = [found["metadata"]["name"] for found in taken]

@@ -10,7 +10,7 @@ import pytest
 from ansible_collections.meshops.istio.plugins.module_utils.errors import MeshopsError
 from ansible_collections.meshops.istio.plugins.module_utils.footprint.item import MARK, Item
 from ansible_collections.meshops.istio.plugins.module_utils.purge import cni as purge_cni
-from ansible_collections.meshops.istio.plugins.module_utils.purge.proof import has_sidecar, has_started
+from ansible_collections.meshops.istio.plugins.module_utils.purge.proof import has_started
 
 PTP = {"type": "ptp"}
 ISTIO = {"type": "istio-cni", "name": "istio-cni"}
@@ -165,13 +165,6 @@ def test_a_node_that_is_not_clean_or_not_seen_is_named_and_looked_at_again_by_th
     assert {"a", "c"} <= set(nodes.read)
     watcher = next(iter(nodes.daemon_sets.values()))
     assert watcher["metadata"]["labels"][MARK] == "cni"
-
-
-def test_a_sidecar_may_be_an_init_container():
-    assert not has_sidecar({"metadata": {}, "spec": {"containers": [{"name": "proof"}, {"name": "of-another-mesh"}]}})
-    assert has_sidecar({"metadata": {}, "spec": {"containers": [], "initContainers": [{"name": "istio-proxy"}]}})
-    annotations = {"sidecar.istio.io/status": "{}"}
-    assert has_sidecar({"metadata": {"annotations": annotations}, "spec": {"containers": [{"name": "proof"}]}})
 
 
 def test_when_a_pod_has_started():

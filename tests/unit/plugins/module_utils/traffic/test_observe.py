@@ -12,8 +12,6 @@ from ansible_collections.meshops.istio.plugins.module_utils.traffic import obser
 from ansible_collections.meshops.istio.plugins.module_utils.traffic.observe import (
     NAME,
     Tally,
-    has_sidecar,
-    is_gateway,
     logging_filter,
     observe,
     read_line,
@@ -111,13 +109,6 @@ def pod(labels=None, name="web-5d4-x", containers=("web", "istio-proxy"), **meta
 def test_a_workload_is_named_and_found_by_its_labels(labels, name, selector):
     found = workload_of(pod(labels, generateName="web-5d4-"))
     assert (found["workload"], found["selector"]) == (name, selector)
-
-
-def test_gateways_have_no_sidecar():
-    assert has_sidecar(pod()) and not has_sidecar(pod(containers=("istio-proxy",)))
-    door = pod(containers=("istio-proxy", "telemetry"))
-    door["spec"]["containers"][0]["args"] = ["proxy", "router"]
-    assert is_gateway(door) and not has_sidecar(door) and not is_gateway(pod())
 
 
 def test_what_is_alike_is_counted_and_each_once():

@@ -14,6 +14,7 @@ from ..control_plane.declared import desired_control_plane
 from ..control_plane.reconcile import add_proof
 from ..errors import MeshopsError
 from ..helm.helm import Helm
+from ..helm.ownership import release_of
 from ..helm.releases import Release
 from ..istio_operator.translate import read_document
 from ..reconcile.diff import diff, to_yaml
@@ -22,7 +23,6 @@ from ..reconcile.plan import Change
 from ..releases.model import ReleasePlan
 from ..releases.plan import plan_releases
 from ..releases.reconcile import apply_plans, declared_releases, planned_result
-from ..releases.takeover import release_of
 from .legacy_operator import _RECORD, Installer, belongings, find_installer, remove_object, stop_operator
 
 #: What istioctl and the operator write on everything that they install (operator/pkg/manifest/types.go).

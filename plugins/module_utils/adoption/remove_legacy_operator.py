@@ -7,10 +7,10 @@ from __future__ import annotations
 import typing as t
 
 from ..cluster.client import Cluster
+from ..helm.ownership import release_of
 from ..reconcile.diff import diff
 from ..reconcile.identity import title
 from ..reconcile.plan import Change
-from ..releases.takeover import release_of
 from .legacy_operator import belongings, find_installer, remove_object, stop_operator
 
 

@@ -10,8 +10,8 @@ from ..cluster.client import Cluster
 from ..cluster.kinds import KNOWN
 from ..errors import MeshopsError
 from ..helm.helm import Helm
+from ..helm.ownership import release_of
 from ..releases.reconcile import reconcile_releases
-from ..releases.takeover import release_of
 from .checks import check_default_tag, check_kubernetes, check_platform, is_remote
 from .declared import ControlPlane, desired_control_plane
 from .proof import prove

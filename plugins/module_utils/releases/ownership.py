@@ -5,11 +5,12 @@
 from __future__ import annotations
 
 from ..cluster.client import Cluster
+from ..helm.ownership import release_of
 from ..helm.stored import stored_releases
 from ..reconcile.identity import Key, key, title
 from .model import ReleasePlan
 from .render import ReleaseError
-from .takeover import Takeover, is_due, release_of, with_fields_handed_over
+from .takeover import Takeover, is_due, with_fields_handed_over
 
 
 def _check_ownership(one: ReleasePlan, live: dict[Key, dict]) -> None:

@@ -17,6 +17,7 @@ from ..cluster.client import Cluster
 from ..cluster.errors import ApiError
 from ..cluster.kinds import KNOWN
 from ..helm.helm import RELEASE_LABEL, Helm
+from ..helm.ownership import in_release
 from ..helm.releases import Release
 from ..helm.stored import PENDING, Stored, stored_releases
 from ..reconcile import diff as object_diff
@@ -30,7 +31,7 @@ from .model import ReleasePlan
 from .ownership import _check_ownership, _plan_takeovers
 from .planning import _by_key, _Planning, _with_replicas
 from .render import ReleaseError, manifest
-from .takeover import foresee, in_release
+from .takeover import foresee
 
 #: Seconds that a pending operation of another helm process is given to end by itself.
 _PENDING_GRACE = 10

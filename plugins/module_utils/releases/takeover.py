@@ -15,13 +15,13 @@ import typing as t
 
 from ..cluster.client import Cluster
 from ..cluster.errors import ApiError
+from ..helm.ownership import release_of
 from ..helm.releases import Release
 from ..reconcile.identity import title
 from ..reconcile.managed_fields import handed_over
 from .foreign_fields import HELM_MANAGER, is_installer
 from .render import ReleaseError
 
-_RELEASE, _NAMESPACE = "meta.helm.sh/release-name", "meta.helm.sh/release-namespace"
 _ATTEMPTS = 5
 #: The field manager of istioctl and of the operator of old: nobody else writes under it.
 _ISTIOCTL = "istio-operator"
@@ -39,21 +39,6 @@ class Takeover:
     live: dict
     wanted: dict
     restarts: bool = False
-
-
-def in_release(obj: dict, release: Release) -> dict:
-    """An object with the marks that helm gives what it installs."""
-    meta = dict(obj["metadata"])
-    meta["labels"] = {**(meta.get("labels") or {}), "app.kubernetes.io/managed-by": "Helm"}
-    meta["annotations"] = {**(meta.get("annotations") or {}), _RELEASE: release.name, _NAMESPACE: release.namespace}
-    return {**obj, "metadata": meta}
-
-
-def release_of(live: t.Mapping[str, t.Any]) -> tuple[str, str] | None:
-    """Namespace and name of the release that an object belongs to."""
-    annotations = live["metadata"].get("annotations") or {}
-    found = (annotations.get(_NAMESPACE), annotations.get(_RELEASE))
-    return found if all(found) else None
 
 
 def is_due(live: t.Mapping[str, t.Any], release: Release, installed: bool) -> bool:

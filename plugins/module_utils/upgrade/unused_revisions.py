@@ -9,10 +9,10 @@ import typing as t
 from ..cluster.client import Cluster
 from ..cluster.kinds import KNOWN
 from ..cluster.workloads import WORKLOADS
+from ..helm.ownership import release_of
 from ..helm.stored import stored_releases
 from ..mesh_info.read import read_mesh
 from ..reconcile.identity import title
-from ..releases.takeover import release_of
 from .check import _NAMESPACE
 
 # -- afterwards ---------------------------------------------------------------

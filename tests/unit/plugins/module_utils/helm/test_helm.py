@@ -2,16 +2,12 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 from __future__ import annotations
 
-import base64
-import gzip
 import hashlib
-import json
 import os
 import stat
 import time
 
 import pytest
-from ansible_collections.meshops.istio.plugins.module_utils.helm import stored
 from ansible_collections.meshops.istio.plugins.module_utils.helm.helm import Helm, HelmError, _last_words, local_chart
 from ansible_collections.meshops.istio.plugins.module_utils.helm.releases import Release, merged
 
@@ -179,24 +175,3 @@ def test_a_chart_that_cannot_be_fetched(helm_that):
     said = pytest.raises(HelmError, match=r"chart base 9 of release r can't be fetched from oci://x: not found")
     with said, helm_that("echo 'Error: not found' >&2; exit 1") as helm:
         helm.chart(release(chart="base", charts="oci://x", version="9"))
-
-
-@pytest.mark.parametrize("compressed", [True, False])
-def test_stored_records(compressed):
-    content = {
-        "name": "r",
-        "version": 3,
-        "info": {"status": "deployed", "description": "Upgrade complete"},
-        "chart": {"metadata": {"name": "mine", "version": "1.2.3"}},
-        "config": {"a": 1},
-        "manifest": "kind: X",
-        "apply_method": "ssa",
-    }
-    blob = json.dumps(content).encode()
-    blob = base64.b64encode(gzip.compress(blob) if compressed else blob)
-    labels = {"name": "r", "createdAt": "100", "modifiedAt": "200"}
-    secret = {"metadata": {"namespace": "n", "labels": labels}, "data": {"release": base64.b64encode(blob).decode()}}
-    record = stored.decode(secret)
-    assert (record.name, record.namespace, record.revision, record.status) == ("r", "n", 3, "deployed")
-    assert (record.chart, record.version, record.values, record.manifest) == ("mine", "1.2.3", {"a": 1}, "kind: X")
-    assert (record.apply_method, record.modified, record.record) == ("ssa", 200, "sh.helm.release.v1.r.v3")

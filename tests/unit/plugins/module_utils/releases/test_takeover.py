@@ -6,12 +6,12 @@ import copy
 
 import pytest
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.errors import ApiError
+from ansible_collections.meshops.istio.plugins.module_utils.helm.ownership import in_release
 from ansible_collections.meshops.istio.plugins.module_utils.helm.releases import Release
 from ansible_collections.meshops.istio.plugins.module_utils.releases.render import ReleaseError
 from ansible_collections.meshops.istio.plugins.module_utils.releases.takeover import (
     Takeover,
     foresee,
-    in_release,
     is_due,
     take_over,
 )

@@ -1,6 +1,6 @@
 # Copyright: (c) 2026, The meshops.istio authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""A mesh that istioctl or the in-cluster operator of old has installed becomes Helm releases, in place."""
+"""Converts a mesh that istioctl or the legacy in-cluster operator installed to Helm releases, in place."""
 
 from __future__ import annotations
 
@@ -17,20 +17,28 @@ from ..helm.helm import Helm
 from ..helm.ownership import release_of
 from ..helm.releases import Release
 from ..istio_operator.translate import read_document
-from ..reconcile.diff import diff, to_yaml
 from ..reconcile.identity import Key, key, title
-from ..reconcile.plan import Change
+from ..reconcile.types import K8sObject
+from ..reconcile.yaml_text import to_yaml
 from ..releases.model import ReleasePlan
 from ..releases.plan import plan_releases
 from ..releases.reconcile import apply_plans, declared_releases, planned_result
-from .legacy_operator import _RECORD, Installer, belongings, find_installer, remove_object, stop_operator
+from .legacy_operator import (
+    Installer,
+    belongings,
+    find_installer,
+    is_record,
+    removal_diff,
+    remove_object,
+    stop_operator,
+)
 
 #: What istioctl and the operator write on everything that they install (operator/pkg/manifest/types.go).
 _MANAGED = "operator.istio.io/managed=Reconcile"
 _REVISION, _TAG = "istio.io/rev", "istio.io/tag"
 
 _WORKLOADS = ("Deployment", "DaemonSet")
-#: The kinds that istioctl installs, but for what may outlive it: CRDs and namespaces.
+#: The kinds that istioctl installs, without those that are retained: CRDs and namespaces.
 _KINDS = (
     ("apps", "Deployment"),
     ("apps", "DaemonSet"),
@@ -51,39 +59,35 @@ _KINDS = (
 )
 
 
-class AdoptionError(MeshopsError):
-    """A mesh that can't be adopted as it is asked for; nothing has been changed."""
-
-
-def document_of(installer: Installer, revision: str) -> dict | None:
-    """The document that the mesh was made from, where the cluster has kept it.
+def document_of(installer: Installer, revision: str) -> K8sObject | None:
+    """The IstioOperator document that the mesh was installed from, where the cluster has kept it.
 
     :param revision: of the control plane that is adopted
-    :raises AdoptionError: there are several
+    :raises MeshopsError: there are several
     """
-    found = [d for d in installer.documents if ((d.get("spec") or {}).get("revision") or "") == revision]
-    written = [d for d in found if not d["metadata"]["name"].startswith(_RECORD)] or found
+    documents = [d for d in installer.documents if ((d.get("spec") or {}).get("revision") or "") == revision]
+    written = [document for document in documents if not is_record(document)] or documents
     if len(written) > 1:
-        names = ", ".join(title(one) for one in written)
-        raise AdoptionError(
-            f"there are several IstioOperator objects: {names}. Say which of them make the mesh, with istio_operator"
-            " (a list of them is merged in its order)"
+        names = ", ".join(title(document) for document in written)
+        raise MeshopsError(
+            f"there are several IstioOperator objects: {names}. Set istio_operator to the one that describes the mesh"
+            " (a list of documents is merged in its order)"
         )
     if not written:
         return None
-    (one,) = written
-    meta = {"name": one["metadata"]["name"]}
-    return {"apiVersion": one["apiVersion"], "kind": one["kind"], "metadata": meta, "spec": one.get("spec") or {}}
+    (document,) = written
+    meta = {"name": document["metadata"]["name"]}
+    spec = document.get("spec") or {}
+    return {"apiVersion": document["apiVersion"], "kind": document["kind"], "metadata": meta, "spec": spec}
 
 
-def leftovers(cluster: Cluster, planned: t.Collection[Key], revision: str) -> list[dict]:
-    """What istioctl has installed for a revision and no release has, in the order in which it may go.
+def leftovers(cluster: Cluster, planned: t.Collection[Key], revision: str) -> list[K8sObject]:
+    """The objects that istioctl installed for a revision and that no release has, in the order of their removal.
 
-    Tags stay that point to a revision with a name: namespaces may use them.
+    Tags of a named revision are retained: namespaces may use them.
     """
-    found = [obj for kind in _KINDS for obj in cluster.list(KNOWN[kind], labels=_MANAGED)]
     chosen = []
-    for obj in found:
+    for obj in [obj for kind in _KINDS for obj in cluster.list(KNOWN[kind], labels=_MANAGED)]:
         labels = obj["metadata"]["labels"]
         of_revision = labels.get(_REVISION, "default") == (revision or "default")
         if key(obj) not in planned and of_revision and not (revision and labels.get(_TAG)) and release_of(obj) is None:
@@ -92,9 +96,9 @@ def leftovers(cluster: Cluster, planned: t.Collection[Key], revision: str) -> li
 
 
 def reconcile_adoption(module: t.Any, cluster: Cluster, helm: Helm) -> dict[str, t.Any]:
-    """Adopts a mesh, as a module's parameters describe it; gives the module's result.
+    """Adopts a mesh as a module's parameters describe it; gives the module's result.
 
-    :raises MeshopsError: the mesh can't be adopted so, or does not do what it should afterwards
+    :raises MeshopsError: the mesh can't be adopted so, or the control plane fails its checks afterwards
     """
     params = module.params
     installer = find_installer(cluster)
@@ -115,77 +119,81 @@ def reconcile_adoption(module: t.Any, cluster: Cluster, helm: Helm) -> dict[str,
         for namespace, name in filter(None, map(release_of, installer.operators))
     ]
     plans = plan_releases(cluster, helm, [*wanted.releases, *further], take_ownership=True)
-    goes = _what_goes(cluster, plans, installer, wanted.revision, params["remove_workloads"])
+    removed = _removals(cluster, plans, installer, wanted.revision, remove_workloads=params["remove_workloads"])
     result = planned_result(module, plans)
-    result["removed"] = [title(obj) for obj in goes]
-    result["restarted"] = [name for one in result["releases"] for name in one["restarted"]]
+    result["removed"] = [title(obj) for obj in removed]
+    result["restarted"] = [name for release in result["releases"] for name in release["restarted"]]
     if document:
         result["istio_operator"] = document
-    written = _write(params["document_dest"], document, module.check_mode) if document else []
-    if goes or written:
-        removals = diff([Change.deletion(obj) for obj in goes])
-        result |= {"changed": True, "diff": [*written, *result.get("diff", []), *removals]}
+    written = _write(params["document_dest"], document, check_mode=module.check_mode) if document else []
+    if removed or written:
+        result |= {"changed": True, "diff": [*written, *result.get("diff", []), *removal_diff(removed)]}
     if module.check_mode:
         return result
     for operator in installer.operators:
         stop_operator(cluster, operator, params["wait_timeout"])
     apply_plans(module, cluster, helm, plans, result, take_ownership=True)
     add_proof(module, cluster, wanted, result)
-    for obj in goes:
+    for obj in removed:
         remove_object(cluster, obj)
     return result
 
 
-def _document(installer: Installer, params: t.Mapping[str, t.Any]) -> dict | None:
-    """The document to take, where the parameters don't say what the mesh is: the cluster's, or the one that a run
-    before this has written.
+def _document(installer: Installer, params: t.Mapping[str, t.Any]) -> K8sObject | None:
+    """The document to use where the parameters don't declare the mesh: the cluster's, or the one that an earlier run
+    wrote.
 
-    :raises AdoptionError: nobody says where to keep it
+    :raises MeshopsError: C(document_dest) is missing
     """
     if any(params[name] for name in ("istio_operator", "profile", "values", "mesh_config")):
         return None
     document, dest = document_of(installer, params["revision"] or ""), params["document_dest"]
     if document and not dest:
-        raise AdoptionError(
-            f"the mesh was made from {title(document)}, which goes with the adoption: say with document_dest where to"
-            " write it, and name the file in the inventory as the control plane's istio_operator"
+        raise MeshopsError(
+            f"the mesh was installed from {title(document)}, which the adoption removes. Set document_dest to the file"
+            " to write it to, and name that file in the inventory as the control plane's istio_operator"
         )
     if document is None and dest and pathlib.Path(dest).expanduser().exists():
         return read_document(dest)
     return document
 
 
-def _what_goes(
-    cluster: Cluster, plans: t.Sequence[ReleasePlan], installer: Installer, revision: str, with_workloads: bool
-) -> list[dict]:
-    """What no release has, in the order in which it goes: what istioctl installed, operators, documents.
+def _removals(
+    cluster: Cluster, plans: t.Sequence[ReleasePlan], installer: Installer, revision: str, *, remove_workloads: bool
+) -> list[K8sObject]:
+    """The objects that no release has, in the order of their removal: istioctl's, operators, documents.
 
-    :raises AdoptionError: there are workloads among it, and nobody said that they may go
+    :raises MeshopsError: there are workloads among them, and C(remove_workloads) isn't set
     """
-    planned = {key(obj) for one in plans for obj in one.objects}
-    left = leftovers(cluster, planned, revision)
-    workloads = [title(obj) for obj in left if obj["kind"] in _WORKLOADS]
-    if workloads and not with_workloads:
-        raise AdoptionError(
-            f"{', '.join(workloads)}: istioctl has installed this, and no release has it. Add what is missing to the"
-            " control plane or the gateways, or set remove_workloads where it isn't needed any more"
+    planned = {key(obj) for plan in plans for obj in plan.objects}
+    removed = leftovers(cluster, planned, revision)
+    workloads = [title(obj) for obj in removed if obj["kind"] in _WORKLOADS]
+    if workloads and not remove_workloads:
+        raise MeshopsError(
+            f"{', '.join(workloads)}: istioctl installed this, and no declared release has it. Add it to the control"
+            " plane or the gateways, or set remove_workloads if it isn't needed any more"
         )
     for operator in installer.operators:
-        if not release_of(operator):  # else it goes as a release
-            left += belongings(cluster, operator)
-    return [*left, *installer.documents]
+        if not release_of(operator):  # else it is removed as a release
+            removed += belongings(cluster, operator)
+    return [*removed, *installer.documents]
 
 
-def _write(dest: str, document: dict, check_mode: bool) -> list[dict[str, str]]:
-    """Writes the document that a mesh was made from; gives a diff."""
+def _write(dest: str, document: K8sObject, *, check_mode: bool) -> list[dict[str, str]]:
+    """Writes the document that a mesh was installed from; gives a diff.
+
+    :raises MeshopsError: the file can't be written, or exists with another content
+    """
     path, text = pathlib.Path(dest).expanduser(), to_yaml(document)
     try:
         before = path.read_text() if path.exists() else ""
         if before and before != text:
-            raise AdoptionError(f"{path} exists, and holds something else than the mesh's IstioOperator: move it away")
+            raise MeshopsError(
+                f"document_dest {path} exists, and its content is not the mesh's IstioOperator document. Move it away"
+            )
         if before != text and not check_mode:
             path.write_text(text)
     except OSError as error:
-        raise AdoptionError(f"{path} can't be written: {error.strerror}") from error
+        raise MeshopsError(f"document_dest {path} can't be written: {error.strerror}") from error
     header = {"before_header": str(path), "after_header": str(path)}
     return [{**header, "before": before, "after": text}] if before != text else []

@@ -12,7 +12,7 @@ import typing as t
 from ..errors import MeshopsError
 from ..helm.helm import Helm
 from ..helm.releases import Release
-from ..reconcile.diff import to_yaml
+from ..reconcile.yaml_text import to_yaml
 from ..releases.reconcile import declared_releases
 from ..releases.render import render
 from .declared import desired_control_plane

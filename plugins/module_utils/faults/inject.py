@@ -15,7 +15,7 @@ import typing as t
 from ..cluster.errors import ApiError
 from ..cluster.kinds import KNOWN
 from ..cluster.workloads import wait_ready
-from ..reconcile.diff import to_yaml
+from ..reconcile.yaml_text import to_yaml
 from .bookkeeping import ANNOTATION, annotate_patch, leave_patch, owners_to_leave, saved, stays_patch, to_save
 from .expiry_job import LABEL, guard_image, guard_job, guard_key, guard_rights
 from .options import FaultError

@@ -10,11 +10,7 @@ from .compare import same
 from .identity import Key, declared
 from .managed_fields import applied_fields
 from .plan import Change
-
-try:
-    import yaml
-except ImportError:
-    yaml = None  # type: ignore[assignment]
+from .yaml_text import to_yaml
 
 
 def diff(
@@ -146,21 +142,3 @@ def _holds(value: t.Any, part: t.Any) -> bool:
     if isinstance(part, list):
         return isinstance(value, list) and len(value) == len(part) and all(map(_holds, value, part))
     return same(value, part)
-
-
-def to_yaml(value: t.Any) -> str:
-    """YAML as a reader expects it: apiVersion, kind and metadata first; empty for nothing."""
-    if not value:
-        return ""
-    first = [k for k in ("apiVersion", "kind", "metadata") if k in value]
-    ordered = {k: value[k] for k in [*first, *sorted(k for k in value if k not in first)]}
-    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-    return yaml.dump(_sorted(ordered, top=True), Dumper=dumper, sort_keys=False, default_flow_style=False)
-
-
-def _sorted(value: t.Any, top: bool = False) -> t.Any:
-    if isinstance(value, dict):
-        return {k: _sorted(value[k]) for k in (value if top else sorted(value))}
-    if isinstance(value, list):
-        return [_sorted(v) for v in value]
-    return value

@@ -13,7 +13,7 @@ import hashlib
 import re
 import typing as t
 
-from ..reconcile.diff import to_yaml
+from ..reconcile.yaml_text import to_yaml
 from .observe import describe
 
 #: On every policy that was proposed here, so that the next proposal goes on from it.

@@ -5,9 +5,8 @@ from __future__ import annotations
 import types
 
 import pytest
-from ansible_collections.meshops.istio.plugins.module_utils.adoption.remove_legacy_operator import (
-    remove_former_operators,
-)
+from ansible_collections.meshops.istio.plugins.module_utils.adoption.legacy_operator import remove_legacy_operators
+from ansible_collections.meshops.istio.plugins.module_utils.errors import MeshopsError
 
 
 def obj(kind, name, **more):
@@ -66,8 +65,8 @@ def cluster():
     )
 
 
-def test_operators_of_old_are_stopped_before_anything_goes(cluster):
-    result = remove_former_operators(module(), cluster)
+def test_legacy_operators_are_stopped_before_anything_is_deleted(cluster):
+    result = remove_legacy_operators(module(), cluster)
     assert result["changed"]
     assert result["removed"] == [
         "Deployment istio-operator/istio-operator", "ServiceAccount istio-operator/istio-operator",
@@ -80,10 +79,17 @@ def test_operators_of_old_are_stopped_before_anything_goes(cluster):
 
 
 def test_check_mode_changes_nothing(cluster):
-    assert remove_former_operators(module(check_mode=True), cluster)["changed"]
+    assert remove_legacy_operators(module(check_mode=True), cluster)["changed"]
     assert cluster.done == []
 
 
-def test_where_there_is_none_nothing_is_done():
+def test_cluster_without_legacy_operator_is_unchanged():
     cluster = Cluster(deployment("of-this-collection", **{"app.kubernetes.io/name": "istio-operator"}))
-    assert remove_former_operators(module(), cluster) == {"changed": False, "removed": [], "releases": []}
+    assert remove_legacy_operators(module(), cluster) == {"changed": False, "removed": [], "releases": []}
+
+
+def test_operator_pods_that_stay_stop_the_run_before_anything_is_deleted(cluster):
+    cluster.objects["Pod", "istio-operator-x"] = obj("Pod", "istio-operator-x")
+    with pytest.raises(MeshopsError, match=r"waiting for the operator's pods to be deleted: Pod .*istio-operator-x"):
+        remove_legacy_operators(module(), cluster)
+    assert [step[0] for step in cluster.done] == ["stop"]

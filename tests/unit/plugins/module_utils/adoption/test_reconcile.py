@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.meshops.istio.plugins.module_utils.adoption.legacy_operator import Installer
-from ansible_collections.meshops.istio.plugins.module_utils.adoption.reconcile import (
-    AdoptionError,
-    document_of,
-    leftovers,
-)
+from ansible_collections.meshops.istio.plugins.module_utils.adoption.reconcile import document_of, leftovers
 from ansible_collections.meshops.istio.plugins.module_utils.control_plane.declared import desired_control_plane
+from ansible_collections.meshops.istio.plugins.module_utils.errors import MeshopsError
 
 
 def document(name, revision=None, **more):
@@ -18,7 +15,7 @@ def document(name, revision=None, **more):
     return {"apiVersion": "install.istio.io/v1alpha1", "kind": "IstioOperator", "metadata": meta, "spec": spec}
 
 
-def test_the_document_is_what_a_user_would_write():
+def test_document_is_what_a_user_would_write():
     found = document_of(Installer([], [document("mesh")]), "")
     assert found == {
         "apiVersion": "install.istio.io/v1alpha1",
@@ -28,21 +25,21 @@ def test_the_document_is_what_a_user_would_write():
     }
 
 
-def test_what_a_user_wrote_wins_over_istioctl_s_record():
+def test_document_of_a_user_wins_over_istioctl_s_record():
     found = document_of(Installer([], [document("installed-state-mesh"), document("mesh")]), "")
     assert found["metadata"]["name"] == "mesh"
     assert document_of(Installer([], [document("installed-state")]), "")["metadata"]["name"] == "installed-state"
 
 
-def test_the_document_of_the_revision():
+def test_document_of_the_revision():
     both = Installer([], [document("old"), document("canary", "next")])
     assert document_of(both, "next")["metadata"]["name"] == "canary"
     assert document_of(both, "")["metadata"]["name"] == "old"
     assert document_of(both, "other") is None
 
 
-def test_several_documents_are_a_question_to_the_user():
-    with pytest.raises(AdoptionError, match=r"several IstioOperator objects: .*istio-system/a.*istio-system/b"):
+def test_several_documents_are_refused():
+    with pytest.raises(MeshopsError, match=r"several IstioOperator objects: .*istio-system/a.*istio-system/b"):
         document_of(Installer([], [document("a"), document("b")]), "")
 
 
@@ -69,7 +66,7 @@ def names(objects):
     return [obj["metadata"]["name"] for obj in objects]
 
 
-def test_what_no_release_has_goes_and_workloads_come_first():
+def test_leftovers_have_no_release_and_workloads_come_first():
     cluster = Cluster(
         managed("ServiceAccount", "mine"),
         managed("ServiceAccount", "left"),
@@ -80,7 +77,7 @@ def test_what_no_release_has_goes_and_workloads_come_first():
     assert names(leftovers(cluster, planned, "")) == ["gateway", "left"]
 
 
-def test_other_revisions_and_tags_of_a_named_one_stay():
+def test_leftovers_exclude_other_revisions_and_their_tags():
     cluster = Cluster(managed("Service", "other", "next"), managed("Service", "tag", "default", "default"))
     assert names(leftovers(cluster, set(), "")) == ["tag"]
     cluster = Cluster(managed("Service", "mine", "next"), managed("Service", "tag", "next", "default"))

@@ -5,23 +5,25 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: former_operator
-short_description: Istio's own operator of old makes room for the operator of this collection
+module: legacy_operator
+short_description: Remove Istio's legacy in-cluster operator
 version_added: 0.1.0
 author:
   - The meshops.istio authors (@meshops)
 description:
   - Stops every operator of Istio 1.23 and older (C(istioctl operator init), or its Helm chart), and deletes its
     Deployment, Service, ServiceAccount, ClusterRole and ClusterRoleBinding.
-  - What it has installed stays, and so do IstioOperator objects with their finalizers and their definition.
-  - The role P(meshops.istio.operator#role) uses it before it installs the operator of this collection, which goes on
-    with the same objects. M(meshops.istio.adoption) makes a mesh of Helm releases without any operator.
+  - Retains the mesh that the operator installed, and IstioOperator objects with their finalizers and their
+    CustomResourceDefinition.
+  - The role P(meshops.istio.operator#role) uses it before it installs the operator of this collection, which then
+    reconciles the same objects. M(meshops.istio.adoption) converts a mesh to Helm releases without any operator.
+  - Was called C(former_operator) before; the old name still works.
 extends_documentation_fragment:
   - meshops.istio.connection
   - meshops.istio.attributes
 options:
   wait_timeout:
-    description: Seconds that the operator's pods may take to end.
+    description: Waits this many seconds for the operator's pods to be deleted.
     type: int
     default: 300
 seealso:
@@ -30,13 +32,13 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Make room for another operator
-  meshops.istio.former_operator:
+- name: Remove the legacy operator
+  meshops.istio.legacy_operator:
 """
 
 RETURN = r"""
 diff:
-  description: The objects that go.
+  description: The removed objects.
   returned: in diff mode, when something changes
   type: list
   elements: dict
@@ -60,7 +62,7 @@ releases:
       returned: always
   sample: []
 removed:
-  description: What was deleted, or in check mode would be.
+  description: The removed objects; in check mode those that would be removed.
   returned: success
   type: list
   elements: str
@@ -69,14 +71,12 @@ removed:
     - ClusterRole istio-operator
 """
 
-from ansible_collections.meshops.istio.plugins.module_utils.adoption.remove_legacy_operator import (
-    remove_former_operators,
-)
+from ansible_collections.meshops.istio.plugins.module_utils.adoption.legacy_operator import remove_legacy_operators
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.module import run_module
 
 
 def main():
-    run_module({"wait_timeout": {"type": "int", "default": 300}}, remove_former_operators)
+    run_module({"wait_timeout": {"type": "int", "default": 300}}, remove_legacy_operators)
 
 
 if __name__ == "__main__":

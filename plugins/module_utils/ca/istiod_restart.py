@@ -116,7 +116,7 @@ def _wait_for_new(cluster: Cluster, deployment: dict, token: str, timeout: float
     wanted = deployment["spec"].get("replicas", 1)
     deadline = time.monotonic() + timeout
     while True:
-        pods = [p for p in istiod_pods(cluster, meta["namespace"]) if owner_of(p) == f"Deployment/{meta['name']}"]
+        pods = [p for p in istiod_pods(cluster, meta["namespace"]) if owner_of(p) == ("Deployment", meta["name"])]
         new = [p for p in pods if (p["metadata"].get("annotations") or {}).get(_RESTARTED) == token]
         ready = [p for p in new if is_ready(p)]
         if len(ready) >= wanted:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.meshops.istio.plugins.module_utils.ca import istiod_restart
 from ansible_collections.meshops.istio.plugins.module_utils.ca.istiod_restart import may_end_early
 
 
@@ -22,3 +23,20 @@ from ansible_collections.meshops.istio.plugins.module_utils.ca.istiod_restart im
 )
 def test_strategies(replicas, strategy, early):
     assert may_end_early({"replicas": replicas, "strategy": strategy}) is early
+
+
+def test_wait_for_new_finds_the_pods_of_its_own_deployment():
+    def pod(name, deployment, token):
+        owner = {"controller": True, "kind": "ReplicaSet", "name": f"{deployment}-h"}
+        meta = {"name": name, "labels": {"pod-template-hash": "h"}, "ownerReferences": [owner]}
+        meta["annotations"] = {istiod_restart._RESTARTED: token}
+        ready = {"conditions": [{"type": "Ready", "status": "True"}]}
+        return {"metadata": meta, "spec": {"containers": [{"name": "discovery"}]}, "status": ready}
+
+    class Pods:
+        def list(self, _kind, _namespace):
+            return [pod("old", "istiod", "1"), pod("new", "istiod", "2"), pod("other", "istiod-canary", "1")]
+
+    deployment = {"metadata": {"name": "istiod", "namespace": "istio-system"}, "spec": {}}
+    old = istiod_restart._wait_for_new(Pods(), deployment, "2", timeout=0)
+    assert [each["metadata"]["name"] for each in old] == ["old"]

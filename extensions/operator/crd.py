@@ -12,7 +12,7 @@ import json
 import re
 import typing as t
 
-from ansible_collections.meshops.istio.plugins.module_utils.mesh.schema import TYPES
+from ansible_collections.meshops.istio.plugins.module_utils.mesh.schema import ENUMS, TYPES
 
 GROUP, VERSION, KIND, PLURAL = "install.istio.io", "v1alpha1", "IstioOperator", "istiooperators"
 
@@ -23,7 +23,7 @@ _PLAIN: dict[str, dict[str, t.Any]] = {
     "bool": {"type": "boolean"},
     "count": _EITHER,
     "dict": {"type": "object", **_ANY},
-    "enum": _EITHER,
+    "duration": {"type": "string"},
     "int": {"type": "integer"},
     "int_or_string": _EITHER,
     "number": {"type": "number"},
@@ -101,6 +101,8 @@ def schema_of(type_name: str) -> dict[str, t.Any]:
         return {"type": "array", "items": schema_of(type_name[2:])}
     if type_name.startswith("{}"):
         return {"type": "object", "additionalProperties": schema_of(type_name[2:])}
+    if type_name in ENUMS:
+        return dict(_EITHER)  # an enum may be written as its number
     if type_name not in TYPES:
         return dict(_PLAIN[type_name])
     properties = {}

@@ -4,14 +4,13 @@
 
 from __future__ import annotations
 
-import difflib
 import ipaddress
 import re
 import typing as t
 
 from ..errors import MeshopsError
 from ..helm.patches import BadPath, read_path
-from ..mesh.schema import TYPES
+from ..mesh.schema import Checker, Problem, schema_for
 
 API_VERSION = "install.istio.io/v1alpha1"
 KIND = "IstioOperator"
@@ -20,8 +19,6 @@ _DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _OBJECT_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 _TAG = re.compile(r"[\w][\w.-]{0,127}")
 _HUB = re.compile(r"[a-zA-Z0-9]([\w.-]*[a-zA-Z0-9])?(:\d+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*")
-_QUANTITY = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?\d+)?")
-_COUNT = re.compile(r"[+-]?\d+")
 
 
 class BadDocument(MeshopsError):
@@ -40,109 +37,27 @@ def check_document(document: t.Any, source: str = "") -> None:
     """
     problems = list(_head_problems(document))
     if not problems:
-        problems = list(field_problems(document, KIND, "")) or list(_value_problems(document.get("spec") or {}))
+        problems = [_with_way_out(problem) for problem in Checker(schema_for()).problems(document, KIND, "")] or list(
+            _value_problems(document.get("spec") or {})
+        )
     if problems:
         raise BadDocument(problems, source)
 
 
+def _with_way_out(problem: Problem) -> str:
+    """A problem in words; below the values there is a place for what Istio doesn't know."""
+    way_out = " (values that Istio does not know can be in spec.unvalidatedValues)"
+    return f"{problem}{way_out if problem.path.startswith('spec.values') and problem.unknown else ''}"
+
+
 def _head_problems(document: t.Any) -> t.Iterator[str]:
     if not isinstance(document, dict):
-        yield f"it must be a dict with apiVersion, kind and spec, not {_named(document)}"
+        yield f"must be a dictionary with apiVersion, kind and spec, got {document!r}"
         return
     if document.get("apiVersion") != API_VERSION:
         yield f"apiVersion: must be {API_VERSION}, not {document.get('apiVersion')!r}"
     if document.get("kind") != KIND:
         yield f"kind: must be {KIND}, not {document.get('kind')!r}"
-
-
-def field_problems(value: t.Any, type_name: str, path: str) -> t.Iterator[str]:
-    """What is wrong with a value as one of the table's types: a line a problem, which begins with its path.
-
-    :param type_name: as in C(istio_operator_types.TYPES), such as C(MeshConfig)
-    :param path: where the value stands, such as C(spec.meshConfig)
-    """
-    if value is None:
-        return
-    if type_name.startswith("[]"):
-        if not isinstance(value, list):
-            yield f"{path}: must be a list, not {_named(value)}"
-            return
-        for index, item in enumerate(value):
-            yield from field_problems(item, type_name[2:], f"{path}[{index}]")
-    elif type_name.startswith("{}"):
-        if not isinstance(value, dict):
-            yield f"{path}: must be a dict, not {_named(value)}"
-            return
-        for key, item in value.items():
-            yield from field_problems(item, type_name[2:], f"{path}.{key}")
-    elif type_name in TYPES:
-        if not isinstance(value, dict):
-            yield f"{path}: must be a dict, not {_named(value)}"
-            return
-        fields = TYPES[type_name]
-        for key, item in value.items():
-            below = f"{path}.{key}" if path else str(key)
-            known = _field(fields, key, type_name)
-            if known:
-                yield from field_problems(item, fields[known], below)
-            else:
-                yield f"{below}: unknown field{_nearest(str(key), fields, path)}"
-    else:
-        wanted, fits = _PLAIN[type_name]
-        if not fits(value):
-            yield f"{path}: must be {wanted}, not {_named(value)}"
-
-
-def _field(fields: t.Mapping[str, str], key: t.Any, type_name: str) -> str | None:
-    if key in fields:
-        return key
-    # MeshConfig is a protobuf message, whose fields may be written in_this_way too.
-    camel = re.sub(r"_(\w)", lambda found: found[1].upper(), str(key))
-    return camel if type_name.startswith("Mesh") and camel in fields else None
-
-
-def _nearest(key: str, fields: t.Iterable[str], path: str) -> str:
-    near = difflib.get_close_matches(key, fields, 1, 0.5)
-    known = list(fields)
-    hint = f"; did you mean {near[0]}?" if near else f"; here are {', '.join(known)}" if len(known) < 20 else ""
-    if path.startswith("spec.values"):
-        hint += " (what Istio doesn't know can stand in spec.unvalidatedValues)"
-    return hint
-
-
-def _named(value: t.Any) -> str:
-    if isinstance(value, (dict, list)):
-        return "a dict" if isinstance(value, dict) else "a list"
-    return f"the {_KINDS.get(type(value), 'value')} {value!r}"
-
-
-_KINDS = {str: "string", bool: "bool", int: "int", float: "number"}
-
-
-def _is_int(value: t.Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_number(value: t.Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-_PLAIN: dict[str, tuple[str, t.Callable[[t.Any], bool]]] = {
-    "any": ("anything", lambda value: True),
-    "bool": ("a bool", lambda value: isinstance(value, bool)),
-    "count": ("an int", lambda value: _is_int(value) or isinstance(value, str) and bool(_COUNT.fullmatch(value))),
-    "dict": ("a dict", lambda value: isinstance(value, dict)),
-    "enum": ("one of its names", lambda value: isinstance(value, str) or _is_int(value)),
-    "int": ("an int", _is_int),
-    "int_or_string": ("an int or a string", lambda value: _is_int(value) or isinstance(value, str)),
-    "number": ("a number", _is_number),
-    "quantity": (
-        "a quantity such as 100m or 1Gi",
-        lambda value: _is_number(value) or isinstance(value, str) and bool(_QUANTITY.fullmatch(value)),
-    ),
-    "string": ("a string", lambda value: isinstance(value, str)),
-    "tag": ("a string", lambda value: isinstance(value, (str, int, float)) and not isinstance(value, bool)),
-}
 
 
 # -- values -------------------------------------------------------------------

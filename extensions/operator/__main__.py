@@ -1,6 +1,6 @@
 # Copyright: (c) 2026, The meshops.istio authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The operator's process: wait to lead, then keep."""
+"""The operator's process: wait for the leader's lease, then reconcile."""
 
 from __future__ import annotations
 
@@ -21,12 +21,13 @@ from .objects import Objects
 from .reconcile import Reconciler
 
 _ACCOUNT = pathlib.Path("/var/run/secrets/kubernetes.io/serviceaccount")
+_KUBECONFIG = pathlib.Path("/tmp/kubeconfig")
 #: Seconds of silence after which a thread counts as stuck.
 _SILENCE = 120
 
 
 def kubeconfig() -> str:
-    """A kubeconfig that leads to this cluster by the pod's account; the token stays in its file, which is renewed."""
+    """Writes a kubeconfig for the pod's own account. The token is read from its file, which the kubelet renews."""
     if os.environ.get("KUBECONFIG"):
         return os.environ["KUBECONFIG"]
     host = os.environ["KUBERNETES_SERVICE_HOST"]
@@ -39,10 +40,11 @@ def kubeconfig() -> str:
         "contexts": [{"name": "own", "context": {"cluster": "own", "user": "own"}}],
         "current-context": "own",
     }
-    path = pathlib.Path("/tmp/kubeconfig")
-    path.touch(mode=0o600)
-    path.write_text(json.dumps(content))
-    return str(path)
+    _KUBECONFIG.unlink(missing_ok=True)
+    descriptor = os.open(_KUBECONFIG, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        json.dump(content, file)
+    return str(_KUBECONFIG)
 
 
 def _resident() -> int:
@@ -51,7 +53,7 @@ def _resident() -> int:
 
 
 def main() -> None:
-    """Runs until it is told to end, or until another replica leads."""
+    """Runs until it is terminated, or until another replica leads."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     for name in ("kopf", "asyncio", "aiohttp"):
         logging.getLogger(name).setLevel(logging.WARNING)

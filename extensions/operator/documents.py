@@ -1,6 +1,6 @@
 # Copyright: (c) 2026, The meshops.istio authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""From an IstioOperator object to what the control_plane role is given, and which of several objects has what."""
+"""Translates an IstioOperator object to variables of the control_plane role, and decides which object owns what."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from ansible_collections.meshops.istio.plugins.module_utils.control_plane.declar
     desired_control_plane,
 )
 from ansible_collections.meshops.istio.plugins.module_utils.errors import MeshopsError
+from ansible_collections.meshops.istio.plugins.module_utils.helm.releases import Release as HelmRelease
 from ansible_collections.meshops.istio.plugins.module_utils.istio_operator.gateways import GATEWAY_CHARTS
+from ansible_collections.meshops.istio.plugins.module_utils.reconcile.types import K8sObject
 
 from .drift import Release
 from .settings import Settings
@@ -23,27 +25,43 @@ from .settings import Settings
 #: Components of which a cluster has one, however many control planes it runs.
 SHARED = ("base", "cni", "ztunnel")
 _VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)(-(?:alpha|beta|rc)\.\d+)?")
-#: What Istio's own operator, and istioctl, marked what they had installed with.
+#: A name that Kubernetes and Helm accept: status is written by others too, and is not believed.
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+#: The label by which Istio's legacy operator, and istioctl, marked what they installed.
 LEGACY_LABEL = "install.operator.istio.io/owning-resource"
-#: By this an operator is told to leave an object alone: istioctl writes it on its records of what it has installed.
+#: The annotation by which operators ignore an object: istioctl writes it on its records of what it has installed.
 IGNORE = "install.istio.io/ignoreReconcile"
-#: The annotation with the last spec that was carried out well.
+#: The annotation with the last spec that was applied successfully.
 LAST_GOOD = "operator.meshops.istio/last-good"
 #: States of components in an object's status that aren't its own (any more).
 SUPERSEDED, NOT_OWNED = "Superseded", "NotOwned"
 
+#: Namespace and name of an object.
+Ref = tuple[str, str]
+
+
+class Component(t.TypedDict, total=False):
+    """A component as the status lists it."""
+
+    name: str
+    namespace: str
+    chart: str
+    version: str
+    state: str
+    message: str
+
 
 class Invalid(MeshopsError):
-    """An object that can't be carried out as it is; the text says which field is wrong, and why."""
+    """An object that can't be applied as it is; the text says which field is wrong, and why."""
 
 
 def is_ignored(obj: t.Mapping[str, t.Any]) -> bool:
-    """Whether an object is none of the operator's business."""
+    """Whether the operator ignores an object."""
     return (obj["metadata"].get("annotations") or {}).get(IGNORE) == "true"
 
 
 def last_good(obj: t.Mapping[str, t.Any]) -> dict[str, t.Any] | None:
-    """The object as it was when it was last carried out well, where that is known and it was another one."""
+    """The object with its last good spec, where that is known and differs from the present one."""
     kept = (obj["metadata"].get("annotations") or {}).get(LAST_GOOD)
     try:
         spec = json.loads(kept) if kept else None
@@ -52,10 +70,10 @@ def last_good(obj: t.Mapping[str, t.Any]) -> dict[str, t.Any] | None:
     return {**obj, "spec": spec} if isinstance(spec, dict) and spec != obj.get("spec") else None
 
 
-def document(obj: t.Mapping[str, t.Any], others: t.Collection[t.Any] = ()) -> dict[str, t.Any]:
+def document(obj: t.Mapping[str, t.Any], others: t.Collection[HelmRelease] = ()) -> dict[str, t.Any]:
     """The IstioOperator document in an object.
 
-    :param others: the releases (see C(ControlPlane)) that it asks for and that are another object's business
+    :param others: the releases (see C(ControlPlane)) that it declares and another object owns
     """
     spec = copy.deepcopy(dict(obj.get("spec") or {}))
     spec.pop("deletionPolicy", None)
@@ -100,7 +118,9 @@ def chart_version(obj: t.Mapping[str, t.Any], settings: Settings) -> str:
     return found[0] if found else settings.version
 
 
-def variables(obj: t.Mapping[str, t.Any], settings: Settings, others: t.Collection[t.Any] = ()) -> dict[str, t.Any]:
+def variables(
+    obj: t.Mapping[str, t.Any], settings: Settings, others: t.Collection[HelmRelease] = ()
+) -> dict[str, t.Any]:
     """The control_plane role's variables, without their prefix."""
     found = {
         "istio_operator": document(obj, others),
@@ -113,11 +133,11 @@ def variables(obj: t.Mapping[str, t.Any], settings: Settings, others: t.Collecti
     return {name: value for name, value in found.items() if value not in ("", None)}
 
 
-def wanted(obj: t.Mapping[str, t.Any], settings: Settings, others: t.Collection[t.Any] = ()) -> ControlPlane:
-    """The control plane that an object asks for.
+def desired(obj: t.Mapping[str, t.Any], settings: Settings, others: t.Collection[HelmRelease] = ()) -> ControlPlane:
+    """The control plane that an object declares.
 
     :param others: see C(document)
-    :raises Invalid: it asks for what does not exist, or can't be allowed; nothing was changed
+    :raises Invalid: it declares what does not exist or isn't allowed; nothing was changed
     """
     try:
         found = desired_control_plane(variables(obj, settings, others))
@@ -127,7 +147,7 @@ def wanted(obj: t.Mapping[str, t.Any], settings: Settings, others: t.Collection[
     if foreign:
         raise Invalid(
             f"the operator may not install into namespace {', '.join(foreign)}: add it to managedNamespaces of the"
-            f" operator's chart, or choose another (it may into {', '.join(settings.managed)})"
+            f" operator's chart, or choose one of {', '.join(settings.managed)}"
         )
     return found
 
@@ -137,49 +157,50 @@ def wanted(obj: t.Mapping[str, t.Any], settings: Settings, others: t.Collection[
 
 @dataclasses.dataclass
 class Share:
-    """What is an object's, beside all the others.
+    """What an object owns, beside all the others.
 
-    :ivar obj: the object; with its last good spec where the one that it has can't be carried out
+    :ivar obj: the object; with its last good spec where its present one can't be applied
     :ivar problem: why that is so; empty where it can
-    :ivar wanted: what it asks for and has; None where it has nothing
-    :ivar not_owned: what it asks for and another object has, with that object's title
+    :ivar control_plane: what it declares and owns; None where it owns nothing
+    :ivar not_owned: what it declares and another object owns, with that object's title
     """
 
     obj: t.Mapping[str, t.Any]
     problem: str = ""
-    wanted: ControlPlane | None = None
-    not_owned: list[tuple[t.Any, str]] = dataclasses.field(default_factory=list)
+    control_plane: ControlPlane | None = None
+    not_owned: list[tuple[HelmRelease, str]] = dataclasses.field(default_factory=list)
 
     @property
     def owned(self) -> set[Release]:
         """Its releases."""
-        return {(r.namespace, r.name) for r in self.wanted.releases} if self.wanted else set()
+        return {(r.namespace, r.name) for r in self.control_plane.releases} if self.control_plane else set()
 
     @property
-    def others(self) -> list[t.Any]:
-        """The releases that it asks for and another object has."""
+    def others(self) -> list[HelmRelease]:
+        """The releases that it declares and another object owns."""
         return [release for release, _owner in self.not_owned]
 
 
 def shares(objects: t.Iterable[t.Mapping[str, t.Any]], settings: Settings) -> dict[Release, Share]:
-    """What each of several objects has, by their namespaces and names. Every release has one owner.
+    """What each of several objects owns, by their namespaces and names. Every release has one owner.
 
-    A revision's control plane is that of the object that has installed it, else of the oldest that asks for it; a
-    second object with the revision is invalid. All else is that of the newest version, else of the oldest object.
+    A revision's control plane belongs to the object that has installed it, else to the oldest that declares it; a
+    second object with the revision is invalid. All else belongs to the newest version, else to the oldest object.
     """
-    found, revisions = {}, {}
+    found: dict[Release, Share] = {}
+    revisions: dict[str, str] = {}
     for obj in sorted(objects, key=lambda o: (_first_revision(o, settings) not in _installed(o), _age(o))):
-        share = found[_age(obj)[1:]] = _carried_out(obj, settings, revisions)
-        for name in _revisions(share.wanted):
+        share = found[ref_of(obj)] = _applicable(obj, settings, revisions)
+        for name in _revisions(share.control_plane):
             revisions[name] = title(obj)
-    owners: dict[t.Any, str] = {}
+    owners: dict[str | Release, str] = {}
     for share in sorted(found.values(), key=lambda s: _order(s.obj, settings)):
-        for release in share.wanted.releases if share.wanted else ():
+        for release in share.control_plane.releases if share.control_plane else ():
             owner = owners.setdefault(_claim(release), title(share.obj))
             if owner != title(share.obj):
                 share.not_owned.append((release, owner))
         if share.not_owned:
-            share.wanted = wanted(share.obj, settings, share.others)
+            share.control_plane = desired(share.obj, settings, share.others)
     return found
 
 
@@ -188,12 +209,12 @@ def title(obj: t.Mapping[str, t.Any]) -> str:
     return f"{obj['kind']} {obj['metadata']['namespace']}/{obj['metadata']['name']}"
 
 
-def _carried_out(obj: t.Mapping[str, t.Any], settings: Settings, revisions: t.Mapping[str, str]) -> Share:
-    """What can be carried out of an object: its spec, else its last good one."""
+def _applicable(obj: t.Mapping[str, t.Any], settings: Settings, revisions: t.Mapping[str, str]) -> Share:
+    """What can be applied of an object: its spec, else its last good one."""
     problem = ""
     for chosen in filter(None, (obj, last_good(obj))):
         try:
-            control_plane = wanted(chosen, settings)
+            control_plane = desired(chosen, settings)
         except Invalid as error:
             problem = problem or str(error)
             continue
@@ -201,7 +222,7 @@ def _carried_out(obj: t.Mapping[str, t.Any], settings: Settings, revisions: t.Ma
         if not taken:
             return Share(chosen, problem, control_plane)
         problem = problem or (
-            f"spec.revision: {control_plane.revision or 'default'} is that of {revisions[taken[0]]} already: give this"
+            f"spec.revision: {control_plane.revision or 'default'} already belongs to {revisions[taken[0]]}: give this"
             " object a revision of its own, or make one object of the two"
         )
     return Share(obj, problem)
@@ -213,10 +234,10 @@ def _revisions(control_plane: ControlPlane | None) -> list[str]:
 
 
 def _first_revision(obj: t.Mapping[str, t.Any], settings: Settings) -> str | None:
-    """The name of the istiod that an object asks for."""
+    """The release name of the istiod that an object declares."""
     for chosen in filter(None, (obj, last_good(obj))):
         try:
-            return next(iter(_revisions(wanted(chosen, settings))), None)
+            return next(iter(_revisions(desired(chosen, settings))), None)
         except Invalid:
             continue
     return None
@@ -225,11 +246,10 @@ def _first_revision(obj: t.Mapping[str, t.Any], settings: Settings) -> str | Non
 def _installed(obj: t.Mapping[str, t.Any]) -> set[str]:
     """The names of the istiods that an object has installed."""
     states = (SUPERSEDED, NOT_OWNED)
-    components = (obj.get("status") or {}).get("components") or ()
-    return {c["name"] for c in components if c.get("chart") == "istiod" and c.get("state") not in states}
+    return {c["name"] for c in components(obj) if c.get("chart") == "istiod" and c.get("state") not in states}
 
 
-def _claim(release: t.Any) -> t.Any:
+def _claim(release: HelmRelease) -> str | Release:
     return release.chart if release.chart in SHARED else (release.namespace, release.name)
 
 
@@ -238,24 +258,59 @@ def _age(obj: t.Mapping[str, t.Any]) -> tuple[str, str, str]:
     return (meta.get("creationTimestamp", ""), meta["namespace"], meta["name"])
 
 
-def _order(obj: t.Mapping[str, t.Any], settings: Settings) -> tuple:
+def _order(obj: t.Mapping[str, t.Any], settings: Settings) -> tuple[tuple[int, ...], str, str, str]:
     numbers = _VERSION.match(chart_version(obj, settings))
     version = tuple(-int(number) for number in numbers.groups()[:3]) if numbers else (0,)
     return (version, *_age(obj))
 
 
 def left_over(
-    components: t.Iterable[t.Mapping[str, t.Any]],
-    releases: t.Iterable[t.Any],
+    previous: t.Iterable[Component],
+    releases: t.Iterable[HelmRelease],
     others: t.Iterable[t.Mapping[str, t.Any]],
-) -> list[dict[str, t.Any]]:
-    """The components that an object once asked for and does so no more, and that no other object has or asks for.
+) -> list[Component]:
+    """The components that an object no longer declares, and that no other object owns or declares.
 
-    :param components: those in the object's status
-    :param releases: those that it asks for now, and those that others ask for
+    :param previous: the components in the object's status
+    :param releases: those that it declares now, and those that others declare
     :param others: the other IstioOperator objects
     """
     held = {(release.namespace, release.name) for release in releases}
     for other in others:
-        held |= {(c["namespace"], c["name"]) for c in (other.get("status") or {}).get("components") or ()}
-    return [dict(c) for c in components if (c["namespace"], c["name"]) not in held]
+        held |= {(c["namespace"], c["name"]) for c in components(other)}
+    return [component for component in previous if (component["namespace"], component["name"]) not in held]
+
+
+def ref_of(obj: t.Mapping[str, t.Any]) -> Ref:
+    """Namespace and name of an object."""
+    return (obj["metadata"]["namespace"], obj["metadata"]["name"])
+
+
+def remaining(objects: t.Iterable[K8sObject]) -> t.Iterator[K8sObject]:
+    """The objects that are not being deleted."""
+    return (obj for obj in objects if not obj["metadata"].get("deletionTimestamp"))
+
+
+def declared(*shares: Share) -> list[HelmRelease]:
+    """All releases that objects declare, whoever owns them."""
+    return [r for share in shares if share.control_plane for r in (*share.control_plane.releases, *share.others)]
+
+
+def components(obj: t.Mapping[str, t.Any]) -> list[Component]:
+    """The components in an object's status. Who may write the status decides over them: only valid names count."""
+    listed = (obj.get("status") or {}).get("components") or ()
+    return [
+        t.cast(Component, dict(entry))
+        for entry in listed
+        if all(_NAME.fullmatch(str(entry.get(field, ""))) for field in ("name", "namespace"))
+    ]
+
+
+def revision_of(release: str) -> str:
+    """The revision of an istiod's release."""
+    return release.removeprefix("istiod").removeprefix("-") or "default"
+
+
+def absent(listed: t.Iterable[Component]) -> list[dict[str, str]]:
+    """Components as releases that are to be removed."""
+    return [{"name": c["name"], "namespace": c["namespace"], "state": "absent"} for c in listed]

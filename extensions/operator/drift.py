@@ -1,9 +1,9 @@
 # Copyright: (c) 2026, The meshops.istio authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Changes of what the operator has installed, seen by watching nothing but the objects' metadata.
+"""Watches the metadata of what the operator has installed for changes.
 
-Helm labels all that it installs, so the server sends only these. A change of status alone is none: it is in no
-field that a manager owns outside of the status.
+Helm labels all that it installs, so the server sends only these. A change of the status alone does not count: it
+touches no field that a manager owns outside of the status.
 """
 
 from __future__ import annotations
@@ -66,19 +66,19 @@ def token(meta: t.Mapping[str, t.Any]) -> str:
 def release_of(meta: t.Mapping[str, t.Any]) -> Release | None:
     """Namespace and name of the Helm release that an object belongs to."""
     annotations = meta.get("annotations") or {}
-    found = annotations.get("meta.helm.sh/release-namespace"), annotations.get("meta.helm.sh/release-name")
-    return found if all(found) else None
+    namespace, name = annotations.get("meta.helm.sh/release-namespace"), annotations.get("meta.helm.sh/release-name")
+    return (namespace, name) if namespace and name else None
 
 
 class Table:
-    """The last fingerprints of the objects of one kind in one place; tells what has changed."""
+    """The last fingerprints of the objects of one kind in one place; reports what has changed."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[str, str], tuple[str, Release]] = {}
         self._filled = False
 
     def replace(self, metas: t.Iterable[t.Mapping[str, t.Any]]) -> list[tuple[Release, str]]:
-        """Takes a whole list in; gives the releases and names of what has changed since the one before."""
+        """Adds a whole list; returns the releases and names of what has changed since the one before."""
         fresh = {}
         for meta in metas:
             release = release_of(meta)
@@ -93,7 +93,7 @@ class Table:
         return changed
 
     def event(self, what: str, meta: t.Mapping[str, t.Any]) -> list[tuple[Release, str]]:
-        """Takes one event of a watch in; gives what has changed, as C(replace) does."""
+        """Adds one event of a watch; returns what has changed, as C(replace) does."""
         place = (meta.get("namespace", ""), meta["name"])
         before = self._known.get(place)
         release = release_of(meta)
@@ -102,13 +102,12 @@ class Table:
             self._known[place] = after
         else:
             self._known.pop(place, None)
-        if before == after:
-            return []
-        return [((after or before)[1], meta["name"])]
+        latest = after or before
+        return [(latest[1], meta["name"])] if latest and before != after else []
 
 
 def watch(params: t.Mapping[str, t.Any], namespaces: t.Sequence[str], changed: Changed) -> None:
-    """Begins to watch; C(changed) is told the release and the object, from other threads."""
+    """Begins to watch; C(changed) gets the release and the object, from other threads."""
     kinds = [KNOWN[key] for key in _WATCHED]
     places = [(kind, namespace) for kind in kinds for namespace in (namespaces if kind.namespaced else [None])]
     for kind, namespace in [*places, _NETWORK]:
@@ -131,7 +130,7 @@ def _keep(params: t.Mapping[str, t.Any], kind: Kind, namespace: str | None, chan
             if isinstance(error, ApiError) and error.status == 404:
                 time.sleep(_UNSERVED_PAUSE)
                 continue
-            log.warning("can't watch %s in %s: %s", kind.plural, namespace or "the cluster", error)
+            log.warning("watching %s in %s failed: %s", kind.plural, namespace or "the cluster", error)
             time.sleep(_PAUSE)
 
 

@@ -1,6 +1,6 @@
 # Copyright: (c) 2026, The meshops.istio authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Keeps every object as it asks for: each in a thread of its own, when its pace says so."""
+"""Reconciles every object: each in a thread of its own, when its pace says so."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ import threading
 import time
 import typing as t
 
-from .documents import is_ignored
+from .documents import Ref, is_ignored, ref_of
 from .drift import Release
 from .metrics import Metrics
 from .pace import Pace
-from .reconcile import Place, Reconciler, Run
+from .publication import Run
+from .reconcile import Reconciler
+from .supervision import CancelToken, Heartbeat
 
 #: Seconds after which a thread that waits says that it lives.
 _BEAT = 20
@@ -29,133 +31,123 @@ class Keeper:
 
     def __init__(self, reconciler: Reconciler, metrics: Metrics, resync: float) -> None:
         self._reconciler, self._metrics, self._resync = reconciler, metrics, resync
-        self._paces: dict[Place, Pace] = {}
-        self._seen: dict[Place, tuple[str, int]] = {}
-        self._releases: dict[Place, set[Release]] = {}
-        self._drifted: dict[Place, str] = {}
-        self._going: set[Place] = set()
-        self._kept: set[Place] = set()
-        self._beats: dict[int, float] = {}
+        self._paces: dict[Ref, Pace] = {}
+        self._seen: dict[Ref, tuple[str, int]] = {}
+        self._releases: dict[Ref, set[Release]] = {}
+        self._drifted: dict[Ref, str] = {}
+        self._cancels: dict[Ref, CancelToken] = {}
+        self._kept: set[Ref] = set()
+        self._heartbeat = Heartbeat()
         self._wake = threading.Condition()
 
     @property
     def alive(self) -> float:
-        """Our clock when the thread that has been silent for longest was heard of."""
-        return min(list(self._beats.values()), default=time.monotonic())
+        """The time at which the thread that has been silent longest was heard of."""
+        return self._heartbeat.oldest
 
-    # -- what others tell -------------------------------------------------
+    # -- what others report -------------------------------------------------
 
     def noticed(self, obj: t.Mapping[str, t.Any]) -> None:
-        """An object is there, or has changed."""
+        """An object exists, or has changed."""
         meta = obj["metadata"]
-        place = (meta["namespace"], meta["name"])
+        ref = ref_of(obj)
         with self._wake:
-            if meta.get("deletionTimestamp") and not is_ignored(obj):
-                self._going.add(place)
-            else:
-                self._going.discard(place)
+            if meta.get("deletionTimestamp") and not is_ignored(obj) and ref in self._cancels:
+                self._cancels[ref].cancel()
             if meta.get("deletionTimestamp") or is_ignored(obj):
-                self._forget(place)
+                self._forget(ref)
                 return
             sight = (meta["uid"], meta.get("generation", 0))
-            if self._seen.get(place) != sight:
-                self._seen[place] = sight
-                self._paces.setdefault(place, Pace(self._resync)).renew()
-                self._look_at_others(place)
-            if place not in self._kept:
-                self._kept.add(place)
-                threading.Thread(target=self._keep, args=(place,), name=f"keep-{meta['name']}", daemon=True).start()
+            if self._seen.get(ref) != sight:
+                self._seen[ref] = sight
+                self._paces.setdefault(ref, Pace(self._resync)).renew()
+                self._look_at_others(ref)
+            if ref not in self._kept:
+                self._kept.add(ref)
+                threading.Thread(target=self._keep, args=(ref,), name=f"keep-{meta['name']}", daemon=True).start()
             self._wake.notify_all()
 
     def gone(self, namespace: str, name: str) -> None:
-        """An object is there no more."""
+        """An object no longer exists."""
         with self._wake:
-            self._going.discard((namespace, name))
             self._forget((namespace, name))
         self._metrics.forget(namespace=namespace, name=name)
 
     def drifted(self, release: Release, what: str) -> None:
         """An object of a release has changed."""
         with self._wake:
-            for place, releases in self._releases.items():
-                if release in releases and place in self._paces:
-                    self._paces[place].drift(time.monotonic())
-                    self._drifted.setdefault(place, what)
+            for ref, releases in self._releases.items():
+                if release in releases and ref in self._paces:
+                    self._paces[ref].drift(time.monotonic())
+                    self._drifted.setdefault(ref, what)
             self._wake.notify_all()
 
     def remove(self, namespace: str, name: str) -> None:
-        """Takes out what an object has installed; see C(Reconciler.remove)."""
+        """Removes what an object has installed; see C(Reconciler.remove)."""
         try:
-            self._reconciler.remove((namespace, name), self._beat)
+            self._reconciler.remove((namespace, name), self._heartbeat)
         finally:
-            self._beats.pop(threading.get_ident(), None)
+            self._heartbeat.end()
 
-    def _forget(self, place: Place) -> None:
+    def _forget(self, ref: Ref) -> None:
         """With the lock held."""
-        if self._paces.pop(place, None):
-            self._look_at_others(place)
+        if self._paces.pop(ref, None):
+            self._look_at_others(ref)
         for table in (self._seen, self._releases, self._drifted):
-            table.pop(place, None)
+            table.pop(ref, None)
         self._wake.notify_all()
 
-    def _look_at_others(self, place: Place) -> None:
-        """What is whose may have changed with an object. With the lock held."""
+    def _look_at_others(self, ref: Ref) -> None:
+        """With an object, the shares of the others may have changed. With the lock held."""
         for other, pace in self._paces.items():
-            if other != place:
+            if other != ref:
                 pace.drift(time.monotonic())
 
     # -- an object's thread -----------------------------------------------
 
-    def _keep(self, place: Place) -> None:
+    def _keep(self, ref: Ref) -> None:
         while True:
             with self._wake:
-                reason = self._due(place)
+                reason = self._due(ref)
                 if not reason:
-                    self._kept.discard(place)
-                    self._beats.pop(threading.get_ident(), None)
+                    self._kept.discard(ref)
+                    self._heartbeat.end()
                     return
-                pace, sight = self._paces[place], self._seen[place]
-                run = Run(reason, self._drifted.pop(place, ""), pace.failures)
+                pace, sight = self._paces[ref], self._seen[ref]
+                run = Run(reason, self._drifted.pop(ref, ""), pace.failures)
+                cancel = self._cancels[ref] = CancelToken()
                 pace.begins()
             try:
                 ended = self._reconciler.look(
-                    place, run, lambda releases: self._watch(place, releases), lambda: self._cancelled(place)
+                    ref, run, lambda releases: self._watch(ref, releases), self._heartbeat, cancel
                 )
-            except Exception:  # one object's trouble must not end its keeping
-                log.exception("%s/%s", *place)
+            except Exception:  # an unexpected error in one run must not end the object's thread
+                log.exception("%s/%s", *ref)
                 ended = None
             with self._wake:
-                if self._seen.get(place) != sight:
+                self._cancels.pop(ref, None)
+                if self._seen.get(ref) != sight:
                     continue  # it has changed meanwhile, and is due at once
                 if ended is None:
                     pace.ran(time.monotonic(), failed=True)
                 elif ended.gone:
-                    self._forget(place)
+                    self._forget(ref)
                 else:
-                    pace.ran(time.monotonic(), ended.failed, ended.repaired, ended.retry)
+                    pace.ran(time.monotonic(), failed=ended.failed, repaired=ended.repaired, retry=ended.retry)
 
-    def _due(self, place: Place) -> str:
-        """Why an object is due, after a wait until it is; empty where it has gone. With the lock held."""
-        while place in self._paces:
-            self._beat()
-            at, reason = self._paces[place].due()
+    def _due(self, ref: Ref) -> str:
+        """Why an object is due, after a wait until it is; empty where it no longer exists. With the lock held."""
+        while ref in self._paces:
+            self._heartbeat.beat()
+            at, reason = self._paces[ref].due()
             left = at - time.monotonic()
             if left <= 0:
                 return reason
             self._wake.wait(min(left, _BEAT))
         return ""
 
-    def _watch(self, place: Place, releases: set[Release]) -> None:
+    def _watch(self, ref: Ref, releases: set[Release]) -> None:
         """From now on a change of these releases is this object's drift."""
         with self._wake:
-            if place in self._paces:
-                self._releases[place] = releases
-
-    def _cancelled(self, place: Place) -> bool:
-        self._beat()
-        return place in self._going
-
-    def _beat(self) -> bool:
-        """Says that this thread lives; gives False: what runs goes on."""
-        self._beats[threading.get_ident()] = time.monotonic()
-        return False
+            if ref in self._paces:
+                self._releases[ref] = releases

@@ -1,6 +1,6 @@
 # Copyright: (c) 2026, The meshops.istio authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""One of several replicas leads: it holds a Lease, and renews it. Whoever loses it ends, and follows from then on."""
+"""Leader election by a Lease: the replica that loses it exits, and follows after its restart."""
 
 from __future__ import annotations
 
@@ -62,42 +62,46 @@ class Leader:
     """Our part in the election.
 
     :ivar alive: our clock when the API server last answered us
-    :ivar leads: whether we lead
     """
 
     def __init__(self, cluster: Cluster, namespace: str, identity: str) -> None:
         self._cluster, self._namespace, self._me = cluster, namespace, identity
         self._sight = Sight()
         self.alive = time.monotonic()
-        self.leads = False
+        self._leads = threading.Event()
+
+    @property
+    def leads(self) -> bool:
+        """Whether we lead."""
+        return self._leads.is_set()
 
     def wait(self) -> None:
         """Comes back when we lead; from then on the lease is renewed, and the process ends where that fails."""
         while not self._attempt():
             time.sleep(RENEWAL)
-        self.leads = True
-        log.info("%s leads", self._me)
+        self._leads.set()
+        log.info("%s is the leader", self._me)
         threading.Thread(target=self._renew, name="leader", daemon=True).start()
 
     def release(self) -> None:
         """Gives the lease back, so that another one leads at once."""
         if self.leads:
-            self.leads = False
+            self._leads.clear()
             try:
                 self._cluster.patch(_LEASE, _NAME, {"spec": {"holderIdentity": ""}}, self._namespace)
             except MeshopsError as error:
-                log.warning("can't give the lease back: %s", error)
+                log.warning("releasing the lease failed: %s", error)
 
     def _renew(self) -> None:
         held = time.monotonic()
-        while self.leads:
+        while True:
             time.sleep(RENEWAL)
             if not self.leads:
                 return
             if self._attempt():
                 held = time.monotonic()
             elif self._sight.mark[0] not in ("", self._me) or time.monotonic() - held > GIVE_UP:
-                log.error("the lease is lost: ending")
+                log.error("lost the lease: exiting")
                 os._exit(1)
 
     def _attempt(self) -> bool:
@@ -120,8 +124,8 @@ class Leader:
             return True
         except ApiError as error:
             if error.status != 409:
-                log.warning("the lease: %s", error)
+                log.warning("renewing the lease failed: %s", error)
             return False
         except MeshopsError as error:
-            log.warning("the lease: %s", error)
+            log.warning("renewing the lease failed: %s", error)
             return False

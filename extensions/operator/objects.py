@@ -1,9 +1,10 @@
 # Copyright: (c) 2026, The meshops.istio authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Reading and writing IstioOperator objects, and what people see of them."""
+"""Reads and writes IstioOperator objects, their status and their events."""
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import json
 import logging
@@ -13,13 +14,15 @@ from ansible_collections.meshops.istio.plugins.module_utils.cluster.client impor
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.errors import ApiError
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN, Kind
 from ansible_collections.meshops.istio.plugins.module_utils.errors import MeshopsError
-from ansible_collections.meshops.istio.plugins.module_utils.footprint.revision import uses_of_revision
+from ansible_collections.meshops.istio.plugins.module_utils.footprint.revision import tags_of, uses_of_revision
 from ansible_collections.meshops.istio.plugins.module_utils.mesh.pods import owner_of
 from ansible_collections.meshops.istio.plugins.module_utils.reconcile.readiness import unready
+from ansible_collections.meshops.istio.plugins.module_utils.reconcile.types import K8sObject
 
 from . import crd
 from .documents import LAST_GOOD, LEGACY_LABEL, is_ignored
 from .drift import Release, release_of
+from .publication import Event
 from .status import Outcome, status
 
 ISTIO_OPERATOR = Kind(crd.GROUP, crd.VERSION, crd.KIND, crd.PLURAL, True)
@@ -40,6 +43,23 @@ def now() -> str:
     return datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+@dataclasses.dataclass(frozen=True)
+class Uses:
+    """Who uses a revision.
+
+    :ivar tags: names of the revision tags that point at it
+    :ivar users: namespaces and proxies, as people call them
+    """
+
+    tags: tuple[str, ...] = ()
+    users: tuple[str, ...] = ()
+
+    @property
+    def all(self) -> list[str]:
+        """Tags and users, as people call them."""
+        return [*(f"tag {tag}" for tag in self.tags), *self.users]
+
+
 class Objects:
     """The IstioOperator objects of the watched namespaces.
 
@@ -51,13 +71,13 @@ class Objects:
     def __init__(self, cluster: Cluster, watched: t.Sequence[str], reporter: str) -> None:
         self.cluster, self._watched, self._reporter = cluster, watched, reporter
 
-    def get(self, namespace: str, name: str) -> dict | None:
+    def get(self, namespace: str, name: str) -> K8sObject | None:
         """One object as it is now."""
         found = self.cluster.get(ISTIO_OPERATOR, name, namespace)
         return {**found, "apiVersion": ISTIO_OPERATOR.api_version, "kind": crd.KIND} if found else None
 
-    def all(self) -> list[dict]:
-        """All objects that are the operator's business."""
+    def all(self) -> list[K8sObject]:
+        """All objects that the operator doesn't ignore."""
         found = [obj for name in self._watched for obj in self.cluster.list(ISTIO_OPERATOR, name)]
         return [obj for obj in found if not is_ignored(obj)]
 
@@ -70,30 +90,27 @@ class Objects:
         try:
             self.cluster.patch(ISTIO_OPERATOR, meta["name"], patch, meta["namespace"])
         except MeshopsError as error:
-            log.warning("the last good spec of %s/%s: %s", meta["namespace"], meta["name"], error)
+            log.warning("writing the last good spec of %s/%s failed: %s", meta["namespace"], meta["name"], error)
 
-    def tell(self, obj: t.Mapping[str, t.Any], outcome: Outcome) -> None:
-        """Writes the status, where it is another one than before."""
+    def tell(self, obj: K8sObject, outcome: Outcome) -> K8sObject:
+        """Writes the status, where it differs from the previous one; returns the object with the status it has now."""
         wanted = status(obj, outcome, now())
         before = obj.get("status") or {}
         if wanted == before:
-            return
-        gone = {key: None for key in before if key not in wanted}
-        meta = obj["metadata"]
+            return obj
+        cleared = {key: None for key in before if key not in wanted}
+        meta, patch = obj["metadata"], {"status": {**cleared, **wanted}}
         try:
-            written = self.cluster.patch(
-                ISTIO_OPERATOR, meta["name"], {"status": {**gone, **wanted}}, meta["namespace"], subresource="status"
-            )
+            written = self.cluster.patch(ISTIO_OPERATOR, meta["name"], patch, meta["namespace"], subresource="status")
         except MeshopsError as error:
-            log.warning("the status of %s/%s: %s", meta["namespace"], meta["name"], error)
-            return
-        if isinstance(obj, dict):
-            obj["status"] = written.get("status") or {}
+            log.warning("writing the status of %s/%s failed: %s", meta["namespace"], meta["name"], error)
+            return obj
+        return {**obj, "status": written.get("status") or {}}
 
-    def event(self, obj: t.Mapping[str, t.Any], reason: str, message: str, warning: bool = False) -> None:
+    def event(self, obj: t.Mapping[str, t.Any], event: Event) -> None:
         """Posts an Event about an object."""
         meta, at = obj["metadata"], now()
-        event = {
+        posted = {
             "apiVersion": "v1",
             "kind": "Event",
             "metadata": {"generateName": f"{meta['name']}-", "namespace": meta["namespace"]},
@@ -104,44 +121,44 @@ class Objects:
                 "namespace": meta["namespace"],
                 "uid": meta["uid"],
             },
-            "type": "Warning" if warning else "Normal",
-            "reason": reason,
-            "message": message[:_LONGEST_EVENT],
+            "type": "Warning" if event.is_warning else "Normal",
+            "reason": event.reason,
+            "message": event.message[:_LONGEST_EVENT],
             "source": {"component": "istio-operator", "host": self._reporter},
             "firstTimestamp": at,
             "lastTimestamp": at,
             "count": 1,
         }
-        log.info("%s/%s: %s: %s", meta["namespace"], meta["name"], reason, message)
+        log.info("%s/%s: %s: %s", meta["namespace"], meta["name"], event.reason, event.message)
         try:
-            self.cluster.create(event)
+            self.cluster.create(posted)
         except MeshopsError as error:
-            log.warning("an event: %s", error)
+            log.warning("posting an Event failed: %s", error)
 
     # -- what is installed ------------------------------------------------
 
     def unready(self, releases: t.Collection[Release]) -> dict[Release, str]:
-        """Why workloads of releases aren't ready, for those that have such."""
+        """Why workloads of releases aren't ready; releases whose workloads are all ready are left out."""
         found: dict[Release, str] = {}
         for kind in _WORKLOADS:
             for namespace in sorted({namespace for namespace, _name in releases}):
                 for obj in self.cluster.list(kind, namespace, labels="app.kubernetes.io/managed-by=Helm"):
                     release, reason = release_of(obj["metadata"]), unready(obj)
-                    if release in releases and reason:
+                    if release and reason and release in releases:
                         found[release] = f"{kind.kind} {obj['metadata']['name']}: {reason}"
         return found
 
     def has_legacy(self, namespaces: t.Iterable[str]) -> bool:
-        """Whether istioctl, or Istio's own operator of old, has installed something that is still there."""
+        """Whether istioctl, or Istio's legacy operator, has installed something that still exists."""
         return any(
             "meta.helm.sh/release-name" not in (obj["metadata"].get("annotations") or {})
             for namespace in namespaces
             for obj in self.cluster.list(KNOWN["apps", "Deployment"], namespace, labels=LEGACY_LABEL)
         )
 
-    def uses(self, revision: str, gateways: t.Collection[Release]) -> list[str]:
-        """Who still uses a revision, but for these gateways."""
-        listed = []
+    def uses(self, revision: str, gateways: t.Collection[Release]) -> Uses:
+        """Who still uses a revision, except these gateways."""
+        listed: list[K8sObject] = []
         for kind in _USERS:
             for page in self.cluster.pages(kind, page=200):
                 for obj in page:
@@ -154,10 +171,11 @@ class Objects:
                     listed.append(
                         {"kind": kind.kind, "metadata": {**meta, "deletionTimestamp": ending}, "status": phase}
                     )
-        return uses_of_revision(listed, revision)
+        users = [entry for entry in listed if entry["kind"] != "MutatingWebhookConfiguration"]
+        return Uses(tuple(tags_of(listed, revision)), tuple(uses_of_revision(users, revision)))
 
     def refusal(self, item: t.Mapping[str, t.Any]) -> str:
-        """Why the API server would refuse what a purge does with an object; empty where it would not."""
+        """Why the API server would refuse to let a purge change an object; empty where it would not."""
         try:
             kind = self.cluster.kind(item["api_version"], item["kind"])
             if item["action"] == "delete":
@@ -167,7 +185,7 @@ class Objects:
         except ApiError as error:
             return "" if error.status in (404, 409) else str(error)
         except MeshopsError:
-            return ""  # its kind is gone
+            return ""  # its kind is no longer served
         return ""
 
     def control_planes(self) -> set[str]:

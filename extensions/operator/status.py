@@ -1,6 +1,6 @@
 # Copyright: (c) 2026, The meshops.istio authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What an object's status says: a pure function of what it said, and of what has come out."""
+"""The status of an object: a pure function of its previous status and of the outcome of a run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ import dataclasses
 import re
 import typing as t
 
-from .documents import NOT_OWNED
+from ansible_collections.meshops.istio.plugins.module_utils.helm.releases import Release as HelmRelease
+from ansible_collections.meshops.istio.plugins.module_utils.reconcile.types import K8sObject
+
+from .documents import NOT_OWNED, Component
+from .drift import Release
 
 #: States of an object.
 RECONCILING, READY, INVALID, FAILED, DELETING = "Reconciling", "Ready", "Invalid", "Failed", "Deleting"
@@ -18,31 +22,32 @@ _COLUMN = 160
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What has come out of a look at an object.
+    """What an object's status is made from.
 
     :ivar state: one of the states
     :ivar reason: one word, for the condition
     :ivar message: for people
-    :ivar components: as in the status; None leaves those that are there
-    :ivar version: of istiod, as it says itself
+    :ivar components: as in the status; None retains the previous ones
+    :ivar profile: None retains the previous one, as with the next two
+    :ivar version: istiod's own version
     """
 
     state: str
     reason: str
     message: str
-    components: t.Sequence[dict[str, t.Any]] | None = None
+    components: t.Sequence[Component] | None = None
     profile: str | None = None
     version: str | None = None
     revision: str | None = None
 
 
-def status(obj: t.Mapping[str, t.Any], outcome: Outcome, now: str) -> dict[str, t.Any]:
+def status(obj: t.Mapping[str, t.Any], outcome: Outcome, now: str) -> K8sObject:
     """The object's new status.
 
     :param now: the time, as Kubernetes writes it
     """
     before = obj.get("status") or {}
-    found = {
+    fields = {
         "observedGeneration": obj["metadata"].get("generation", 0),
         "profile": outcome.profile if outcome.profile is not None else before.get("profile"),
         "version": outcome.version if outcome.version is not None else before.get("version"),
@@ -52,12 +57,12 @@ def status(obj: t.Mapping[str, t.Any], outcome: Outcome, now: str) -> dict[str, 
         "components": list(outcome.components) if outcome.components is not None else before.get("components"),
         "conditions": _conditions(obj, before.get("conditions") or (), outcome, now),
     }
-    return {key: value for key, value in found.items() if value is not None}
+    return {key: value for key, value in fields.items() if value is not None}
 
 
 def _conditions(
     obj: t.Mapping[str, t.Any], before: t.Iterable[t.Mapping[str, t.Any]], outcome: Outcome, now: str
-) -> list[dict[str, t.Any]]:
+) -> list[K8sObject]:
     since = {c["type"]: (c["status"], c.get("lastTransitionTime", now)) for c in before}
     wanted = {
         "Ready": outcome.state == READY,
@@ -66,17 +71,17 @@ def _conditions(
     }
     conditions = []
     for name, is_true in wanted.items():
-        told = "True" if is_true else "False"
-        held, at = since.get(name, ("", now))
-        mine = name == "Ready" or is_true == (name == "Reconciling")
+        value = "True" if is_true else "False"
+        previous, at = since.get(name, ("", now))
+        is_about = name == "Ready" or is_true == (name == "Reconciling")
         conditions.append(
             {
                 "type": name,
-                "status": told,
-                "reason": outcome.reason if mine else ("Valid" if name == "Valid" else "Done"),
-                "message": outcome.message if mine else "",
+                "status": value,
+                "reason": outcome.reason if is_about else ("Valid" if name == "Valid" else "Done"),
+                "message": outcome.message if is_about else "",
                 "observedGeneration": obj["metadata"].get("generation", 0),
-                "lastTransitionTime": at if held == told else now,
+                "lastTransitionTime": at if previous == value else now,
             }
         )
     return conditions
@@ -88,48 +93,55 @@ def short(message: str) -> str:
     return line if len(line) <= _COLUMN else line[: _COLUMN - 1] + "…"
 
 
+@dataclasses.dataclass(frozen=True)
+class Progress:
+    """How far a run came with the releases of an object.
+
+    :ivar unready: why workloads of a release aren't ready
+    :ivar failed: why a release failed
+    :ivar not_begun: releases that depend on a failed one
+    """
+
+    unready: t.Mapping[Release, str] = dataclasses.field(default_factory=dict)
+    failed: t.Mapping[Release, str] = dataclasses.field(default_factory=dict)
+    not_begun: t.Collection[Release] = ()
+
+
 def components(
-    releases: t.Iterable[t.Any],
-    unready: t.Mapping[tuple[str, str], str],
-    failure: str = "",
-    planned: t.Iterable[t.Mapping[str, t.Any]] = (),
-    superseded: t.Iterable[t.Mapping[str, t.Any]] = (),
-    not_owned: t.Iterable[tuple[t.Any, str]] = (),
-) -> list[dict[str, t.Any]]:
+    releases: t.Iterable[HelmRelease],
+    progress: Progress,
+    superseded: t.Iterable[Component] = (),
+    not_owned: t.Iterable[tuple[HelmRelease, str]] = (),
+) -> list[Component]:
     """Each component with its state.
 
-    :param releases: those that the object asks for and has
-    :param unready: why workloads of a release aren't ready, by namespace and name of the release
-    :param failure: why the run failed; empty where it did not
-    :param planned: what the run reports for each release
+    :param releases: those that the object declares and owns
     :param superseded: components of an earlier revision that others still use
-    :param not_owned: the releases that it asks for and another object has, with that object's title
+    :param not_owned: the releases that it declares and another object owns, with that object's title
     """
-    open_ones = {(p["namespace"], p["name"]) for p in planned if p["action"] != "none"} if failure else set()
-    found = []
+    entries = []
     for release in releases:
-        place = (release.namespace, release.name)
+        ref = (release.namespace, release.name)
         state, message = "Ready", ""
-        if place in unready:
-            state, message = "NotReady", unready[place]
-        if failure and place in open_ones:
-            hit = re.search(rf"(?<![\w-]){re.escape(release.name)}(?![\w-])", failure)
-            state, message = ("Failed", failure) if hit else ("Pending", message)
-        found.append(_component(release, state, message, release.version))
-    found += [_component(release, NOT_OWNED, f"owned by {owner}") for release, owner in not_owned]
-    return found + [dict(one) for one in superseded]
+        if ref in progress.failed:
+            state, message = "Failed", progress.failed[ref]
+        elif ref in progress.not_begun:
+            state = "Pending"
+        elif ref in progress.unready:
+            state, message = "NotReady", progress.unready[ref]
+        entries.append(_component(release, state, message, release.version))
+    entries += [_component(release, NOT_OWNED, f"owned by {owner}") for release, owner in not_owned]
+    return entries + [t.cast(Component, dict(component)) for component in superseded]
 
 
-def _component(release: t.Any, state: str, message: str, version: str | None = None) -> dict[str, t.Any]:
-    entry = {
-        "name": release.name,
-        "namespace": release.namespace,
-        "chart": release.chart,
-        "version": version or "",
-        "state": state,
-        "message": short(message),
-    }
-    return {key: value for key, value in entry.items() if value}
+def _component(release: HelmRelease, state: str, message: str, version: str | None = None) -> Component:
+    entry: Component = {"name": release.name, "namespace": release.namespace, "chart": release.chart}
+    if version:
+        entry["version"] = version
+    entry["state"] = state
+    if message:
+        entry["message"] = short(message)
+    return entry
 
 
 def events(planned: t.Iterable[t.Mapping[str, t.Any]]) -> list[tuple[str, str]]:
@@ -137,11 +149,11 @@ def events(planned: t.Iterable[t.Mapping[str, t.Any]]) -> list[tuple[str, str]]:
     found = []
     for release in planned:
         if release["action"] in _DONE:
-            why = "; ".join(release.get("reasons") or ()) or "as asked for"
+            why = "; ".join(release.get("reasons") or ()) or "as declared"
             found.append((_DONE[release["action"]], f"{release['name']} in {release['namespace']}: {why}"))
     return found
 
 
 def summary(count: int) -> str:
-    """One sentence on a good run."""
-    return f"{count} component{'s' if count != 1 else ''} as asked for"
+    """The message of a successful run."""
+    return f"{count} of {count} component{'s' if count != 1 else ''} ready"

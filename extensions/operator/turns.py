@@ -9,8 +9,9 @@ import threading
 import typing as t
 
 from .drift import Release
+from .supervision import Heartbeat
 
-#: Seconds after which who waits says that it still lives.
+#: Seconds between two heartbeats of a run that waits.
 _BEAT = 10
 
 
@@ -26,17 +27,16 @@ class Turns:
         self._runs, self._at_once = 0, at_once
 
     @contextlib.contextmanager
-    def of(self, releases: t.Collection[Release] | None, beat: t.Callable[[], t.Any]) -> t.Iterator[None]:
+    def of(self, releases: t.Collection[Release] | None, heartbeat: Heartbeat) -> t.Iterator[None]:
         """The turn of a run; waits until it has come.
 
         :param releases: what it works on; None is everything
-        :param beat: is called now and then while it waits
         """
         mine = set(releases or ())
         with self._changed:
             while not self._is_free(None if releases is None else mine):
                 self._changed.wait(_BEAT)
-                beat()
+                heartbeat.beat()
             self._runs += 1 if releases is not None else self._at_once
             self._taken |= mine
         try:

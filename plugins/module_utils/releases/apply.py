@@ -67,20 +67,33 @@ def apply_releases(
             by_name.setdefault(one.release.name, []).append(one)
     errors = {place: f.exception() for place, f in done.items() if f.exception() is not None}
     reasons = [_sentence(e) for e in errors.values() if not isinstance(e, _Skipped)]
+    result = _failures(errors)
     skipped = [name for (_namespace, name), e in errors.items() if isinstance(e, _Skipped)]
     unexpected = [e for e in errors.values() if not isinstance(e, (MeshopsError, _Skipped))]
     if unexpected:
         raise unexpected[0]
     if any(map(_is_busy, reasons)):
-        raise Busy(" ".join(reasons))
+        raise Busy(" ".join(reasons), result)
     if reasons:
         waits = f" Not begun, because they come after: {', '.join(skipped)}." if skipped else ""
         unpullable = any(isinstance(e, _Unpullable) for e in errors.values())
         back = _take_all_back(helm, [one for one in ordered if one in written]) if unpullable else ""
-        raise ReleaseError(" ".join(reasons) + waits + back)
+        raise ReleaseError(" ".join(reasons) + waits + back, result)
     for one in reversed(plans):  # what goes, goes last: the others may have used it until now
         if one.action == "uninstall":
             helm.uninstall(one.release.name, one.release.namespace, timeout)
+
+
+def _failures(errors: t.Mapping[tuple[str, str], BaseException | None]) -> dict[str, t.Any]:
+    """The failed releases, and those that were not begun because of them, for the module's result."""
+    failures, not_begun = [], []
+    for (namespace, name), error in errors.items():
+        entry = {"namespace": namespace, "name": name}
+        if isinstance(error, _Skipped):
+            not_begun.append(entry)
+        else:
+            failures.append({**entry, "message": str(error)})
+    return {"failures": failures, "not_begun": not_begun}
 
 
 def _place(one: ReleasePlan) -> tuple[str, str]:

@@ -105,7 +105,7 @@ def apply_plans(
         try:
             return apply_releases(cluster, helm, plans, params["wait_timeout"], params["atomic"], params["wait"])
         except ReleaseError as error:
-            error.result = result
+            error.result = {**result, **error.result}
             if not isinstance(error, Busy) or attempt == _ATTEMPTS:
                 raise
         # what a run that was killed has left behind is still at work

@@ -20,15 +20,24 @@ options:
     default: 300
   atomic:
     description:
-      - Take a release that helm can't install or that does not become ready back to its last good revision, or out
-        where it has none. So each is waited for, whatever O(wait) says.
-      - The task fails all the same and says why.
-      - An image that can't be pulled takes everything that the task had done to its releases back in any case, the last
-        first. Namespaces, and CustomResourceDefinitions that Helm keeps, stay.
+      - Roll back a release that helm cannot install or that does not become ready to its last revision that was ready,
+        or uninstall it where it has none. So each is waited for, whatever O(wait) says.
+      - The task still fails, and reports why.
+      - An image that cannot be pulled rolls back everything that the task has done to its releases in any case,
+        the last first. Namespaces, and CustomResourceDefinitions that Helm keeps, are retained.
     type: bool
     default: false
   binary_path:
     description: Path of C(helm), else it is looked for on the E(PATH).
+    type: path
+  charts_username:
+    description: User name for the repository or registry of the charts. Without it C(helm registry login) counts.
+    type: str
+  charts_password:
+    description: Password for the repository or registry of the charts. It is on no command line and in no message.
+    type: str
+  charts_ca_file:
+    description: Path of the CA certificates that the certificate of the charts' repository is verified with.
     type: path
 """
 
@@ -37,8 +46,8 @@ options:
   take_ownership:
     description:
       - Take over objects that exist and that no release has, instead of failing.
-      - Their fields are handed over to Helm's field manager, and what the chart doesn't know of is removed from them.
-        So Helm 4 finds no conflict, and nothing of the earlier installation is left in them.
+      - Hands their fields over to Helm's field manager, and removes from them what the chart does not have. So Helm 4
+        finds no conflict, and nothing of the earlier installation is left in them.
     type: bool
     default: false
 """

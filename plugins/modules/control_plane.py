@@ -123,8 +123,12 @@ proof:
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.module import run_module
 from ansible_collections.meshops.istio.plugins.module_utils.control_plane.options import CONTROL_PLANE_OPTIONS
 from ansible_collections.meshops.istio.plugins.module_utils.control_plane.reconcile import reconcile_control_plane
-from ansible_collections.meshops.istio.plugins.module_utils.helm.helm import Helm
-from ansible_collections.meshops.istio.plugins.module_utils.releases.reconcile import HELM_OPTIONS, OWNERSHIP_OPTION
+from ansible_collections.meshops.istio.plugins.module_utils.releases.reconcile import (
+    HELM_OPTIONS,
+    OWNERSHIP_OPTION,
+    UNLOGGED,
+    open_helm,
+)
 
 ARGUMENT_SPEC = {
     **CONTROL_PLANE_OPTIONS,
@@ -136,12 +140,12 @@ ARGUMENT_SPEC = {
 
 
 def run(module, cluster):
-    with Helm(cluster, module.params["binary_path"]) as helm:
+    with open_helm(module.params, cluster) as helm:
         return reconcile_control_plane(module, cluster, helm)
 
 
 def main():
-    run_module(ARGUMENT_SPEC, run)
+    run_module(ARGUMENT_SPEC, run, unlogged=UNLOGGED)
 
 
 if __name__ == "__main__":

@@ -142,6 +142,15 @@ options:
   binary_path:
     description: Path of C(helm), else it is looked for on the E(PATH).
     type: path
+  charts_username:
+    description: User name for the repository or registry of the charts.
+    type: str
+  charts_password:
+    description: Password for the repository or registry of the charts.
+    type: str
+  charts_ca_file:
+    description: Path of the CA certificates that the certificate of the charts' repository is verified with.
+    type: path
 seealso:
   - module: meshops.istio.control_plane
   - module: meshops.istio.releases
@@ -177,12 +186,16 @@ files:
   sample: [istio-system.istio-base.yaml, istio-system.istiod.yaml]
 """
 
-from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.meshops.istio.plugins.module_utils.cluster.module import Module
 from ansible_collections.meshops.istio.plugins.module_utils.control_plane.manifests import manifests, write_files
 from ansible_collections.meshops.istio.plugins.module_utils.control_plane.options import CONTROL_PLANE_OPTIONS
 from ansible_collections.meshops.istio.plugins.module_utils.errors import MeshopsError
-from ansible_collections.meshops.istio.plugins.module_utils.helm.helm import Helm
-from ansible_collections.meshops.istio.plugins.module_utils.releases.reconcile import RELEASES_OPTION
+from ansible_collections.meshops.istio.plugins.module_utils.releases.reconcile import (
+    CHARTS_LOGIN_OPTIONS,
+    RELEASES_OPTION,
+    UNLOGGED,
+    open_helm,
+)
 
 ARGUMENT_SPEC = {
     "dest": {"type": "path", "required": True},
@@ -195,14 +208,15 @@ ARGUMENT_SPEC = {
     "version": {"type": "str"},
     "kube_version": {"type": "str"},
     "binary_path": {"type": "path"},
+    **CHARTS_LOGIN_OPTIONS,
 }
 
 
 def main():
-    module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
+    module = Module(UNLOGGED, argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
     params, warnings = module.params, []
     try:
-        with Helm(binary=params["binary_path"]) as helm:
+        with open_helm(params) as helm:
             files = manifests(helm, params["control_plane"], params, params["kube_version"], warnings)
         diff = write_files(params["dest"], files, module.check_mode)
     except MeshopsError as error:

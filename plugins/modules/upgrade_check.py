@@ -86,9 +86,10 @@ problems:
 """
 
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.module import run_module
-from ansible_collections.meshops.istio.plugins.module_utils.helm.helm import Helm
+from ansible_collections.meshops.istio.plugins.module_utils.helm.helm import RenderOptions
 from ansible_collections.meshops.istio.plugins.module_utils.helm.releases import Release
 from ansible_collections.meshops.istio.plugins.module_utils.istio_operator.translate import revision_of
+from ansible_collections.meshops.istio.plugins.module_utils.releases.reconcile import open_helm
 from ansible_collections.meshops.istio.plugins.module_utils.releases.render import parse_manifest
 from ansible_collections.meshops.istio.plugins.module_utils.upgrade.check import check, check_validation
 
@@ -110,9 +111,11 @@ def run(module, cluster):
     revision = revision_of(params["istio_operator"]) if params["istio_operator"] else params["revision"]
     revision = "" if revision == "default" else revision
     source = {"charts": params["charts"], "version": params["version"]}
-    with Helm(binary=params["binary_path"]) as helm:
+    with open_helm(params) as helm:
         version = helm.app_version(Release("istiod", "istiod", "istio-system", **source))
-        rendered = helm.template(Release("istio-base", "base", "istio-system", **source), include_crds=True)
+        rendered = helm.template(
+            Release("istio-base", "base", "istio-system", **source), RenderOptions(include_crds=True)
+        )
     objects = parse_manifest(rendered, "chart base")
     definitions = [obj for obj in objects if obj["kind"] == "CustomResourceDefinition"]
     result = check(cluster, revision, version, params["rollback"], definitions)

@@ -164,7 +164,7 @@ def test_an_upgrade_that_fails_is_taken_back(mesh, small):
     small()
     run = small(fails=True, image="localhost/no/such:image")
     assert "image localhost/no/such:image: ImagePullBackOff" in run.text
-    assert "Release small has been taken back to revision 1" in run.text
+    assert "Release small has been rolled back to revision 1" in run.text
     (container,) = mesh.cluster.get(DEPLOYMENT, "echo-v1", "small")["spec"]["template"]["spec"]["containers"]
     assert container["image"] == mesh.env["LAB_PROBE_IMAGE"]
     assert records(mesh, "small", "small") == {1: "superseded", 2: "superseded", 3: "deployed"}
@@ -308,4 +308,4 @@ def test_charts_from_elsewhere_are_the_same(mesh, elsewhere, version):
 def test_a_version_that_is_not_there(mesh, elsewhere):
     options = ["-e", f"control_plane_charts={elsewhere}", "-e", "control_plane_version=1.2.3"]
     run = mesh.play("site", *options, fails=True)
-    assert f"chart base 1.2.3 of release istio-base can't be fetched from {elsewhere}" in run.text
+    assert f"chart base 1.2.3 of release istio-base cannot be fetched from {elsewhere}" in run.text

@@ -181,7 +181,7 @@ def test_control_plane_whose_image_cannot_be_pulled(mesh):
     assert " is not ready: " in run.text and "not ready after" not in run.text, "long before the time is over"
     assert f"image {mesh.env['LAB_HUB']}/pilot:nosuch: ImagePullBackOff" in run.text
     assert "Check its name and tag (hub, tag), and that the nodes may pull it (imagePullSecrets)." in run.text
-    assert "Release istiod has been taken back to revision" in run.text
+    assert "Release istiod has been rolled back to revision" in run.text
     assert what_runs(mesh) == before
     assert mesh.ingress("/")[0] == 200
     assert mesh.play("site").count("changed") == 0
@@ -204,7 +204,7 @@ def test_image_that_cannot_be_pulled(mesh, tmp_path):
         assert "image localhost/no/such:image: ImagePullBackOff" in run.text
         assert "Check its name and tag (hub, tag), and that the nodes may pull it (imagePullSecrets)." in run.text
         assert 'Failed to pull image \\"localhost/no/such:image\\"' in run.text
-        assert "Release unpullable has been taken out again" in run.text
+        assert "Release unpullable has been uninstalled again" in run.text
         assert mesh.cluster.list(SECRET, "unpullable", labels="owner=helm") == []
         assert mesh.cluster.list(DEPLOYMENT, "unpullable") == []
     finally:

@@ -177,7 +177,7 @@ def test_another_digest_is_an_error_before_anything_is_written(run, sources, tmp
 @pytest.mark.parametrize("source", ["registry", "repository"])
 def test_a_version_that_is_not_there(run, sources, tmp_path, source):
     text = render(run, tmp_path / "out", sources[source], control_plane_version="1.2.3", fails=True)
-    assert f"chart base 1.2.3 of release istio-base can't be fetched from {sources[source]}" in text
+    assert f"chart base 1.2.3 of release istio-base cannot be fetched from {sources[source]}" in text
     assert not (tmp_path / "out").exists()
 
 

@@ -19,12 +19,13 @@ import time
 import pytest
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN
 from ansible_collections.meshops.istio.plugins.module_utils.helm.helm import Helm
+from ansible_collections.meshops.istio.plugins.module_utils.helm.holder import HOLDER_LABEL, Holder, machine
 from ansible_collections.meshops.istio.plugins.module_utils.helm.releases import Release
 from ansible_collections.meshops.istio.plugins.module_utils.helm.stored import decode
-from ansible_collections.meshops.istio.plugins.module_utils.releases import plan as release_plan
-from ansible_collections.meshops.istio.plugins.module_utils.releases.apply import apply_releases
-from ansible_collections.meshops.istio.plugins.module_utils.releases.plan import diff, plan_releases
-from ansible_collections.meshops.istio.plugins.module_utils.releases.render import ReleaseError
+from ansible_collections.meshops.istio.plugins.module_utils.releases import settled
+from ansible_collections.meshops.istio.plugins.module_utils.releases.apply import ApplyOptions, apply_releases
+from ansible_collections.meshops.istio.plugins.module_utils.releases.errors import ReleaseError
+from ansible_collections.meshops.istio.plugins.module_utils.releases.plan import PlanOptions, diff, plan_releases
 from ansible_collections.meshops.istio.plugins.module_utils.releases.takeover import Takeover, take_over
 
 CHART = pathlib.Path(__file__).parents[2] / "charts/probe"
@@ -47,8 +48,8 @@ def probe(namespace, versions=("v1", "v2"), **more):
 
 def run(cluster, helm, *releases, **options):
     """Plans and applies; gives the plans."""
-    plans = plan_releases(cluster, helm, releases, **options)
-    apply_releases(cluster, helm, plans, wait=False)
+    plans = plan_releases(cluster, helm, releases, PlanOptions(**options))
+    apply_releases(cluster, helm, plans, ApplyOptions(wait=False))
     return plans
 
 
@@ -83,7 +84,7 @@ def write_record(cluster, namespace, revision, status, modified, labels):
 
 @pytest.fixture
 def impatient(monkeypatch):
-    monkeypatch.setattr(release_plan, "_PENDING_GRACE", 0.2)
+    monkeypatch.setattr(settled, "GRACE", 0.2)
 
 
 def test_install_then_nothing_then_upgrade_then_away(cluster, helm, namespace):
@@ -94,7 +95,7 @@ def test_install_then_nothing_then_upgrade_then_away(cluster, helm, namespace):
 
     run(cluster, helm, probe(namespace))
     (again,) = run(cluster, helm, probe(namespace))
-    assert (again.changed, again.reasons) == (False, [])
+    assert (again.changed, again.causes) == (False, ())
     assert records(cluster, namespace) == {1: "deployed"}
 
     plans = run(cluster, helm, probe(namespace, ["v1"]))
@@ -177,7 +178,7 @@ def test_an_upgrade_leaves_the_replicas_to_their_autoscaler(cluster, helm, names
     cluster.patch(DEPLOYMENT, "echo-v1", {"spec": {"replicas": 3}}, namespace, manager="kube-controller-manager")
     values = {**probe(namespace, ["v1"]).values, "image": "localhost/probe:2"}
     (plan,) = run(cluster, helm, probe(namespace, values=values))
-    assert plan.kept == [f"Deployment {namespace}/echo-v1: replicas belong to its HorizontalPodAutoscaler"]
+    assert plan.report()["kept"] == [f"Deployment {namespace}/echo-v1: replicas belong to its HorizontalPodAutoscaler"]
     live = cluster.get(DEPLOYMENT, "echo-v1", namespace)["spec"]
     assert (live["replicas"], live["template"]["spec"]["containers"][0]["image"]) == (3, "localhost/probe:2")
     assert not run(cluster, helm, probe(namespace, values=values))[0].changed
@@ -192,7 +193,7 @@ def test_an_upgrade_leaves_the_replicas_to_their_autoscaler(cluster, helm, names
 def rendered(helm, monkeypatch):
     """The names of the releases whose charts helm has rendered."""
     names, template = [], helm.template
-    monkeypatch.setattr(helm, "template", lambda one, **more: names.append(one.name) or template(one, **more))
+    monkeypatch.setattr(helm, "template", lambda one, *more: names.append(one.name) or template(one, *more))
     return names
 
 
@@ -210,7 +211,7 @@ def test_what_helm_has_stored_is_not_rendered_again(cluster, helm, namespace, re
     shutil.copytree(CHART, own)
     template = own / "templates/echo.yaml"
     template.write_text(template.read_text().replace("metadata:", "metadata:\n  annotations: {other: content}", 1))
-    assert plan_releases(cluster, helm, [probe(namespace, chart=str(own))])[0].reasons[0].startswith("its manifest")
+    assert plan_releases(cluster, helm, [probe(namespace, chart=str(own))])[0].causes[0].text.startswith("its manifest")
     assert run(cluster, helm, probe(namespace, ["v1"]))[0].action == "upgrade"
     assert set(rendered) == {"probe"}
     helm.rollback("probe", namespace, 1)
@@ -221,11 +222,11 @@ def test_what_helm_has_stored_is_not_rendered_again(cluster, helm, namespace, re
 @pytest.mark.parametrize("status", ["pending-install", "pending-upgrade", "pending-rollback"])
 def test_a_release_that_a_killed_run_left_pending_is_recovered(cluster, helm, namespace, impatient, status):
     run(cluster, helm, probe(namespace))
-    write_record(cluster, namespace, 2, status, time.time(), {"meshops.istio": "applied"})
+    write_record(cluster, namespace, 2, status, time.time(), {HOLDER_LABEL: Holder(2, machine(), "killed").label})
     if status == "pending-install":
         cluster.delete(SECRET, "sh.helm.release.v1.probe.v1", namespace)
     (plan,) = run(cluster, helm, probe(namespace))
-    assert plan.reasons[0] == f"an operation was cut off ({status}, revision 2)"
+    assert plan.causes[0].text == f"an operation was interrupted ({status}, revision 2)"
     assert set(records(cluster, namespace).values()) <= {"deployed", "superseded"}
     assert not run(cluster, helm, probe(namespace))[0].changed
 
@@ -233,7 +234,9 @@ def test_a_release_that_a_killed_run_left_pending_is_recovered(cluster, helm, na
 def test_another_helm_at_work_is_not_disturbed(cluster, helm, namespace, impatient):
     run(cluster, helm, probe(namespace))
     write_record(cluster, namespace, 2, "pending-upgrade", time.time(), {})
-    with pytest.raises(ReleaseError, match=rf"release {namespace}/probe is pending-upgrade: another helm is at work"):
+    with pytest.raises(
+        ReleaseError, match=rf"release {namespace}/probe: another Helm operation is in progress \(pending-upgrade\)"
+    ):
         run(cluster, helm, probe(namespace, ["v1"]))
     assert records(cluster, namespace) == {1: "deployed", 2: "pending-upgrade"}
     assert len(cluster.list(DEPLOYMENT, namespace)) == 2
@@ -250,7 +253,7 @@ def test_a_failed_release_is_upgraded(cluster, helm, namespace):
     run(cluster, helm, probe(namespace))
     write_record(cluster, namespace, 2, "failed", time.time(), {})
     (plan,) = run(cluster, helm, probe(namespace))
-    assert plan.reasons[0].startswith("its last revision is failed")
+    assert plan.causes[0].text.startswith("its last revision is failed")
     assert records(cluster, namespace)[3] == "deployed"
 
 
@@ -270,7 +273,7 @@ def test_objects_of_another_release_are_not_taken_over(cluster, helm, namespace)
     run(cluster, helm, probe(namespace))
     second = probe(namespace, name="second")
     with pytest.raises(
-        ReleaseError, match=rf"echo: it belongs to release {namespace}/probe, which would go on writing"
+        ReleaseError, match=rf"echo belongs to release {namespace}/probe \(Conflict\), which would go on writing"
     ):
         run(cluster, helm, second, take_ownership=True)
     assert records(cluster, namespace) == {1: "deployed"}
@@ -286,8 +289,8 @@ def test_what_helm_can_not_upgrade_is_taken_back(cluster, helm, namespace):
     patch = {"kind": "Deployment", "name": "echo-v1", "merge": {"spec": {"selector": {"matchLabels": {"other": "1"}}}}}
     values = {**probe(namespace).values, "image": "localhost/probe:2"}
     plans = plan_releases(cluster, helm, [probe(namespace, values=values, patches=[patch])])
-    with pytest.raises(ReleaseError, match=r"release probe in namespace .*has been taken back to revision 1"):
-        apply_releases(cluster, helm, plans, atomic=True)
+    with pytest.raises(ReleaseError, match=r"release probe in namespace .*has been rolled back to revision 1"):
+        apply_releases(cluster, helm, plans, ApplyOptions(atomic=True))
     assert records(cluster, namespace) == {1: "superseded", 2: "failed", 3: "deployed"}
     assert [one["metadata"]["name"] for one in cluster.list(DEPLOYMENT, namespace)] == ["echo-v1"]
 
@@ -314,7 +317,7 @@ def test_what_another_installer_left_in_an_object_goes_with_its_claim(cluster, h
     cluster.patch(
         DEPLOYMENT, "echo-v1", {"metadata": {"annotations": {"own": "kept"}}}, namespace, manager="operator-x"
     )
-    (plan,) = plan_releases(cluster, helm, [probe(namespace, ["v1"])], take_ownership=True)
+    (plan,) = plan_releases(cluster, helm, [probe(namespace, ["v1"])], PlanOptions(take_ownership=True))
     assert plan.report()["taken_over"] == [f"Deployment {namespace}/echo-v1"] == plan.report()["restarted"]
     (shown,) = [e for e in diff([plan]) if e["after_header"].startswith("Deployment")]
     assert "name: OLD" in shown["before"]
@@ -342,7 +345,7 @@ def test_what_another_installer_left_in_an_object_goes_with_its_claim(cluster, h
 
 def test_a_takeover_that_was_cut_is_ended_by_the_next_run(cluster, helm, namespace):
     cluster.apply(foreign(namespace), manager="istio-operator")
-    (plan,) = plan_releases(cluster, helm, [probe(namespace, ["v1"])], take_ownership=True)
+    (plan,) = plan_releases(cluster, helm, [probe(namespace, ["v1"])], PlanOptions(take_ownership=True))
     for takeover in plan.takeovers:  # and helm isn't run any more
         take_over(cluster, takeover)
     assert records(cluster, namespace) == {}

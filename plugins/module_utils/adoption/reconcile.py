@@ -21,7 +21,7 @@ from ..reconcile.identity import Key, key, title
 from ..reconcile.types import K8sObject
 from ..reconcile.yaml_text import to_yaml
 from ..releases.model import ReleasePlan
-from ..releases.plan import plan_releases
+from ..releases.plan import PlanOptions, plan_releases
 from ..releases.reconcile import apply_plans, declared_releases, planned_result
 from .legacy_operator import (
     Installer,
@@ -111,14 +111,15 @@ def reconcile_adoption(module: t.Any, cluster: Cluster, helm: Helm) -> dict[str,
         check_kubernetes(cluster.server_version(), helm.app_version(release))
     check_platform(cluster.versions, wanted.releases)
     istiods = [r.name for r in wanted.releases if r.chart == "istiod" and not r.labels]
-    further = declared_releases(params)
+    further = declared_releases(params, [release.name for release in wanted.releases])
     for release in further:
         release.after = [*release.after, *istiods]
     further += [
         Release(name, "", namespace, state="absent")
         for namespace, name in filter(None, map(release_of, installer.operators))
     ]
-    plans = plan_releases(cluster, helm, [*wanted.releases, *further], take_ownership=True)
+    options = PlanOptions(take_ownership=True, timeout=params["wait_timeout"])
+    plans = plan_releases(cluster, helm, [*wanted.releases, *further], options)
     removed = _removals(cluster, plans, installer, wanted.revision, remove_workloads=params["remove_workloads"])
     result = planned_result(module, plans)
     result["removed"] = [title(obj) for obj in removed]
@@ -132,7 +133,7 @@ def reconcile_adoption(module: t.Any, cluster: Cluster, helm: Helm) -> dict[str,
         return result
     for operator in installer.operators:
         stop_operator(cluster, operator, params["wait_timeout"])
-    apply_plans(module, cluster, helm, plans, result, take_ownership=True)
+    apply_plans(module, cluster, helm, plans, result, options)
     add_proof(module, cluster, wanted, result)
     for obj in removed:
         remove_object(cluster, obj)

@@ -10,7 +10,7 @@ import pathlib
 import typing as t
 
 from ..errors import MeshopsError
-from ..helm.helm import Helm
+from ..helm.helm import Helm, RenderOptions
 from ..helm.releases import Release
 from ..reconcile.yaml_text import to_yaml
 from ..releases.reconcile import declared_releases
@@ -62,7 +62,8 @@ def manifests(
 
 def _rendered(helm: Helm, release: Release, kube_version: str | None) -> tuple[list[dict], list[str]]:
     warnings: list[str] = []
-    return render(helm, release, warnings, kube_version=kube_version), warnings
+    options = RenderOptions(kube_version, include_crds=True, include_hooks=True)
+    return render(helm, release, warnings, options), warnings
 
 
 def _with_namespace(name: str, objects: list[dict], made: set[str]) -> list[dict]:

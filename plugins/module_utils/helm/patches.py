@@ -18,6 +18,7 @@ import re
 import typing as t
 
 from ..errors import MeshopsError
+from ..reconcile.types import K8sObject
 
 try:
     import yaml
@@ -55,8 +56,8 @@ class _Nowhere(Exception):
 
 
 def apply_patches(
-    objects: t.Sequence[dict], patches: t.Sequence[t.Mapping[str, t.Any]], warnings: list[str] | None = None
-) -> list[dict]:
+    objects: t.Sequence[K8sObject], patches: t.Sequence[t.Mapping[str, t.Any]], warnings: list[str] | None = None
+) -> list[K8sObject]:
     """The objects with the patches applied in order.
 
     :param warnings: gets a line for each patch that changed nothing, because no object or path is as it says
@@ -89,7 +90,7 @@ def apply_patches(
 # -- strategic merge ----------------------------------------------------------
 
 
-def strategic_merge(obj: dict, patch: t.Mapping[str, t.Any]) -> dict:
+def strategic_merge(obj: K8sObject, patch: t.Mapping[str, t.Any]) -> K8sObject:
     """A strategic merge patch applied to an object, like C(kubectl patch --type strategic --local).
 
     Null removes a field; a list with a merge key is merged item by item, and any other is replaced.
@@ -98,7 +99,7 @@ def strategic_merge(obj: dict, patch: t.Mapping[str, t.Any]) -> dict:
     return _merge_dict(obj, patch, keys)
 
 
-def _merge_dict(old: t.Mapping[str, t.Any], patch: t.Mapping[str, t.Any], keys: t.Mapping[str, str]) -> dict:
+def _merge_dict(old: t.Mapping[str, t.Any], patch: t.Mapping[str, t.Any], keys: t.Mapping[str, str]) -> K8sObject:
     if patch.get("$patch") == "replace":
         return {key: copy.deepcopy(value) for key, value in patch.items() if key != "$patch"}
     if patch.get("$patch") == "delete":
@@ -117,7 +118,7 @@ def _merge_dict(old: t.Mapping[str, t.Any], patch: t.Mapping[str, t.Any], keys: 
     return result
 
 
-def _merge_list(old: list[dict], patch: list[dict], key: str, keys: t.Mapping[str, str]) -> list[dict]:
+def _merge_list(old: list[K8sObject], patch: list[K8sObject], key: str, keys: t.Mapping[str, str]) -> list[K8sObject]:
     items = [item for item in patch if item.get("$patch") != "delete"]
     gone = [item.get(key) for item in patch if item.get("$patch") == "delete"]
     old = [item for item in old if item.get(key) not in gone]
@@ -126,7 +127,7 @@ def _merge_list(old: list[dict], patch: list[dict], key: str, keys: t.Mapping[st
     return _interleaved([item for item in old if item.get(key) not in ordered], list(ordered.values()), old, key)
 
 
-def _interleaved(left: list[dict], right: list[dict], order: list[dict], key: str) -> list[dict]:
+def _interleaved(left: list[K8sObject], right: list[K8sObject], order: list[K8sObject], key: str) -> list[K8sObject]:
     """Both lists in one, each in its own order; where both sides are known in C(order), that decides who is first.
 
     The order in which the API server leaves a merged list (C(mergeSortedSlice) in apimachinery's strategicpatch).

@@ -15,6 +15,7 @@ import gzip
 import json
 import typing as t
 
+from ..cluster.errors import ApiError
 from ..cluster.kinds import KNOWN
 from ..errors import MeshopsError
 from ..reconcile.types import K8sObject
@@ -26,6 +27,8 @@ if t.TYPE_CHECKING:
 SECRET = KNOWN["", "Secret"]
 _CONFIG_MAP = KNOWN["", "ConfigMap"]
 PENDING = ("pending-install", "pending-upgrade", "pending-rollback")
+#: The label on the record of a revision that was seen ready; its value is the revision.
+READY_LABEL = "meshops.istio/ready"
 #: The Secret type of a record.
 RECORD_TYPE = "helm.sh/release.v1"
 
@@ -75,6 +78,16 @@ class Stored:
     def id(self) -> tuple[str, str]:
         """Namespace and name of the release."""
         return self.namespace, self.name
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether a helm works on this revision, or was killed while it did."""
+        return self.status in PENDING
+
+    @property
+    def was_ready(self) -> bool:
+        """Whether this collection has seen this revision ready. Helm copies labels, so the mark holds the revision."""
+        return self.labels.get(READY_LABEL) == str(self.revision)
 
     @property
     def metadata(self) -> dict[str, t.Any]:
@@ -192,5 +205,33 @@ def kept_in_config_maps(cluster: Cluster, releases: t.Iterable[tuple[str, str]])
 
 
 def forget(cluster: Cluster, record: Stored) -> None:
-    """Removes the record of an interrupted operation, so that Helm continues from the revision before it."""
-    cluster.delete(SECRET, record.record, record.namespace)
+    """Removes the record of an interrupted operation, so that Helm continues from the revision before it.
+
+    :raises ApiError: 409, where somebody has written the record since it was read
+    """
+    body: dict[str, t.Any] = {"propagationPolicy": "Background"}
+    if record.resource_version:
+        body["preconditions"] = {"resourceVersion": record.resource_version}
+    try:
+        cluster.request("DELETE", SECRET.path(record.namespace, record.record), body=body)
+    except ApiError as error:
+        if error.status != 404:
+            raise
+
+
+def label(cluster: Cluster, namespace: str, record: str, labels: t.Mapping[str, str]) -> None:
+    """Writes labels on a record."""
+    cluster.patch(SECRET, record, {"metadata": {"labels": dict(labels)}}, namespace)
+
+
+def replace_manifest(cluster: Cluster, record: Stored, manifest: str) -> None:
+    """Replaces the manifest in a record.
+
+    :raises ApiError: 409, where somebody has written the record since it was read
+    """
+    secret = cluster.get(SECRET, record.record, record.namespace)
+    if secret is None:
+        return
+    version = record.resource_version or secret["metadata"]["resourceVersion"]
+    patch = {"metadata": {"resourceVersion": version}, "data": {"release": encoded(secret, manifest)}}
+    cluster.patch(SECRET, record.record, patch, record.namespace)

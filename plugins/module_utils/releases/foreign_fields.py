@@ -5,12 +5,13 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import typing as t
 
-from ..cluster.client import FIELD_MANAGER, Cluster
-from ..cluster.kinds import KNOWN
+from ..cluster.client import FIELD_MANAGER
 from ..reconcile.identity import title
 from ..reconcile.managed_fields import owners
+from ..reconcile.types import K8sObject
 
 #: The field manager of Helm 4, and of Helm 3's requests.
 HELM_MANAGER = "helm"
@@ -18,58 +19,108 @@ HELM_MANAGER = "helm"
 #: Field managers of programs that install at somebody's command, and that may leave what they own to Helm.
 _INSTALLERS = ("istio-operator", "istioctl", HELM_MANAGER)
 
+_WEBHOOK_CONFIGURATIONS = ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
+_OF_WEBHOOKS = ("failurePolicy", "namespaceSelector", "objectSelector")
+_AUTOSCALER = "HorizontalPodAutoscaler"
 
-def without_foreign(
-    wanted: dict, live: dict, kept: list[str], is_autoscaled: t.Callable[[dict], bool] = lambda obj: False
-) -> dict:
-    """A wanted object without the fields that others rightly own, where those have another value by now.
+
+@dataclasses.dataclass(frozen=True)
+class ForeignField:
+    """A field that differs from what is declared, because another program owns it.
+
+    :ivar title: of the object
+    :ivar path: keys; the name of a webhook stands for its item in the list C(webhooks)
+    :ivar owner: the field manager; empty where that goes without saying
+    """
+
+    title: str
+    path: tuple[str, ...]
+    owner: str
+
+    @property
+    def text(self) -> str:
+        """For a result."""
+        if self.owner == _AUTOSCALER:
+            return f"{self.title}: replicas belong to its HorizontalPodAutoscaler"
+        of = f" of {self.path[1]}" if self.path[0] == "webhooks" else ""
+        return f"{self.title}: {self.path[-1]}{of} belongs to {self.owner}"
+
+
+def foreign_fields(
+    wanted: K8sObject, live: K8sObject, is_autoscaled: t.Callable[[K8sObject], bool] = lambda obj: False
+) -> list[ForeignField]:
+    """The fields of a declared object that others rightly own, where those have another value by now.
 
     That are: a webhook's caBundle, and its failurePolicy once istiod has switched it; replicas under a
     HorizontalPodAutoscaler; selectors that a controller has written, as some clouds' and rollouts' do.
 
-    :param kept: gets a line for each such field, with the manager that owns it
-    :param is_autoscaled: whether a HorizontalPodAutoscaler has a workload in hand
+    :param is_autoscaled: whether a HorizontalPodAutoscaler scales a workload
     """
-    result = wanted
-    if wanted["kind"] in ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"):
-        result = copy.deepcopy(wanted)
-        there = {w["name"]: w for w in live.get("webhooks") or ()}
-        for webhook in result.get("webhooks") or ():
-            other = there.get(webhook["name"], {})
-            client, other_client = webhook.get("clientConfig") or {}, other.get("clientConfig") or {}
-            if other_client.get("caBundle") and client.get("caBundle", "") != other_client["caBundle"]:
-                client.pop("caBundle", None)
-            for field in ("failurePolicy", "namespaceSelector", "objectSelector"):
-                value = webhook.get(field)
-                by = [m for m in owners(live, ("webhooks", {"name": webhook["name"]}, field)) if _is_program(m)]
-                if value and by and other.get(field, value) != value:
-                    del webhook[field]
-                    kept.append(f"{title(wanted)}: {field} of {webhook['name']} belongs to {by[0]}")
+    name = title(wanted)
+    if wanted["kind"] in _WEBHOOK_CONFIGURATIONS:
+        return list(_of_webhooks(wanted, live, name))
+    spec, live_spec = wanted.get("spec") or {}, live.get("spec") or {}
     if wanted["kind"] == "Service":
-        selector, by = wanted["spec"].get("selector"), [m for m in owners(live, ("spec", "selector")) if _is_program(m)]
-        if selector and by and live["spec"].get("selector") != selector:
-            result = {**wanted, "spec": {k: v for k, v in wanted["spec"].items() if k != "selector"}}
-            kept.append(f"{title(wanted)}: selector belongs to {by[0]}")
-    replicas = (wanted.get("spec") or {}).get("replicas")
-    if replicas is not None and replicas != (live.get("spec") or {}).get("replicas") and is_autoscaled(wanted):
-        result = copy.deepcopy(wanted)
-        del result["spec"]["replicas"]
-        kept.append(f"{title(wanted)}: replicas belong to its HorizontalPodAutoscaler")
+        managers = [m for m in owners(live, ("spec", "selector")) if not is_installer(m)]
+        if spec.get("selector") and managers and live_spec.get("selector") != spec["selector"]:
+            return [ForeignField(name, ("spec", "selector"), managers[0])]
+    replicas = spec.get("replicas") if isinstance(spec, dict) else None
+    if replicas is not None and replicas != live_spec.get("replicas") and is_autoscaled(wanted):
+        return [ForeignField(name, ("spec", "replicas"), _AUTOSCALER)]
+    return []
+
+
+def _of_webhooks(wanted: K8sObject, live: K8sObject, name: str) -> t.Iterator[ForeignField]:
+    live_webhooks = {webhook["name"]: webhook for webhook in live.get("webhooks") or ()}
+    for webhook in wanted.get("webhooks") or ():
+        other = live_webhooks.get(webhook["name"], {})
+        bundle = (other.get("clientConfig") or {}).get("caBundle")
+        if bundle and (webhook.get("clientConfig") or {}).get("caBundle", "") != bundle:
+            yield ForeignField(name, ("webhooks", webhook["name"], "clientConfig", "caBundle"), "")
+        for field in _OF_WEBHOOKS:
+            value, path = webhook.get(field), ("webhooks", {"name": webhook["name"]}, field)
+            managers = [m for m in owners(live, path) if not is_installer(m)]
+            if value and managers and other.get(field, value) != value:
+                yield ForeignField(name, ("webhooks", webhook["name"], field), managers[0])
+
+
+def without(obj: K8sObject, fields: t.Sequence[ForeignField]) -> K8sObject:
+    """An object without fields; the argument is left as it is."""
+    if not fields:
+        return obj
+    result = copy.deepcopy(obj)
+    for field in fields:
+        parent = _parent(result, field.path)
+        if parent is not None:
+            parent.pop(field.path[-1], None)
     return result
 
 
-def _is_program(manager: str) -> bool:
-    """Whether a field manager is a controller of its own, rather than Helm, this collection, or someone's kubectl."""
-    return not is_installer(manager)
+def with_live_values(obj: K8sObject, live: K8sObject, fields: t.Sequence[ForeignField]) -> K8sObject:
+    """An object with the values that fields have in the live object; the argument is left as it is."""
+    if not fields:
+        return obj
+    result = copy.deepcopy(obj)
+    for field in fields:
+        parent, source = _parent(result, field.path), _parent(live, field.path)
+        if parent is not None and source is not None and field.path[-1] in source:
+            parent[field.path[-1]] = copy.deepcopy(source[field.path[-1]])
+    return result
+
+
+def _parent(obj: K8sObject, path: t.Sequence[str]) -> dict[str, t.Any] | None:
+    node: t.Any = obj
+    for step in path[:-1]:
+        if isinstance(node, list):
+            node = next((item for item in node if item.get("name") == step), None)
+        else:
+            node = (node or {}).get(step)
+    return node if isinstance(node, dict) else None
 
 
 def is_installer(manager: str) -> bool:
-    """Whether a field manager has written at somebody's command: Helm, istioctl, this collection, or a kubectl."""
+    """Whether a field manager has written at somebody's command: Helm, istioctl, this collection, or a kubectl.
+
+    Any other is a controller of its own.
+    """
     return manager in (*_INSTALLERS, FIELD_MANAGER) or manager.startswith("kubectl")
-
-
-def autoscaled(cluster: Cluster, obj: dict) -> bool:
-    """Whether a HorizontalPodAutoscaler has a workload in hand."""
-    scalers = cluster.list(KNOWN["autoscaling", "HorizontalPodAutoscaler"], obj["metadata"]["namespace"])
-    targets = [s["spec"]["scaleTargetRef"] for s in scalers]
-    return any(ref["kind"] == obj["kind"] and ref["name"] == obj["metadata"]["name"] for ref in targets)

@@ -16,6 +16,7 @@ from ..cluster.client import Cluster
 from ..cluster.errors import ApiError
 from ..reconcile.compare import EXACT_MAPS
 from ..reconcile.managed_fields import handed_over, owners, step_text
+from ..reconcile.types import K8sObject
 from .foreign_fields import HELM_MANAGER
 
 #: How the names begin under which a kubectl writes: kubectl-edit, kubectl-patch, kubectl-client-side-apply, ...
@@ -55,7 +56,7 @@ def additions(wanted: t.Mapping[str, t.Any], live: t.Mapping[str, t.Any]) -> lis
 
     :param live: with its managedFields
     """
-    found: dict[tuple, Addition] = {}
+    found: dict[tuple[str | int, ...], Addition] = {}
     for entry in live["metadata"].get("managedFields") or ():
         if entry["manager"].startswith(_KUBECTL) and not entry.get("subresource"):
             fields = {k: v for k, v in (entry.get("fieldsV1") or {}).items() if k not in _NOT_BELOW}
@@ -65,7 +66,13 @@ def additions(wanted: t.Mapping[str, t.Any], live: t.Mapping[str, t.Any]) -> lis
 
 
 def _below(
-    node: t.Mapping[str, t.Any], want: t.Any, have: t.Any, steps: tuple, place: tuple, manager: str, live: t.Any
+    node: t.Mapping[str, t.Any],
+    want: t.Any,
+    have: t.Any,
+    steps: tuple[str, ...],
+    place: tuple[str | int, ...],
+    manager: str,
+    live: t.Any,
 ) -> t.Iterator[Addition]:
     for step, child in node.items():
         key = _key(step, have)
@@ -113,7 +120,7 @@ def _nobody_else(live: t.Mapping[str, t.Any], steps: t.Sequence[str]) -> bool:
     return all(manager.startswith(_KUBECTL) for manager in owners(live, path))
 
 
-def with_additions_as_helms(live: dict, added: t.Sequence[Addition]) -> dict:
+def with_additions_as_helms(live: K8sObject, added: t.Sequence[Addition]) -> K8sObject:
     """A live object as if Helm had applied what was added: so a diff shows that it goes."""
     fields: dict[str, t.Any] = {}
     for one in added:
@@ -127,7 +134,7 @@ def with_additions_as_helms(live: dict, added: t.Sequence[Addition]) -> dict:
     return {**live, "metadata": {**meta, "managedFields": shown}}
 
 
-def take_away(cluster: Cluster, wanted: dict, live: dict) -> None:
+def take_away(cluster: Cluster, wanted: K8sObject, live: K8sObject) -> None:
     """Removes what was added to an object.
 
     :param live: as it is after it was applied

@@ -1,57 +1,101 @@
 # Copyright: (c) 2026, The meshops.istio authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Which release an object belongs to."""
+"""Which release an object belongs to, and what a release may write, take over or delete."""
 
 from __future__ import annotations
 
+import dataclasses
+import typing as t
+
 from ..cluster.client import Cluster
-from ..helm.ownership import release_of
-from ..helm.stored import stored_releases
+from ..helm.ownership import is_proven, release_of
+from ..helm.stored import Stored, stored_releases
 from ..reconcile.identity import Key, key, title
-from .model import ReleasePlan
-from .render import ReleaseError
+from ..reconcile.types import K8sObject
+from .errors import ReleaseError
+from .model import Action, ReleasePlan
 from .takeover import Takeover, is_due, with_fields_handed_over
 
+_SHOWN = 3
 
-def _check_ownership(one: ReleasePlan, live: dict[Key, dict]) -> None:
-    """Whether helm may write the objects that exist already: as helm itself checks it, but before anything is done.
 
-    :raises ReleaseError: some belong to someone else
+def check_ownership(plan: ReleasePlan, before: t.Collection[Key]) -> None:
+    """Checks that a release may write the objects that exist already, as helm does, before anything is done.
+
+    Also what is repaired: another release may have taken an object over since.
+
+    :param before: what the release has by its last record; that may have lost its marks
+    :raises ReleaseError: some belong to another release, or to none
     """
-    release = one.release
+    if plan.action is Action.UNINSTALL:
+        return
     foreign = []
-    for obj in one.objects:
-        found = live.get(key(obj))
-        if found is None or one.action == "none":
-            continue
-        owner = release_of(found)
-        if owner != (release.namespace, release.name):
+    for obj in plan.objects:
+        live = plan.live.get(key(obj))
+        owner = release_of(live) if live is not None else plan.release.id
+        if owner != plan.release.id and (owner is not None or key(obj) not in before):
             foreign.append(f"{title(obj)} ({'release ' + '/'.join(owner) if owner else 'no release'})")
     if foreign:
-        more = f" and {len(foreign) - 3} more" if len(foreign) > 3 else ""
+        more = f" and {len(foreign) - _SHOWN} more" if len(foreign) > _SHOWN else ""
         raise ReleaseError(
-            f"release {release.namespace}/{release.name} can't have objects that exist already and belong to"
-            f" someone else: {', '.join(foreign[:3])}{more}. Set take_ownership to take them over, or remove them"
+            f"release {'/'.join(plan.release.id)}: existing objects belong to another owner (Conflict):"
+            f" {', '.join(foreign[:_SHOWN])}{more}. Set take_ownership to take over those of no release, or remove"
+            " them from one of the two"
         )
 
 
-def _plan_takeovers(one: ReleasePlan, live: dict[Key, dict], cluster: Cluster) -> None:
-    """Adds the objects that exist already and aren't the release's.
+def with_takeovers(plan: ReleasePlan, cluster: Cluster) -> ReleasePlan:
+    """A plan with the objects that exist already and aren't the release's.
 
     :raises ReleaseError: some belong to another release, which would fight for them
     """
-    mine = (one.release.namespace, one.release.name)
-    for change in one.changes:
-        found = live.get(change.key)
-        if change.action == "delete" or found is None or not is_due(found, one.release, one.base is not None):
+    takeovers, changes = [], []
+    for change in plan.changes:
+        live = plan.live.get(change.key)
+        if (
+            change.action == "delete"
+            or change.after is None
+            or live is None
+            or not is_due(live, plan.release, plan.base is not None)
+        ):
+            changes.append(change)
             continue
-        owner = release_of(found)
-        if owner not in (None, mine) and stored_releases(cluster, [owner]):
+        owner = release_of(live)
+        if owner not in (None, plan.release.id) and stored_releases(cluster, [owner]):
             raise ReleaseError(
-                f"release {'/'.join(mine)} can't have {change.title}: it belongs to release {'/'.join(owner)}, which"
-                " would go on writing it. Uninstall that one (state absent), or give this one its name and namespace"
+                f"release {'/'.join(plan.release.id)}: {change.title} belongs to release {'/'.join(owner)} (Conflict),"
+                " which would go on writing it. Uninstall that one (state absent), or give this one its name and"
+                " namespace"
             )
-        one.takeovers.append(Takeover(found, change.after))
-        change.action, change.before = "update", with_fields_handed_over(found)
-    taken = {id(t.wanted) for t in one.takeovers}
-    one.repairs = [change for change in one.repairs if id(change.after) not in taken]
+        takeovers.append(Takeover(live, change.after))
+        changes.append(dataclasses.replace(change, action="update", before=with_fields_handed_over(live)))
+    taken = {key(takeover.wanted) for takeover in takeovers}
+    return dataclasses.replace(
+        plan,
+        takeovers=tuple(takeovers),
+        changes=tuple(changes),
+        repairs=tuple(change for change in plan.repairs if change.key not in taken),
+    )
+
+
+def check_removal(record: Stored, live: t.Iterable[K8sObject]) -> None:
+    """Checks that what an undeclared release's record names is the release's own.
+
+    Whoever may write Secrets in a namespace can write a record that names any object of the cluster, and Helm would
+    delete it, or run a hook, with this run's permissions.
+
+    :param live: the live objects that the record names
+    :raises ReleaseError: an object does not carry the release's marks, or a hook is outside of its namespace
+    """
+    head = f"Refusing to uninstall release {record.namespace}/{record.name}, which is no longer declared"
+    remedy = "Review it, and remove it with `helm uninstall` or the Secret of its record"
+    foreign = [title(obj) for obj in live if not is_proven(obj, *record.id)]
+    if foreign:
+        raise ReleaseError(
+            f"{head}: its record names objects of another owner ({', '.join(foreign[:_SHOWN])}). {remedy}"
+        )
+    if record.hooks:
+        names = ", ".join(str(hook.get("name")) for hook in record.hooks[:_SHOWN])
+        deleting = [hook for hook in record.hooks if {"pre-delete", "post-delete"} & set(hook.get("events") or ())]
+        if deleting:
+            raise ReleaseError(f"{head}: it would run hooks ({names}). {remedy}, or declare it with state absent")

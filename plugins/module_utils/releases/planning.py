@@ -1,184 +1,167 @@
 # Copyright: (c) 2026, The meshops.istio authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Looks up what planning needs: charts, stored releases, API versions."""
+"""What a release's chart renders to, and whether helm has to run for it."""
 
 from __future__ import annotations
 
-import concurrent.futures
-import json
+import dataclasses
+import functools
 import typing as t
 
-from ..cluster.client import Cluster
-from ..cluster.errors import ApiError
-from ..cluster.kinds import Kind
-from ..errors import MeshopsError
-from ..helm.helm import Helm
+from ..helm.helm import Helm, RenderOptions
 from ..helm.releases import Release
-from ..helm.stored import PENDING, Stored
+from ..helm.stored import Stored
 from ..reconcile.identity import Key, declared, key, title
-from .foreign_fields import autoscaled
-from .model import ReleasePlan
-from .render import chosen_objects, manifest, parse_manifest
+from ..reconcile.types import K8sObject
+from .foreign_fields import foreign_fields, without
+from .lookups import Lookups
+from .model import Action, Cause, Compared, Reason, Rendered
+from .render import chosen_objects, parse_manifest, stored_values, without_repeated_variables
+from .settled import Records
+
+#: Statuses of records whose objects are not there, or may not be.
+_GONE = ("uninstalling", "uninstalled")
+_SHOWN = 3
 
 
-def _api_versions(cluster: Cluster) -> list[str]:
-    groups = cluster.request("GET", "/apis")["groups"]
-    return ["v1", *sorted(v["groupVersion"] for g in groups for v in g["versions"])]
+class Planner:
+    """Makes the first two stages of plans, with what all plans of a run share."""
 
-
-class _Planning:
-    """What all plans of one run share: the cluster's versions, Helm's records, and the objects in them."""
-
-    def __init__(
-        self,
-        cluster: Cluster,
-        helm: Helm,
-        pool: concurrent.futures.Executor,
-        records: dict[tuple[str, str], list[Stored]],
-    ) -> None:
-        self._cluster = cluster
+    def __init__(self, helm: Helm, lookups: Lookups, records: Records) -> None:
         self._helm = helm
-        self._pool = pool
+        self._lookups = lookups
         self._records = records
-        self._stored: dict[tuple[str, str], list[dict]] = {}
-        self._looks: dict[Key, concurrent.futures.Future[dict | None]] = {}
-        self._versions = {"kube_version": cluster.server_version(), "api_versions": _api_versions(cluster)}
+        self._manifests: dict[tuple[str, str], t.Sequence[K8sObject]] = {}
 
-    def begin(self, release: Release) -> ReleasePlan:
-        """A plan with what is stored, what is wanted, and what helm has to do; without the live objects."""
-        records = self._records.get((release.namespace, release.name)) or []
-        one = ReleasePlan(release, stored=records[0] if records else None)
-        one.good = next((r for r in records if r.status == "deployed"), None)
-        one.base = next((r for r in records if r.status not in PENDING), None)
+    def compared(self, release: Release) -> Compared:
+        """A release rendered and compared to what Helm has stored."""
+        rendered = self._begin(release)
         if release.state == "absent":
-            return one
-        self._look_for(self.stored(one.base))  # while the chart is rendered
+            return _absent(rendered)
+        first = rendered.base is None or rendered.base.revision == 1
         # Charts may render otherwise on a first installation: compare to the stored manifest like with like.
-        first = one.base is None or one.base.revision == 1
-        if self._is_plain(one) and self._helm.is_stored(release, one.base):
-            one.rendered, one.objects = one.base.manifest, self.stored(one.base)
+        rendered = self._render(rendered, is_upgrade=not first)
+        causes = self._causes(rendered)
+        if not causes:
+            return Compared(rendered, Action.NONE)
+        if rendered.base is None:
+            return Compared(rendered, Action.INSTALL, causes)
+        return Compared(self._render(rendered, is_upgrade=True) if first else rendered, Action.UPGRADE, causes)
+
+    def _begin(self, release: Release) -> Rendered:
+        """A release with what Helm has stored of it."""
+        records = self._records.get(release.id) or []
+        newest = records[0] if records else None
+        base = None
+        if newest is not None and newest.status not in _GONE:
+            # as helm chooses it: the deployed revision, else the newest that is none of an operation under way
+            settled = [record for record in records if not record.is_pending]
+            base = next((r for r in settled if r.status == "deployed"), settled[0] if settled else None)
+        failed = tuple(r for r in records if r is not base and (r.is_pending or r.status == "failed"))
+        before = self.stored(base)
+        self._lookups.begin(before)  # while the chart is rendered
+        return Rendered(release, newest, base, failed, before)
+
+    def _render(self, rendered: Rendered, *, is_upgrade: bool) -> Rendered:
+        release, base = rendered.release, rendered.base
+        warnings: list[str] = []
+        if base is not None and release.is_plain and self._helm.renders_stored_manifest(release, base):
+            text, objects = base.manifest, rendered.before
         else:
-            self._render(one, is_upgrade=not first)
-        one.reasons = _helm_reasons(one, _by_key(self.stored(one.base)), _by_key(one.objects), self.same)
-        if one.reasons:
-            one.action = "install" if one.base is None else "upgrade"
-        if one.action == "upgrade" and first:
-            self._render(one, is_upgrade=True)
-        if not release.is_plain:
-            one.manifest = manifest(one.objects)
-        return one
+            apis = self._lookups.api_versions if self._helm.asks_apis(release) else self._lookups.groups
+            text = self._helm.template(release, RenderOptions(self._lookups.kube_version, apis, is_upgrade))
+            if base is not None and release.is_plain and text.strip() == base.manifest.strip():
+                objects = rendered.before  # no need to read a megabyte of YAML twice
+            else:
+                objects = chosen_objects(release, text, warnings)
+                self._lookups.in_namespace(objects, release.namespace)
+        definitions = parse_manifest(self._helm.crds(release), f"chart {release.chart}") if not release.labels else []
+        unique = without_repeated_variables(release, objects)
+        return dataclasses.replace(
+            rendered,
+            objects=unique,
+            definitions=definitions,
+            text=text,
+            chart_version=self._helm.chart_version(release),
+            deduplicated=unique is not objects,
+            warnings=tuple(warnings),
+        )
 
-    def _render(self, one: ReleasePlan, is_upgrade: bool) -> None:
-        one.warnings.clear()
-        release = one.release
-        text = self._helm.template(release, is_upgrade=is_upgrade, **self._versions)
-        one.rendered = text
-        if self._is_plain(one) and text.strip() == one.base.manifest.strip():
-            one.objects = self.stored(one.base)  # no need to read a megabyte of YAML twice
-            return
-        one.objects = chosen_objects(release, text, one.warnings)
-        for obj in one.objects:
-            self._default_namespace(obj, release.namespace)
-
-    @staticmethod
-    def _is_plain(one: ReleasePlan) -> bool:
-        """Whether helm has a record, and what the chart renders to is installed as it is."""
-        return one.base is not None and one.release.is_plain
-
-    def kind(self, obj: t.Mapping[str, t.Any]) -> Kind | None:
-        """The object's kind, or None where the server doesn't serve it (yet)."""
-        try:
-            return self._cluster.kind(obj["apiVersion"], obj["kind"])
-        except ApiError:
-            raise
-        except MeshopsError:
-            return None
-
-    def _default_namespace(self, obj: dict, namespace: str) -> None:
-        kind = self.kind(obj)
-        if kind is not None and kind.namespaced:
-            obj["metadata"].setdefault("namespace", namespace)
-        elif kind is not None:
-            obj["metadata"].pop("namespace", None)
-
-    def stored(self, record: Stored | None) -> list[dict]:
+    def stored(self, record: Stored | None) -> t.Sequence[K8sObject]:
         """The objects of a stored manifest."""
         if record is None:
             return []
         place = (record.namespace, record.record)
-        if place not in self._stored:
-            self._stored[place] = parse_manifest(record.manifest, f"the stored manifest of release {record.name}")
-            for obj in self._stored[place]:
-                self._default_namespace(obj, record.namespace)
-        return self._stored[place]
+        if place not in self._manifests:
+            objects = parse_manifest(record.manifest, f"the stored manifest of release {record.name}")
+            self._manifests[place] = self._lookups.in_namespace(objects, record.namespace)
+        return self._manifests[place]
 
-    def same(self, stored: dict | None, wanted: dict) -> bool:
-        """Whether a stored object is the wanted one; its number of replicas doesn't count where it is autoscaled."""
+    def same(self, dropped: t.Collection[Key], stored: K8sObject | None, wanted: K8sObject) -> bool:
+        """Whether a stored object is the declared one; fields that others own don't count.
+
+        :param dropped: objects that the release no longer has
+        """
         if stored is wanted or stored is None:
             return stored is wanted
         old, new = declared(stored), declared(wanted)
         if old == new:
             return True
-        return "replicas" in (new.get("spec") or {}) and (
-            _with_replicas(old, None) == _with_replicas(new, None) and autoscaled(self._cluster, wanted)
-        )
+        live = self._lookups.live(wanted)
+        if live is None:
+            return False
+        is_autoscaled = functools.partial(self._lookups.is_autoscaled, dropped=dropped)
+        fields = foreign_fields(new, live, is_autoscaled)
+        spec = new.get("spec")
+        if isinstance(spec, dict) and "replicas" in spec and is_autoscaled(wanted):
+            old, new = _without_replicas(old), _without_replicas(new)
+        return without(old, fields) == without(new, fields)
 
-    def live(self, plans: t.Sequence[ReleasePlan]) -> dict[Key, dict]:
-        """The live objects of all plans, wanted and stored."""
-        for one in plans:
-            self._look_for(self.stored(one.stored) + self.stored(one.base) + one.objects)
-        found = {k: look.result() for k, look in self._looks.items()}
-        for one in plans:
-            one.live = {key(obj): found[key(obj)] for obj in one.objects if found[key(obj)]}
-        return {k: obj for k, obj in found.items() if obj}
-
-    def _look_for(self, objects: t.Iterable[dict]) -> None:
-        """Begins to read live objects, each once."""
-        for obj in objects:
-            if key(obj) not in self._looks:
-                self._looks[key(obj)] = self._pool.submit(self._look, obj)
-
-    def _look(self, obj: dict) -> dict | None:
-        kind = self.kind(obj)
-        if kind is None:
-            return None
-        found = self._cluster.get(kind, obj["metadata"]["name"], obj["metadata"].get("namespace"))
-        return {**found, "apiVersion": obj["apiVersion"], "kind": obj["kind"]} if found else None
-
-
-def _with_replicas(obj: dict, number: int | None) -> dict:
-    spec = {name: value for name, value in (obj.get("spec") or {}).items() if name != "replicas"}
-    return {**obj, "spec": spec if number is None else {**spec, "replicas": number}}
-
-
-def _by_key(objects: t.Iterable[dict]) -> dict[Key, dict]:
-    return {key(o): o for o in objects}
+    def _causes(self, rendered: Rendered) -> tuple[Cause, ...]:
+        """Why helm has to run for a release; empty: it hasn't."""
+        newest, base = rendered.stored, rendered.base
+        if newest is None:
+            return (Cause(Reason.NOT_INSTALLED, "it is not installed"),)
+        causes = list(_status_causes(newest))
+        if base is None:
+            return tuple(causes)
+        before, wanted = by_key(rendered.before), by_key(rendered.objects)
+        dropped = before.keys() - wanted.keys()
+        different = [title(o) for k, o in wanted.items() if not self.same(dropped, before.get(k), o)]
+        different += [title(before[k]) for k in before if k in dropped]
+        if different:
+            more = f" and {len(different) - _SHOWN} more" if len(different) > _SHOWN else ""
+            causes.append(Cause(Reason.MANIFEST, f"its manifest differs ({', '.join(different[:_SHOWN])}{more})"))
+        release = rendered.release
+        if stored_values(base.values) != stored_values(release.values):
+            causes.append(Cause(Reason.VALUES, "its values differ"))
+        version = rendered.chart_version
+        if release.version and base.version and base.version.lstrip("v") != version.lstrip("v"):
+            causes.append(Cause(Reason.CHART, f"its chart is {base.chart} {base.version}, not {version}"))
+        return tuple(causes)
 
 
-def _helm_reasons(
-    one: ReleasePlan,
-    before: dict[Key, dict],
-    wanted: dict[Key, dict],
-    same: t.Callable[[dict | None, dict], bool],
-) -> list[str]:
-    """Why helm has to run for a release; empty: it hasn't."""
-    newest, base = one.stored, one.base
-    if newest is None:
-        return ["it is not installed"]
-    reasons = []
-    if newest.status in PENDING:
-        reasons.append(f"an operation was cut off ({newest.status}, revision {newest.revision})")
+def _status_causes(newest: Stored) -> t.Iterator[Cause]:
+    if newest.is_pending:
+        text = f"an operation was interrupted ({newest.status}, revision {newest.revision})"
+        yield Cause(Reason.INTERRUPTED, text)
+    elif newest.status == "uninstalling":
+        text = f"its removal was interrupted (uninstalling, revision {newest.revision}) and is completed first"
+        yield Cause(Reason.UNINSTALLING, text)
     elif newest.status != "deployed":
-        reasons.append(f"its last revision is {newest.status}: {newest.description}")
-    if base is None:
-        return reasons
-    different = [title(o) for k, o in wanted.items() if not same(before.get(k), o)]
-    different += [title(o) for k, o in before.items() if k not in wanted]
-    if different:
-        more = f" and {len(different) - 3} more" if len(different) > 3 else ""
-        reasons.append(f"its manifest differs ({', '.join(different[:3])}{more})")
-    if base.values != json.loads(json.dumps(one.release.values)):
-        reasons.append("its values differ")
-    if one.release.version and base.version and base.version.lstrip("v") != one.release.version.lstrip("v"):
-        reasons.append(f"its chart is {base.chart} {base.version}, not {one.release.version}")
-    return reasons
+        yield Cause(Reason.NOT_DEPLOYED, f"its last revision is {newest.status}: {newest.description}")
+
+
+def _absent(rendered: Rendered) -> Compared:
+    if rendered.stored is None:
+        return Compared(rendered, Action.NONE)
+    return Compared(rendered, Action.UNINSTALL, (Cause(Reason.ABSENT, "its state is absent"),))
+
+
+def _without_replicas(obj: K8sObject) -> K8sObject:
+    return {**obj, "spec": {name: value for name, value in obj["spec"].items() if name != "replicas"}}
+
+
+def by_key(objects: t.Iterable[K8sObject]) -> dict[Key, K8sObject]:
+    """Objects by their identity."""
+    return {key(obj): obj for obj in objects}

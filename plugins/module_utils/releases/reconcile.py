@@ -7,28 +7,41 @@ from __future__ import annotations
 import typing as t
 
 from ..cluster.client import Cluster
+from ..helm.chart_sources import Login
 from ..helm.helm import Helm
 from ..helm.releases import Release
-from .apply import Busy, apply_releases
+from .apply import ApplyOptions, Busy, apply_releases
+from .errors import ReleaseError
 from .model import ReleasePlan
-from .plan import diff, plan_releases
-from .render import ReleaseError
+from .plan import PlanOptions, diff, plan_releases
+from .undeclared import Owner
 
 _ATTEMPTS = 4
 
+#: The options that say how charts are fetched from a private repository.
+CHARTS_LOGIN_OPTIONS: dict[str, dict[str, t.Any]] = {
+    "charts_username": {"type": "str"},
+    "charts_password": {"type": "str", "no_log": True},
+    "charts_ca_file": {"type": "path"},
+}
+
 #: The options that modules which install releases share.
-HELM_OPTIONS = {
+HELM_OPTIONS: dict[str, dict[str, t.Any]] = {
     "wait": {"type": "bool", "default": True},
     "wait_timeout": {"type": "int", "default": 300},
     "atomic": {"type": "bool", "default": False},
     "binary_path": {"type": "path"},
+    **CHARTS_LOGIN_OPTIONS,
 }
 
-#: The option of those that take over objects only where they are told to.
-OWNERSHIP_OPTION = {"take_ownership": {"type": "bool", "default": False}}
+#: The option of those that take over objects only on request.
+OWNERSHIP_OPTION: dict[str, dict[str, t.Any]] = {"take_ownership": {"type": "bool", "default": False}}
+
+#: Options that hold values of charts, and with them passwords: they are neither logged nor returned.
+UNLOGGED = ("releases", "values", "mesh_config", "istio_operator", "control_plane")
 
 #: The option C(releases), as C(declared_releases) reads it.
-RELEASES_OPTION = {
+RELEASES_OPTION: dict[str, t.Any] = {
     "type": "list",
     "elements": "dict",
     "options": {
@@ -46,16 +59,32 @@ RELEASES_OPTION = {
     },
 }
 
+Result = dict[str, t.Any]
 
-def declared_releases(params: t.Mapping[str, t.Any]) -> list[Release]:
+
+def open_helm(params: t.Mapping[str, t.Any], cluster: Cluster | None = None) -> Helm:
+    """The helm that a module's parameters describe."""
+    login = Login(*(params.get(name) or "" for name in CHARTS_LOGIN_OPTIONS))
+    return Helm(cluster, params.get("binary_path"), login)
+
+
+def declared_releases(params: t.Mapping[str, t.Any], others: t.Iterable[str] = ()) -> list[Release]:
     """The releases that a module's parameters declare.
 
-    :raises ReleaseError: a release that is to be there has no chart
+    :param others: names of further releases that these may come after
+    :raises ReleaseError: a release has no chart, or comes after one that is not declared
     """
     releases = []
+    known = {*others, *(given["name"] for given in params["releases"])}
     for given in params["releases"]:
         if given["state"] == "present" and not given["chart"]:
-            raise ReleaseError(f"release {given['name']} has no chart: say which with the option chart")
+            raise ReleaseError(f"release {given['name']} has no chart: set chart to its name, path or address")
+        unknown = [name for name in given["after"] if name not in known]
+        if unknown:
+            raise ReleaseError(
+                f"release {given['name']} comes after {', '.join(unknown)}, and there is no such release (NotFound):"
+                f" after takes the names of {', '.join(sorted(known))}"
+            )
         chosen = {name: value for name, value in given.items() if value not in (None, "")}
         chosen.setdefault("charts", params.get("charts"))
         chosen.setdefault("version", params.get("version"))
@@ -63,51 +92,58 @@ def declared_releases(params: t.Mapping[str, t.Any]) -> list[Release]:
     return releases
 
 
-def reconcile_releases(module: t.Any, cluster: Cluster, helm: Helm, releases: t.Sequence[Release]) -> dict[str, t.Any]:
+def reconcile_releases(module: t.Any, cluster: Cluster, helm: Helm, releases: t.Sequence[Release]) -> Result:
     """Plans releases, and outside of check mode applies them; gives the module's result.
 
     :param module: an AnsibleModule with C(HELM_OPTIONS) and C(OWNERSHIP_OPTION)
     :raises ReleaseError: its C(result) says what was planned
     """
-    take_ownership = module.params["take_ownership"]
-    plans = plan_releases(cluster, helm, releases, take_ownership)
+    params = module.params
+    owner = Owner(params["owner"], prune=params["prune"]) if params.get("owner") else None
+    options = PlanOptions(params["take_ownership"], owner, params["wait_timeout"])
+    plans = plan_releases(cluster, helm, releases, options)
     result = planned_result(module, plans)
     if not module.check_mode:
-        apply_plans(module, cluster, helm, plans, result, take_ownership)
+        apply_plans(module, cluster, helm, plans, result, options)
     return result
 
 
-def planned_result(module: t.Any, plans: t.Sequence[ReleasePlan]) -> dict[str, t.Any]:
-    """What a module returns about plans; their warnings become the module's."""
-    result = {"changed": any(one.changed for one in plans), "releases": [one.report() for one in plans]}
+def planned_result(module: t.Any, plans: t.Sequence[ReleasePlan]) -> Result:
+    """What a module returns about plans."""
+    result: Result = {"changed": any(one.changed for one in plans), "releases": [one.report() for one in plans]}
     if result["changed"] and module._diff:
         result["diff"] = diff(plans)
-    for line in [line for one in plans for line in one.warnings]:
-        module.warn(line)
+    warnings = [line for one in plans for line in one.warnings]
+    if warnings:
+        result["warnings"] = warnings
     return result
 
 
 def apply_plans(
-    module: t.Any,
-    cluster: Cluster,
-    helm: Helm,
-    plans: t.Sequence[ReleasePlan],
-    result: dict[str, t.Any],
-    take_ownership: bool,
+    module: t.Any, cluster: Cluster, helm: Helm, plans: t.Sequence[ReleasePlan], result: Result, options: PlanOptions
 ) -> None:
     """Applies plans as a module's parameters say.
 
-    :param result: what an error has as its C(result)
-    :raises ReleaseError: a release doesn't come up
+    :param result: what an error has as its C(result); says afterwards what was done
+    :raises ReleaseError: a release doesn't become ready
     """
     params = module.params
+    how = ApplyOptions(params["wait_timeout"], atomic=params["atomic"], wait=params["wait"])
+    applied: dict[tuple[str, str], ReleasePlan] = {}
     for attempt in range(1, _ATTEMPTS + 1):
         try:
-            return apply_releases(cluster, helm, plans, params["wait_timeout"], params["atomic"], params["wait"])
+            apply_releases(cluster, helm, plans, how)
+            return
         except ReleaseError as error:
             error.result = {**result, **error.result}
             if not isinstance(error, Busy) or attempt == _ATTEMPTS:
                 raise
-        # what a run that was killed has left behind is still at work
-        plans = plan_releases(cluster, helm, [one.release for one in plans], take_ownership)
-    return None
+            applied |= {one.release.id: one for one in plans if one.changed and one.release.id in error.completed}
+        # what a killed run has left is still at work
+        plans = plan_releases(cluster, helm, [one.release for one in plans], options)
+        result |= planned_result(module, [_done(one, applied) for one in plans])
+
+
+def _done(one: ReleasePlan, applied: t.Mapping[tuple[str, str], ReleasePlan]) -> ReleasePlan:
+    """What this run has done to a release, where another attempt finds nothing left to do."""
+    return one if one.changed else applied.get(one.release.id, one)

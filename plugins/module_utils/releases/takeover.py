@@ -1,6 +1,6 @@
 # Copyright: (c) 2026, The meshops.istio authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Objects that exist already and become a release's: what istioctl, a kubectl or another release has installed.
+"""Objects that exist already and become a release's: installed by istioctl, a kubectl or another release.
 
 Helm has an option for it (--take-ownership), which leaves two things behind: fields that only the old owner knows of,
 and the old owner's claim on the others, over which a later server-side apply stumbles. So the fields are handed over to
@@ -19,25 +19,26 @@ from ..helm.ownership import release_of
 from ..helm.releases import Release
 from ..reconcile.identity import title
 from ..reconcile.managed_fields import handed_over
+from ..reconcile.types import K8sObject
+from .errors import ReleaseError
 from .foreign_fields import HELM_MANAGER, is_installer
-from .render import ReleaseError
 
 _ATTEMPTS = 5
-#: The field manager of istioctl and of the operator of old: nobody else writes under it.
+#: The field manager of istioctl and of the legacy operator: nobody else writes under it.
 _ISTIOCTL = "istio-operator"
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(frozen=True)
 class Takeover:
     """An object that becomes a release's.
 
     :ivar live: the object as it is
     :ivar wanted: as it is to be, with the release's marks
-    :ivar restarts: whether its pods are made anew
+    :ivar restarts: whether its pods are recreated
     """
 
-    live: dict
-    wanted: dict
+    live: K8sObject
+    wanted: K8sObject
     restarts: bool = False
 
 
@@ -51,23 +52,23 @@ def is_due(live: t.Mapping[str, t.Any], release: Release, installed: bool) -> bo
     return not installed or _ISTIOCTL in managers or release_of(live) != (release.namespace, release.name)
 
 
-def with_fields_handed_over(live: dict) -> dict:
+def with_fields_handed_over(live: K8sObject) -> K8sObject:
     """A live object as if Helm had applied what others have installed."""
     fields = handed_over(live, is_installer, HELM_MANAGER)
     return live if fields is None else {**live, "metadata": {**live["metadata"], "managedFields": fields}}
 
 
-def foresee(cluster: Cluster, takeover: Takeover, release: Release) -> None:
-    """Asks the server whether the object can become so, and whether its pods are made anew.
+def foreseen(cluster: Cluster, takeover: Takeover, release: Release) -> Takeover:
+    """A takeover with what the server says to it: whether the object's pods are recreated.
 
-    :raises ReleaseError: it can't; the text says why
+    :raises ReleaseError: the object cannot be taken over; the text says why
     """
     live, wanted = takeover.live, takeover.wanted
-    has, wants = ((o.get("spec") or {}).get("selector") for o in (live, wanted))
+    has, wants = ((o.get("spec") or {}).get("selector") or {} for o in (live, wanted))
     if wanted["kind"] in ("DaemonSet", "Deployment", "StatefulSet") and has != wants:
         raise ReleaseError(
             f"{title(wanted)} selects its pods by {_labels(has)}, and the one of chart {release.chart} by"
-            f" {_labels(wants)}; a selector can't be changed. Give release {release.name} values by which they agree:"
+            f" {_labels(wants)}; a selector is immutable. Give release {release.name} values by which they agree:"
             " for a gateway, labels with app and istio"
         )
     applied = {e["manager"] for e in live["metadata"].get("managedFields") or () if e.get("operation") == "Apply"}
@@ -76,8 +77,8 @@ def foresee(cluster: Cluster, takeover: Takeover, release: Release) -> None:
             wanted, force=True, dry_run=True, manager=_ISTIOCTL if _ISTIOCTL in applied else HELM_MANAGER
         )
     except ApiError as error:
-        raise ReleaseError(f"{title(wanted)} can't become part of release {release.name}: {error}") from error
-    takeover.restarts = _template(live) != _template(dry)
+        raise ReleaseError(f"{title(wanted)} cannot become part of release {release.name}: {error}") from error
+    return dataclasses.replace(takeover, restarts=_template(live) != _template(dry))
 
 
 def _labels(selector: t.Mapping[str, t.Any]) -> str:
@@ -102,7 +103,7 @@ def take_over(cluster: Cluster, takeover: Takeover) -> None:
     for attempt in range(1, _ATTEMPTS + 1):
         live = cluster.get(kind, meta["name"], meta.get("namespace"))
         fields = handed_over(live, is_installer, HELM_MANAGER) if live else None
-        if fields is None:
+        if live is None or fields is None:
             break
         version = live["metadata"]["resourceVersion"]
         patch = [

@@ -11,7 +11,7 @@ from ansible_collections.meshops.istio.plugins.module_utils.releases.reconcile i
 class Helm:
     """Renders a ConfigMap called like the release, and what its values hold beside it."""
 
-    def template(self, release, **_options):
+    def template(self, release, *_options):
         meta = {"name": release.name, "namespace": release.namespace}
         own = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta}
         return "\n---\n".join(map(json.dumps, [own, *release.values.get("more", [])]))

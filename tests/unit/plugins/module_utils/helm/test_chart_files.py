@@ -52,7 +52,7 @@ def test_the_files_of_a_chart(tmp_path, packed):
 def test_what_is_no_chart(tmp_path):
     path = tmp_path / "x.tgz"
     path.write_bytes(b"not a package")
-    with pytest.raises(MeshopsError, match=r"x\.tgz can't be read"):
+    with pytest.raises(MeshopsError, match=r"x\.tgz cannot be read"):
         chart_files(str(path))
     with tarfile.open(path, "w:gz") as package:
         package.addfile(tarfile.TarInfo("mine/README.md"), io.BytesIO())

@@ -8,10 +8,10 @@ import pytest
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.errors import ApiError
 from ansible_collections.meshops.istio.plugins.module_utils.helm.ownership import in_release
 from ansible_collections.meshops.istio.plugins.module_utils.helm.releases import Release
-from ansible_collections.meshops.istio.plugins.module_utils.releases.render import ReleaseError
+from ansible_collections.meshops.istio.plugins.module_utils.releases.errors import ReleaseError
 from ansible_collections.meshops.istio.plugins.module_utils.releases.takeover import (
     Takeover,
-    foresee,
+    foreseen,
     is_due,
     take_over,
 )
@@ -72,16 +72,16 @@ def test_whether_pods_are_made_anew_is_asked_in_the_old_owner_s_name():
     cluster = Cluster(deployment())
     for image, restarts in (("old", False), ("new", True)):
         takeover = Takeover(deployment(), deployment(image))
-        foresee(cluster, takeover, RELEASE)
+        takeover = foreseen(cluster, takeover, RELEASE)
         assert takeover.restarts is restarts
     assert cluster.applied == [("istio-operator", True)] * 2
 
 
 def test_what_can_not_be_taken_over_is_told():
     with pytest.raises(ReleaseError, match="selects its pods by app=istiod, and the one of chart istiod by app=other"):
-        foresee(Cluster(deployment()), Takeover(deployment(), deployment(app="other")), RELEASE)
-    with pytest.raises(ReleaseError, match="Deployment istio-system/istiod can't become part of release istiod: no"):
-        foresee(Cluster(deployment(), refuses="no"), Takeover(deployment(), deployment()), RELEASE)
+        foreseen(Cluster(deployment()), Takeover(deployment(), deployment(app="other")), RELEASE)
+    with pytest.raises(ReleaseError, match="Deployment istio-system/istiod cannot become part of release istiod: no"):
+        foreseen(Cluster(deployment(), refuses="no"), Takeover(deployment(), deployment()), RELEASE)
 
 
 def test_fields_are_handed_over_before_the_object_is_applied():

@@ -21,6 +21,7 @@ options:
       - The context of the kubeconfig to use, else its current context.
       - Falls back to E(K8S_AUTH_CONTEXT).
     type: str
+    aliases: [kube_context]
   host:
     description:
       - URL of the API server.

@@ -10,15 +10,18 @@ from __future__ import annotations
 
 import os
 import typing as t
+import urllib.parse
 
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import (
     AUTH_ARG_SPEC,
 )
 
 from ..errors import MeshopsError
+from .proxy import proxy_for
 
 try:
     import urllib3
+    import yaml
 except ImportError:
     pass  # api_client() tells the user
 
@@ -35,10 +38,17 @@ _ENVIRONMENT.update(
 _SECRET = ("token", "password", "client-key-data", "auth-provider", "env")
 
 
+_SOCKS = (
+    "the proxy {proxy!r} is a SOCKS proxy, for which this interpreter lacks the Python package PySocks:"
+    " pip install PySocks"
+)
+
+
 def connection_spec() -> dict[str, dict]:
     """The argument spec of the connection options: as in kubernetes.core, and C(api_host) as another name of host."""
     spec = {name: dict(option) for name, option in AUTH_ARG_SPEC.items()}
     spec["host"]["aliases"] = ["api_host"]  # see module.run_module
+    spec["context"]["aliases"] = [*spec["context"].get("aliases", ()), "kube_context"]
     spec["kubeconfig"]["no_log"] = False  # Ansible would cut the v1 of a dict's apiVersion from every result
     return spec
 
@@ -69,6 +79,78 @@ def options(params: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
         if value is not None:
             found[name] = value
     return found
+
+
+#: What of a kubeconfig's user says as whom the requests are made, and the header for it.
+IMPERSONATION = {
+    "as": "Impersonate-User",
+    "as-uid": "Impersonate-Uid",
+    "as-groups": "Impersonate-Group",
+    "as-user-extra": "Impersonate-Extra-",
+}
+
+
+def identity(options: t.Mapping[str, t.Any], user: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Who is impersonated, in a kubeconfig's own words: by the options, else by the kubeconfig's user.
+
+    >>> identity({"impersonate_user": "me"}, {"as": "deployer", "as-groups": ["team"], "token": "x"})
+    {'as': 'me'}
+    >>> identity({}, {"as": "deployer", "as-groups": ["team"], "token": "x"})
+    {'as': 'deployer', 'as-groups': ['team']}
+    """
+    chosen = {"as": options.get("impersonate_user"), "as-groups": options.get("impersonate_groups")}
+    if not chosen["as"]:
+        chosen = {**{name: user.get(name) for name in IMPERSONATION}, **{k: v for k, v in chosen.items() if v}}
+    return {name: value for name, value in chosen.items() if value}
+
+
+def identity_headers(who: t.Mapping[str, t.Any]) -> list[tuple[str, str]]:
+    """The headers of an impersonation: one for each group, and for each value of an extra field."""
+    headers = []
+    for name, value in who.items():
+        if isinstance(value, dict):
+            fields = [(IMPERSONATION[name] + urllib.parse.quote(field), values) for field, values in value.items()]
+        else:
+            fields = [(IMPERSONATION[name], value if isinstance(value, list) else [value])]
+        headers += [(header, str(each)) for header, values in fields for each in values]
+    return headers
+
+
+def kubeconfig_user(options: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """The user of the kubeconfig's chosen context, or nothing where there is no kubeconfig to read."""
+    return _chosen(options, "users", "user")
+
+
+def kubeconfig_cluster(options: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """The cluster of the kubeconfig's chosen context, or nothing where there is no kubeconfig to read."""
+    return _chosen(options, "clusters", "cluster")
+
+
+def _chosen(options: t.Mapping[str, t.Any], entries: str, part: str) -> dict[str, t.Any]:
+    given = options.get("kubeconfig") or (None if options.get("host") else os.environ.get("KUBECONFIG"))
+    if given is None and options.get("host"):
+        return {}
+    configs = [given] if isinstance(given, dict) else _files(given or "~/.kube/config")
+    name = options.get("context") or next((c["current-context"] for c in configs if c.get("current-context")), None)
+    for config in configs:  # of several files the first that has a name wins
+        for context in config.get("contexts") or ():
+            if context["name"] == name:
+                wanted = context["context"].get(part)
+                found = (e[part] for c in configs for e in c.get(entries) or () if e["name"] == wanted)
+                return dict(next(found, None) or {})
+    return {}
+
+
+def _files(paths: str) -> list[dict[str, t.Any]]:
+    configs = []
+    for path in paths.split(os.pathsep):
+        try:
+            with open(os.path.expanduser(path), encoding="utf-8") as file:
+                content = yaml.safe_load(file)
+        except (OSError, yaml.YAMLError):
+            continue  # the official package says what is wrong
+        configs += [content] if isinstance(content, dict) else []
+    return configs
 
 
 def _load_kubeconfig(options: dict[str, t.Any], configuration: t.Any) -> None:
@@ -147,8 +229,6 @@ def api_client(params: t.Mapping[str, t.Any], pool_size: int = 16) -> t.Any:
         ("ca_cert", "ssl_ca_cert"),
         ("client_cert", "cert_file"),
         ("client_key", "key_file"),
-        ("proxy", "proxy"),
-        ("no_proxy", "no_proxy"),
     ):
         if given.get(name) is not None:
             setattr(configuration, attribute, given[name])
@@ -156,21 +236,50 @@ def api_client(params: t.Mapping[str, t.Any], pool_size: int = 16) -> t.Any:
         configuration.proxy_headers = urllib3.util.make_headers(
             **{k: v for k, v in given["proxy_headers"].items() if v is not None}
         )
+    # The versions of the package differ in what they make of NO_PROXY: the decision is made here.
+    configuration.proxy = proxy_for(configuration.host, given, kubeconfig_cluster(given).get("proxy-url"))
+    configuration.no_proxy = ""
     configuration.connection_pool_maxsize = pool_size
     configuration.retries = False
-    client = kubernetes.client.ApiClient(configuration)
+    client = _client(kubernetes, configuration)
     if given.get("username") and given.get("password"):
         headers = urllib3.util.make_headers(basic_auth=f"{given['username']}:{given['password']}")
         client.set_default_header("Authorization", headers["authorization"])
-    if given.get("impersonate_user"):
-        client.set_default_header("Impersonate-User", given["impersonate_user"])
-    if given.get("impersonate_groups"):
-        client.set_default_header("Impersonate-Group", given["impersonate_groups"][0])
+    for name, value in reversed(identity_headers(identity(given, kubeconfig_user(given)))):
+        client.set_default_header(name, value)
     return client
 
 
-def kubeconfig(client: t.Any, groups: t.Sequence[str] = ()) -> dict[str, t.Any]:
+def _client(kubernetes: t.Any, configuration: t.Any) -> t.Any:
+    proxy = configuration.proxy or ""
+    try:
+        client = kubernetes.client.ApiClient(configuration)
+    except ImportError as error:  # of PySocks
+        raise MeshopsError(_SOCKS.format(proxy=proxy)) from error
+    except urllib3.exceptions.ProxySchemeUnknown as error:  # the package is too old to know of SOCKS
+        if not proxy.startswith("socks"):
+            raise MeshopsError(f"the proxy {proxy!r} can't be used: give its URL, such as http://HOST:PORT") from error
+        client = _through_socks(kubernetes, configuration)
+    return client
+
+
+def _through_socks(kubernetes: t.Any, configuration: t.Any) -> t.Any:
+    proxy, configuration.proxy = configuration.proxy, None
+    client = kubernetes.client.ApiClient(configuration)
+    try:
+        from urllib3.contrib.socks import SOCKSProxyManager
+    except ImportError as error:
+        raise MeshopsError(_SOCKS.format(proxy=proxy)) from error
+    direct = client.rest_client.pool_manager
+    client.rest_client.pool_manager = SOCKSProxyManager(proxy, **direct.connection_pool_kw)
+    configuration.proxy = proxy
+    return client
+
+
+def kubeconfig(client: t.Any, who: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     """A kubeconfig for other programs that leads exactly where an ApiClient leads, with the same identity.
+
+    :param who: see C(identity)
 
     It may hold a token or a password: whoever writes it to a file gives that file the mode 0600.
     """
@@ -189,17 +298,12 @@ def kubeconfig(client: t.Any, groups: t.Sequence[str] = ()) -> dict[str, t.Any]:
         user["client-certificate"] = configuration.cert_file
     if configuration.key_file:
         user["client-key"] = configuration.key_file
-    headers = client.default_headers
     bearer = configuration.auth_settings().get("BearerToken")
     if bearer:
         user["token"] = bearer["value"].partition(" ")[2]
     elif configuration.username and configuration.password:
         user["username"], user["password"] = configuration.username, configuration.password
-    if headers.get("Impersonate-User"):
-        user["as"] = headers["Impersonate-User"]
-    if groups:
-        user["as-groups"] = list(groups)
-    return one_context(cluster, user)
+    return one_context(cluster, {**user, **who})
 
 
 def one_context(cluster: dict[str, t.Any], user: dict[str, t.Any]) -> dict[str, t.Any]:

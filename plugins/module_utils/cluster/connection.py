@@ -18,6 +18,7 @@ import typing as t
 import urllib.parse
 
 from . import auth
+from .proxy import proxy_for
 
 try:
     import urllib3
@@ -32,8 +33,10 @@ _PLAIN_OPTIONS = {
 _PLAIN_CLUSTER = {
     "server", "certificate-authority", "certificate-authority-data", "insecure-skip-tls-verify", "extensions",
 }  # fmt: skip
-_PLAIN_USER = {"client-certificate", "client-certificate-data", "client-key", "client-key-data", "token", "tokenFile"}
-_PROXIES = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy")
+_PLAIN_USER = {
+    "client-certificate", "client-certificate-data", "client-key", "client-key-data", "token", "tokenFile",
+    *auth.IMPERSONATION,
+}  # fmt: skip
 
 
 class Connection(t.Protocol):
@@ -74,20 +77,23 @@ class _Official:
     """A connection as the official kubernetes package makes it."""
 
     def __init__(self, params: t.Mapping[str, t.Any], pool_size: int) -> None:
+        options = auth.options(params)
         self._api = auth.api_client(params, pool_size)
-        self._groups = auth.options(params).get("impersonate_groups") or []
+        self._identity = auth.identity(options, auth.kubeconfig_user(options))
         self.host = self._api.configuration.host
         self.pool = self._api.rest_client.pool_manager
+        if self.host.startswith("https:") and "ssl_context" not in self.pool.connection_pool_kw:
+            self.pool.connection_pool_kw["ssl_context"] = _lenient(secure=self._api.configuration.verify_ssl)
 
     def headers(self) -> t.Any:
-        headers = {k: v for k, v in self._api.default_headers.items() if k != "Impersonate-Group"}
+        headers = {k: v for k, v in self._api.default_headers.items() if not k.startswith("Impersonate-")}
         bearer = self._api.configuration.auth_settings().get("BearerToken")  # a token may have been renewed
         if bearer:
             headers["authorization"] = bearer["value"]
-        return _with_groups(headers, self._groups)
+        return _with_identity(headers, self._identity)
 
     def kubeconfig(self) -> dict[str, t.Any]:
-        return auth.kubeconfig(self._api, self._groups)
+        return auth.kubeconfig(self._api, self._identity)
 
     def single(self, timeout: float) -> http.client.HTTPConnection | None:
         return None
@@ -98,57 +104,56 @@ class _Plain:
 
     def __init__(self, cluster: dict, user: dict, options: dict[str, t.Any], pool_size: int) -> None:
         self.host = cluster["server"]
-        self._cluster, self._user = cluster, user
-        self._groups = options.get("impersonate_groups") or []
-        self._identity: dict[str, str] = {}
-        if options.get("impersonate_user"):
-            self._identity["Impersonate-User"] = options["impersonate_user"]
-        secure = not cluster.get("insecure-skip-tls-verify")
-        self._context = _context(cluster, user, secure) if self.host.startswith("https:") else None
-        more = {"ssl_context": self._context} if self._context else {}
-        self.pool = urllib3.PoolManager(maxsize=pool_size, cert_reqs="CERT_REQUIRED" if secure else "CERT_NONE", **more)
-        if not secure:
+        self._cluster = cluster
+        self._identity = auth.identity(options, user)
+        self._user = {k: v for k, v in user.items() if k not in auth.IMPERSONATION}
+        self._secure = not cluster.get("insecure-skip-tls-verify")
+        self._single_context: ssl.SSLContext | None = None
+        more: dict[str, t.Any] = {"cert_reqs": "CERT_REQUIRED" if self._secure else "CERT_NONE"}
+        if self.host.startswith("https:"):
+            more["ssl_context"] = _context(cluster, self._user, secure=self._secure)
+        self.pool = urllib3.PoolManager(maxsize=pool_size, **more)
+        if not self._secure:
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
 
     def headers(self) -> t.Any:
-        headers = dict(self._identity)
+        headers: dict[str, str] = {}
         token = self._user.get("token")
         if self._user.get("tokenFile"):
             with open(self._user["tokenFile"], encoding="utf-8") as file:
                 token = file.read().strip()
         if token:
             headers["authorization"] = f"Bearer {token}"
-        return _with_groups(headers, self._groups)
+        return _with_identity(headers, self._identity)
 
     def kubeconfig(self) -> dict[str, t.Any]:
-        user = dict(self._user)
-        if self._identity:
-            user["as"] = self._identity["Impersonate-User"]
-        if self._groups:
-            user["as-groups"] = list(self._groups)
-        return auth.one_context(self._cluster, user)
+        return auth.one_context(self._cluster, {**self._user, **self._identity})
 
     def single(self, timeout: float) -> http.client.HTTPConnection | None:
-        if self._groups:
-            return None  # a header for each of them: http.client has one of a name
         url = urllib.parse.urlsplit(self.host)
-        if self._context is None:
-            return http.client.HTTPConnection(url.hostname, url.port, timeout=timeout)
-        return http.client.HTTPSConnection(url.hostname, url.port, timeout=timeout, context=self._context)
+        if not self.host.startswith("https:"):
+            return http.client.HTTPConnection(url.hostname or "", url.port, timeout=timeout)
+        if self._single_context is None:
+            context = _context(self._cluster, self._user, secure=self._secure)
+            # urllib3 1.26 makes contexts that leave the host name to urllib3 itself; nobody else would check it here.
+            context.check_hostname = self._secure
+            self._single_context = context
+        return http.client.HTTPSConnection(url.hostname or "", url.port, timeout=timeout, context=self._single_context)
 
 
-def _with_groups(headers: dict[str, str], groups: t.Sequence[str]) -> t.Any:
-    if not groups:
+def _with_identity(headers: dict[str, str], identity: t.Mapping[str, t.Any]) -> t.Any:
+    """The headers with those that name the impersonated user: a line for each group."""
+    if not identity:
         return headers
     several = urllib3.HTTPHeaderDict(headers)
-    for group in groups:  # a line each
-        several.add("Impersonate-Group", group)
+    for name, value in auth.identity_headers(identity):
+        several.add(name, value)
     return several
 
 
 def _plain(options: dict[str, t.Any]) -> tuple[dict, dict] | None:
     """Cluster and user as a kubeconfig writes them, with absolute paths; None where it takes the official package."""
-    if set(options) - _PLAIN_OPTIONS or any(os.environ.get(name) for name in _PROXIES):
+    if set(options) - _PLAIN_OPTIONS:
         return None
     given = options.get("kubeconfig") or (None if options.get("host") else os.environ.get("KUBECONFIG"))
     if given is None and options.get("host"):
@@ -161,7 +166,7 @@ def _plain(options: dict[str, t.Any]) -> tuple[dict, dict] | None:
     if options.get("host"):
         cluster["server"] = options["host"]
     if options.get("api_key"):
-        user = {"token": options["api_key"]}
+        user = {"token": options["api_key"], **{k: v for k, v in user.items() if k in auth.IMPERSONATION}}
     if options.get("validate_certs") is not None:
         cluster["insecure-skip-tls-verify"] = not options["validate_certs"]
     for option, part, name in (
@@ -172,7 +177,7 @@ def _plain(options: dict[str, t.Any]) -> tuple[dict, dict] | None:
         if options.get(option):
             part.pop(f"{name}-data", None)
             part[name] = os.path.abspath(os.path.expanduser(options[option]))
-    return cluster, user
+    return None if proxy_for(cluster["server"], options, None) else (cluster, user)
 
 
 def _read(given: t.Any, context: str | None) -> tuple[dict, dict] | None:
@@ -204,11 +209,26 @@ def _named(entries: list[dict], name: str) -> dict:
     return found[0]
 
 
-def _context(cluster: dict, user: dict, secure: bool) -> ssl.SSLContext:
-    context = urllib3.util.ssl_.create_urllib3_context()
-    if not secure:
+def _lenient(*, secure: bool) -> ssl.SSLContext:
+    """A TLS context that takes what kubectl takes.
+
+    From 3.13 on Python refuses CA certificates without a keyUsage extension, as older clusters have them. The chain,
+    the expiry and the host name are checked all the same.
+    """
+    context: ssl.SSLContext = urllib3.util.ssl_.create_urllib3_context()
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    if secure:
+        context.verify_mode = ssl.CERT_REQUIRED
+    else:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _context(cluster: dict, user: dict, *, secure: bool) -> ssl.SSLContext:
+    context = _lenient(secure=secure)
+    if not secure:
+        pass
     elif cluster.get("certificate-authority-data"):
         context.load_verify_locations(cadata=base64.b64decode(cluster["certificate-authority-data"]).decode())
     elif cluster.get("certificate-authority"):

@@ -64,6 +64,8 @@ def run_module(
         spec["api_host"] = {"type": "str"}
     module = Module(unlogged, argument_spec=spec, **module_options)
     try:
+        if "host" not in argument_spec:
+            _check_host(module.params.get("host"), argument_spec)
         connection = _with_api_host(module.params) if "host" in argument_spec else module.params
         result = run(module, Cluster(connection, concurrency=concurrency(module.params)))
     except MeshopsError as error:
@@ -76,6 +78,19 @@ def _warned(module: AnsibleModule, result: dict) -> dict:
     for text in result.get("warnings") or []:
         module.warn(text)
     return {key: value for key, value in result.items() if key != "warnings"}
+
+
+def _check_host(host: str | None, argument_spec: t.Mapping[str, t.Any]) -> None:
+    """Refuses what is no URL at once: it may be an option of the module that was mistyped.
+
+    :raises MeshopsError: host is no URL
+    """
+    if host and not host.startswith(("https://", "http://")):
+        near = [name for name in argument_spec if name.rstrip("s") == "host"]
+        raise MeshopsError(
+            f"Invalid host {host!r}: host is the URL of the API server, such as https://10.0.0.1:6443."
+            + (f" Did you mean the option {near[0]}?" if near else "")
+        )
 
 
 def _with_api_host(params: dict[str, t.Any]) -> dict[str, t.Any]:

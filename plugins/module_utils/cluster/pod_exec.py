@@ -59,15 +59,20 @@ def run(
 
 def _upgrade(connection: http.client.HTTPConnection, path: str, headers: t.Mapping[str, str]) -> t.Any:
     """Makes a WebSocket of a connection, and gives what it is read from."""
-    asked = {
-        **headers,
-        "Connection": "Upgrade",
-        "Upgrade": "websocket",
-        "Sec-WebSocket-Version": "13",
-        "Sec-WebSocket-Key": base64.b64encode(os.urandom(16)).decode(),
-        "Sec-WebSocket-Protocol": "v4.channel.k8s.io",
-    }
-    connection.request("GET", path, headers=asked)
+    asked = [
+        *headers.items(),  # one of a name may come several times
+        *{
+            "Connection": "Upgrade",
+            "Upgrade": "websocket",
+            "Sec-WebSocket-Version": "13",
+            "Sec-WebSocket-Key": base64.b64encode(os.urandom(16)).decode(),
+            "Sec-WebSocket-Protocol": "v4.channel.k8s.io",
+        }.items(),
+    ]
+    connection.putrequest("GET", path)
+    for name, value in asked:
+        connection.putheader(name, value)
+    connection.endheaders()
     answer = connection.getresponse()
     if answer.status == http.client.SWITCHING_PROTOCOLS:
         return answer.fp

@@ -74,3 +74,16 @@ def test_what_a_kubeconfig_holds_beside_its_secrets_may_be_shown(run, monkeypatc
     assert result["told"].startswith("apiVersion v1, user me, token ***")
     assert SECRET not in written
     assert not {"objects", "kubeconfig"} & set(result["invocation"]["module_args"])
+
+
+@pytest.mark.parametrize(
+    ("module", "options", "message"),
+    [
+        (virtual_service, {"name": "a", "host": ["reviews"]}, "Did you mean the option hosts?"),
+        (virtual_service, {"name": "a", "host": "reviews"}, "Did you mean the option hosts?"),
+        (mesh_objects, {"host": "10.0.0.1"}, "host is the URL of the API server, such as https://10.0.0.1:6443."),
+    ],
+)
+def test_a_host_that_is_no_url_is_refused_at_once(module, options, message, run):
+    _written, result = run(module, options)
+    assert message in result["msg"]

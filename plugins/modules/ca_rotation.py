@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: ca_rotation
-short_description: Install, renew and rotate the CA of an Istio mesh without a failed request
+short_description: Install, renew and rotate the CA of an Istio mesh
 version_added: 0.1.0
 author: The meshops.istio authors (@meshops)
 description:
@@ -119,8 +119,26 @@ options:
         of virtual machines and remote clusters. No gate can look at them; see yourself that they follow.
     type: bool
     default: false
+  accept_shared_root:
+    description:
+      - Rotate the root although other control planes or clusters may trust it; they are recognised by remote secrets
+        (label C(istio/multiCluster)), several networks, east-west gateways, and an istiod with the same root in another
+        namespace.
+      - From phase C(sign) on, their proxies refuse those of this mesh unless they trust the new root already.
+    type: bool
+    default: false
+  accept_managed_secret:
+    description:
+      - Write the secret C(cacerts) although another tool has written it, such as External Secrets, Sealed Secrets,
+        Argo CD, Flux, the Vault Secrets Operator or cert-manager. Set it where that tool no longer writes the secret.
+    type: bool
+    default: false
+  accept_git_root_dir:
+    description: Write a new root's key to O(root_dir) although that is inside a git work tree.
+    type: bool
+    default: false
   timeout:
-    description: How many seconds one gate, or one restart, may take before the run fails, naming who holds it up.
+    description: Seconds that one gate, or one restart, may take before the run fails and names what blocks it.
     type: int
     default: 300
   report:
@@ -216,8 +234,8 @@ not_ready:
   type: list
   elements: str
   sample: [app/broken-6f7c9d-x2b4k (Deployment/broken)]
-held_up_by:
-  description: Who keeps a gate from being met, and why.
+blocked_by:
+  description: What blocks a gate, and why. The former name RV(held_up_by) has the same contents.
   returned: when a gate is not met in time
   type: list
   elements: dict
@@ -228,6 +246,34 @@ held_up_by:
     why:
       description: What it lacks.
       type: str
+    reason:
+      description:
+        - The same for programs, one of V(ca_bundle_differs), V(config_map_differs), V(config_map_missing),
+          V(istiod_not_ready), V(istiod_terminating), V(istiod_unreadable), V(secret_not_loaded),
+          V(mounted_file_differs), V(mounted_file_unreadable), V(no_certificate), V(proxy_unreadable), V(root_missing),
+          V(root_still_trusted), V(wrong_issuer).
+      type: str
+held_up_by:
+  description: The same as RV(blocked_by).
+  returned: when a gate is not met in time
+  type: list
+  elements: dict
+reasons:
+  description: Why a change was refused.
+  returned: when the state of the cluster forbids it
+  type: list
+  elements: dict
+  contains:
+    reason:
+      description:
+        - One of V(abort_impossible), V(another_run), V(changed_meanwhile), V(external_ca), V(given_way),
+          V(immutable_secret), V(incomplete_secret), V(managed_secret), V(no_control_plane), V(no_root_reload),
+          V(not_multi_root), V(other_ca_in_use), V(revocation_list), V(rotation_under_way), V(self_signed),
+          V(shared_root), V(unknown_ca), V(unproven_proxies), V(unreadable_secret), V(wrong_action), V(ztunnel).
+      type: str
+    message:
+      description: The reason in words, with its remedy.
+      type: str
 problems:
   description: What is wrong with a CA that was refused.
   returned: when a CA is refused
@@ -237,7 +283,11 @@ problems:
     name:
       description:
         - One of V(unreadable), V(key_mismatch), V(chain_broken), V(not_a_ca), V(expires_soon), V(not_yet_valid),
-          V(wrong_order), V(root_missing), V(weak_key), V(path_too_long), V(wrong_trust_domain).
+          V(wrong_order), V(root_missing), V(weak_key), V(path_too_long), V(wrong_trust_domain), V(wrong_usage),
+          V(unsupported_key).
+      type: str
+    reason:
+      description: The same as C(name).
       type: str
     message:
       description: Which certificate, and why.
@@ -323,6 +373,9 @@ def main() -> None:
             "warn_days": {"type": "int", "default": 60},
             "restart_proxies": {"type": "bool", "default": False},
             "unproven_proxies": {"type": "bool", "default": False},
+            "accept_shared_root": {"type": "bool", "default": False},
+            "accept_managed_secret": {"type": "bool", "default": False},
+            "accept_git_root_dir": {"type": "bool", "default": False},
             "timeout": {"type": "int", "default": 300},
             "report": {"type": "path"},
         },

@@ -121,7 +121,7 @@ def run(module, cluster):
     revision = module.params["revision"] or "default"
 
     def read_proxies():
-        return read_all(cluster, [], True, datetime.datetime.now(datetime.timezone.utc))
+        return read_all(cluster, [], sync=True, now=datetime.datetime.now(datetime.timezone.utc))
 
     plane = DataPlane(cluster, revision, module.params["wait_timeout"], read_proxies)
     result = plane.reconcile(module.check_mode)

@@ -122,8 +122,8 @@ def main() -> None:
             "proxies": read_all(
                 cluster,
                 module.params["namespaces"],
-                module.params["sync"],
-                datetime.datetime.now(datetime.timezone.utc),
+                sync=module.params["sync"],
+                now=datetime.datetime.now(datetime.timezone.utc),
             ),
         },
         concurrency=lambda params: params["concurrency"],

@@ -22,7 +22,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "e2e"))
 
 import ca_mesh
 from ansible_collections.meshops.istio.plugins.module_utils.ca import actions
-from ansible_collections.meshops.istio.plugins.module_utils.ca.authority import Wishes, generated
+from ansible_collections.meshops.istio.plugins.module_utils.ca.authority import CaSpec, generated
 from ansible_collections.meshops.istio.plugins.module_utils.ca.observe import now
 from ansible_collections.meshops.istio.plugins.module_utils.ca.trust_bundle import secret_data
 from ansible_collections.meshops.istio.plugins.module_utils.proxies import read as observe
@@ -39,7 +39,7 @@ WORKLOADS = (("istio-ingress", "ingress"), ("app", "echo-v1"), ("app", "echo-v2"
 
 def by_hand(mesh: ca_mesh.Mesh) -> None:
     folder = pathlib.Path(tempfile.mkdtemp(dir=mesh.folder))
-    for name, text in secret_data(generated(Wishes(), now())).items():
+    for name, text in secret_data(generated(CaSpec(), now())).items():
         (folder / name).write_text(text)
     ca_mesh.kubectl("delete", "secret", "cacerts", "-n", "istio-system")
     ca_mesh.kubectl("create", "secret", "generic", "cacerts", "-n", "istio-system", f"--from-file={folder}")
@@ -84,13 +84,13 @@ def simulated(count: int) -> list[float]:
             found[-1]["metadata"]["uid"] += f"-{number // len(pods)}"
         return found
 
-    wishes = {"source": "generated", "key_type": "EC-P256", "root_days": 3650, "intermediate_days": 730, "min_days": 30}
+    spec = {"source": "generated", "key_type": "EC-P256", "root_days": 3650, "intermediate_days": 730, "min_days": 30}
     left_out = dict.fromkeys(("files", "root_dir", "root_key", "trust_domains", "mesh_config", "report"))
     params = {"action": "rotate", "namespace": "istio-system", "timeout": 300, "restart_proxies": False}
     params["unproven_proxies"] = False
     observe.proxy_pods = many
     try:
-        done = actions.run({**left_out, **wishes, **params}, ca_mesh.cluster(os.environ["KUBECONFIG"]), False)
+        done = actions.run({**left_out, **spec, **params}, ca_mesh.cluster(os.environ["KUBECONFIG"]), False)
     finally:
         observe.proxy_pods = real
     assert [(phase["phase"], phase["proxies"]) for phase in done["phases"]] == [(phase, count) for phase in PHASES]

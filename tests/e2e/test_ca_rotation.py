@@ -15,7 +15,7 @@ import subprocess
 
 import ca_mesh
 import pytest
-from ansible_collections.meshops.istio.plugins.module_utils.ca.authority import Wishes, generated
+from ansible_collections.meshops.istio.plugins.module_utils.ca.authority import CaSpec, generated
 from ansible_collections.meshops.istio.plugins.module_utils.ca.observe import now
 
 
@@ -99,7 +99,7 @@ def watched(story, entry, *keys, **variables):
 
 def test_rotation_to_a_ca_that_is_brought_shows_no_key_at_vvvv(story, load, tmp_path):
     root = story.folder / "root"  # the renewal signs with its key
-    own = generated(Wishes(key_type="RSA-4096", root_dir=str(root)), now())
+    own = generated(CaSpec(key_type="RSA-4096", root_dir=str(root)), now())
     files = {"ca_cert": own.certificate, "ca_key": own.key, "root_cert": own.roots}
     report = tmp_path / "ca.html"
     said = watched(story, "rotate", own.key, ca_source="files", ca_files=files, ca_report=str(report))
@@ -126,7 +126,7 @@ def test_renewal_of_the_intermediate_restarts_nothing(story, load):
 
 def test_a_rotation_that_somebody_else_left_half_done_ends_in_the_new_root(story, load):
     """Both roots are trusted, the old CA signs, and nothing in the secret is from this collection."""
-    theirs = generated(Wishes(), now())
+    theirs = generated(CaSpec(), now())
     old = story.status()
     held = ca_mesh.get("secret", "cacerts", "-n", "istio-system")["data"]["root-cert.pem"]
     both = base64.b64encode(base64.b64decode(held) + theirs.roots.encode()).decode()

@@ -14,7 +14,7 @@ import sys
 
 import pytest
 import yaml
-from ansible_collections.meshops.istio.plugins.module_utils.ca.authority import Wishes, generated
+from ansible_collections.meshops.istio.plugins.module_utils.ca.authority import CaSpec, generated
 from ansible_collections.meshops.istio.plugins.module_utils.ca.observe import now
 from ansible_collections.meshops.istio.plugins.module_utils.ca.trust_bundle import bundle_of
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN
@@ -85,7 +85,7 @@ def test_a_made_ca_goes_in_once_and_its_root_key_stays_out(role, cluster, namesp
 
 
 def test_your_own_ca_as_text_never_shows_its_key(role, cluster, namespace):
-    own = generated(Wishes(), now())
+    own = generated(CaSpec(), now())
     files = {"ca_cert": own.certificate, "ca_key": own.key, "root_cert": own.roots}
     code, told = role("install", ca_source="files", ca_files=files)
     assert code == 0, told
@@ -96,7 +96,7 @@ def test_your_own_ca_as_text_never_shows_its_key(role, cluster, namespace):
 
 
 def test_a_broken_ca_is_refused_by_name_before_anything_is_written(role, cluster, namespace):
-    own, other = generated(Wishes(), now()), generated(Wishes(intermediate_days=5), now())
+    own, other = generated(CaSpec(), now()), generated(CaSpec(intermediate_days=5), now())
     mixed = {"ca_cert": own.certificate, "ca_key": other.key, "root_cert": own.roots}
     foreign = {"ca_cert": other.certificate, "ca_key": other.key, "root_cert": own.roots}
     for files, names in ((mixed, ["key_mismatch"]), (foreign, ["chain_broken", "expires_soon"])):
@@ -115,7 +115,7 @@ def test_rotation_without_a_control_plane_names_the_remedy(role):
 
 
 def test_the_roots_key_as_text_is_shown_nowhere(role):
-    key = generated(Wishes(), now()).key
+    key = generated(CaSpec(), now()).key
     code, told = role("renew", ca_root_key=key)
     assert code != 0
     assert "no istiod runs in the namespace" in told
@@ -139,7 +139,7 @@ def test_the_intermediate_is_for_the_trust_domain_that_the_mesh_will_have(role, 
 
 
 def test_another_ca_than_the_one_in_place_is_for_rotate(role, cluster, namespace):
-    first, second = (generated(Wishes(), now()) for _each in range(2))
+    first, second = (generated(CaSpec(), now()) for _each in range(2))
     for bundle, code in ((first, 0), (second, 2)):
         files = {"ca_cert": bundle.certificate, "ca_key": bundle.key, "root_cert": bundle.roots}
         got, told = role("install", ca_source="files", ca_files=files)

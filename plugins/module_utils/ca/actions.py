@@ -10,42 +10,55 @@ import typing as t
 
 from ..cluster.client import Cluster
 from ..errors import MeshopsError
-from ..mesh.certificates import fingerprints, require_cryptography
+from ..mesh.certificates import require_cryptography
 from . import rotation
-from .authority import Wishes, from_files, generated, prepared_root, renewed
+from .authority import CaSpec, from_files, generated, prepared_root, renewed
+from .decision import Decision, Generate, Keep, Options, Refuse, Use, decide
+from .gate import CannotRotate, Reason
+from .lock import Lock
 from .observe import now
-from .present import CannotRotate, Present
+from .present import Present
 from .procedure import Mesh, in_words
 from .report import refuse_unwritable, write_report
 from .status import status
 from .trust_bundle import Bundle
 
+Result = dict[str, t.Any]
 
-def run(params: t.Mapping[str, t.Any], cluster: Cluster, check_mode: bool) -> dict[str, t.Any]:
+
+def run(params: t.Mapping[str, t.Any], cluster: Cluster, check_mode: bool) -> Result:
     """Does what the module's parameters ask for, and gives the module's result.
 
     :raises MeshopsError: with the remedy; before anything is written wherever the cause could be seen then
     """
     require_cryptography()
-    if params["report"]:
-        refuse_unwritable(params["report"])
-    mesh = Mesh(cluster, params["namespace"], params["timeout"])
-    if params["action"] == "status":
-        return _with_status({"changed": False}, mesh, params, write=not check_mode)
-    if not check_mode:
+    options = Options.from_params(params)
+    if options.report:
+        refuse_unwritable(options.report)
+    if options.action == "status" or check_mode:
+        mesh = Mesh(cluster, options.namespace, options.timeout)
+        if options.action == "status":
+            return _with_status({"changed": False}, mesh, options, write=not check_mode)
+        return _change(mesh, options, check_mode)
+    with Lock(cluster, options.namespace) as lock:
+        mesh = Mesh(cluster, options.namespace, options.timeout, lock.check)
         mesh.resume()
+        result = _change(mesh, options, check_mode)
+    return _with_status(result, mesh, options) if options.report else result
+
+
+def _change(mesh: Mesh, options: Options, check_mode: bool) -> Result:
     present = mesh.present()
-    result = (_abort if params["action"] == "abort" else _forward)(mesh, present, params, check_mode)
-    return _with_status(result, mesh, params) if params["report"] and not check_mode else result
+    return (_abort if options.action == "abort" else _forward)(mesh, present, options, check_mode)
 
 
-def _with_status(result: dict, mesh: Mesh, params: t.Mapping[str, t.Any], write: bool = True) -> dict[str, t.Any]:
-    found = status(mesh, now(), params["warn_days"])
-    result = {**result, "status": found}
-    result["warnings"] = [*result.get("warnings", []), *found["warnings"]]
-    if params["report"] and write:
+def _with_status(result: Result, mesh: Mesh, options: Options, *, write: bool = True) -> Result:
+    current = status(mesh, now(), options.warn_days)
+    result = {**result, "status": current}
+    result["warnings"] = [*result.get("warnings", []), *current["warnings"]]
+    if options.report and write:
         try:
-            write_report(params["report"], found)
+            write_report(options.report, current)
         except MeshopsError as error:  # what was done is worth more than the page
             result["warnings"].append(str(error))
     return result
@@ -53,7 +66,7 @@ def _with_status(result: dict, mesh: Mesh, params: t.Mapping[str, t.Any], write:
 
 @dataclasses.dataclass(frozen=True)
 class ToBeMade:
-    """A CA that check mode doesn't make, in words: what the intermediate stands under, and the whole."""
+    """A CA that check mode doesn't make, in words: what the intermediate is under."""
 
     root: str
 
@@ -65,21 +78,31 @@ class ToBeMade:
 # -- forward --------------------------------------------------------------
 
 
-def _forward(mesh: Mesh, present: Present, params: t.Mapping[str, t.Any], check_mode: bool) -> dict[str, t.Any]:
+def _forward(mesh: Mesh, present: Present, options: Options, check_mode: bool) -> Result:
     moment = now()
     if present.bundle is None and not present.control_planes:
-        mesh.refuse_foreign_hands()  # before a root is made
-    target = _target(mesh, present, params, moment, check_mode)
+        mesh.refuse_managed_secret(accept=options.accept_managed_secret)  # before a root is made
+    signed, _aliases = mesh.trust_domains(options.mesh_config)
+    brought = from_files(options.files) if options.files else None
+    if brought:
+        brought.refuse_if_broken("files", moment, options.min_days, signed)
+    decision = decide(options.action, present, brought, mesh.namespace)
+    if isinstance(decision, Refuse):
+        if present.bundle and options.action == "install":  # what is in use may be the cause
+            present.bundle.refuse_if_broken("the CA in the secret cacerts", moment, 0, signed)
+        raise CannotRotate(decision.obstacle.message, decision.obstacle)
+    if isinstance(decision, Keep) and present.bundle and options.action == "install":
+        present.bundle.refuse_if_broken("the CA in the secret cacerts", moment, 0, signed)
+    target = _target(mesh, present, options, decision, check_mode=check_mode)
     if isinstance(target, ToBeMade):
-        return _would_make(mesh, present, params, target)
+        return _would_make(mesh, present, options, target)
     if target is None or _same(present, target):
         return {"changed": False, "phases": [], "diff": _diff(present.bundle, present.bundle)}
-    signed, _aliases = mesh.trust_domains(params["mesh_config"])
-    target.refuse_if_broken("the new CA", moment, params["min_days"], signed)
-    if not present.control_planes:
-        return _first(mesh, target, params, check_mode)
-    restarted = _prepare(mesh, present, target, params, change=not check_mode)
-    steps = _steps(present, target)
+    target.refuse_if_broken("the new CA", moment, options.min_days, signed)
+    if not present.control_planes or present.bundle is None:
+        return _first(mesh, target, options, check_mode)
+    restarted = _prepare(mesh, present, target, options, check_mode=check_mode)
+    steps = _steps(present, present.bundle, target)
     if not check_mode:
         mesh.walk(present, target)
     result = {
@@ -91,25 +114,49 @@ def _forward(mesh: Mesh, present: Present, params: t.Mapping[str, t.Any], check_
     return result if check_mode else {**result, "not_ready": mesh.not_ready()}
 
 
-def _steps(present: Present, target: Bundle) -> list[rotation.Step]:
-    return rotation.all_steps(present.bundle, target, present.watched, present.lost, present.multi_root)
+def _target(
+    mesh: Mesh, present: Present, options: Options, decision: Decision, *, check_mode: bool
+) -> Bundle | ToBeMade | None:
+    """The CA that a decision leads to, made where it must be; None where the mesh may stay as it is."""
+    if isinstance(decision, Use):
+        return decision.bundle
+    if not isinstance(decision, Generate):
+        return None
+    if present.control_planes:  # refuse before a root is made
+        _prepare(mesh, present, decision.under, options, check_mode=True)
+    return _generate(_spec(mesh, options), decision, now(), check_mode=check_mode)
+
+
+def _generate(spec: CaSpec, decision: Generate, moment: datetime.datetime, *, check_mode: bool) -> Bundle | ToBeMade:
+    """The only place that makes a CA; check mode makes one to see that it can be, and keeps nothing of it."""
+    if decision.under:
+        made = renewed(decision.under, spec, moment)
+        return ToBeMade(f"the root {rotation.name(made.root)}") if check_mode else made
+    made = generated(spec, moment, decision.other_than, keep=not check_mode)
+    if not check_mode:
+        return made
+    if prepared_root(spec):
+        return ToBeMade(f"the root {rotation.name(made.root)} that {spec.root_dir} holds")
+    return ToBeMade(f"a new root ({spec.key_type}, {spec.root_days} days)")
+
+
+def _steps(present: Present, held: Bundle, target: Bundle) -> list[rotation.Step]:
+    return rotation.all_steps(held, target, present.watched, present.lost, present.multi_root)
 
 
 def _planned(steps: list[rotation.Step]) -> list[dict[str, str]]:
     return [{"phase": step.phase, "words": step.words} for step in steps]
 
 
-def _prepare(
-    mesh: Mesh, present: Present, target: Bundle | None, params: t.Mapping[str, t.Any], change: bool
-) -> list[str]:
+def _prepare(mesh: Mesh, present: Present, target: Bundle | None, options: Options, *, check_mode: bool) -> list[str]:
     """What is restarted so that the mesh can follow; nothing where no root changes, since nobody is cut off then.
 
     :param target: None where it is a root that isn't made yet
     """
     if target is not None and rotation.same_roots(present.bundle, target):
-        mesh.refuse_foreign_hands()
+        mesh.refuse_managed_secret(accept=options.accept_managed_secret)
         return []
-    return mesh.prepare(params["restart_proxies"], change, params["unproven_proxies"])
+    return mesh.prepare(options, check_mode=check_mode)
 
 
 def _same(present: Present, target: Bundle) -> bool:
@@ -119,120 +166,34 @@ def _same(present: Present, target: Bundle) -> bool:
     return rotation.next_step(present.bundle, target) is None
 
 
-def _target(
-    mesh: Mesh, present: Present, params: t.Mapping[str, t.Any], moment: datetime.datetime, check_mode: bool
-) -> Bundle | ToBeMade | None:
-    """Where to go; None where the mesh may stay as it is."""
-    action = params["action"]
-    brought = from_files(params["files"]) if params["source"] == "files" else None
-    if brought:
-        brought.refuse_if_broken("files", moment, params["min_days"], mesh.trust_domains(params["mesh_config"])[0])
-    under_way = present.following or present.pending
-    if under_way:
-        if brought and brought.signer != under_way.signer:
-            raise CannotRotate(
-                f"a rotation to {rotation.name(under_way.signer)} is under way, and files hold"
-                f" {rotation.name(brought.signer)}: finish it first (run without files), or take it back with"
-                " ca_rotation_abort: true"
-            )
-        if action == "renew" and not rotation.same_roots(present.bundle, under_way):
-            raise CannotRotate(
-                f"a rotation to the root {rotation.name(under_way.root)} is under way: finish it with the entry point"
-                " rotate, or take it back with ca_rotation_abort: true, and renew then"
-            )
-        return under_way
-    if action == "install" and present.plugged and present.bundle:
-        if brought and brought.signer != present.bundle.signer:
-            how = "renew" if brought.root in present.bundle.trusted else "rotate"
-            raise CannotRotate(
-                f"the mesh works with the CA {rotation.name(present.bundle.signer)} already; use the entry point"
-                f" {how} to go on to {rotation.name(brought.signer)}"
-            )
-        signed, _aliases = mesh.trust_domains(params["mesh_config"])
-        present.bundle.refuse_if_broken("the CA in the secret cacerts", moment, 0, signed)
-        return None
-    if present.bundle is None and present.control_planes:
-        raise CannotRotate(
-            f"istiod runs in the namespace {mesh.namespace}, but neither cacerts nor istio-ca-secret holds its CA:"
-            " it uses an external one (EXTERNAL_CA, istio-csr), which is renewed where it comes from"
-        )
-    if action in ("rotate", "renew") and not present.control_planes:
-        raise CannotRotate(
-            f"no istiod runs in the namespace {mesh.namespace}: name the right one in ca_namespace,"
-            " or use the entry point install before the control plane"
-        )
-    if action == "renew":
-        return _renewal(mesh, present, params, moment, check_mode, brought)
-    if brought:
-        if action == "rotate" and fingerprints(brought.roots) == fingerprints(present.bundle.roots):
-            if brought.signer == present.bundle.signer:
-                return None
-            raise CannotRotate("files lead to the root in use: use the entry point renew for a new intermediate")
-        return brought
-    wishes = _wishes(mesh, params)
-    if present.control_planes:  # refuse before a root is made
-        _prepare(mesh, present, None, params, change=False)
-    not_this = present.bundle.root if present.bundle else None
-    made = generated(wishes, moment, not_this, keep=not check_mode)
-    if not check_mode:
-        return made
-    if prepared_root(wishes):
-        return ToBeMade(f"the root {rotation.name(made.root)} that {params['root_dir']} holds")
-    return ToBeMade(f"a new root ({params['key_type']}, {params['root_days']} days)")
-
-
-def _renewal(
-    mesh: Mesh,
-    present: Present,
-    params: t.Mapping[str, t.Any],
-    moment: datetime.datetime,
-    check_mode: bool,
-    brought: Bundle | None,
-) -> Bundle | ToBeMade | None:
-    if not present.plugged:
-        raise CannotRotate("istiod signs with a root that it has made for itself: use the entry point rotate")
-    if brought:
-        if brought.root not in present.bundle.trusted:
-            raise CannotRotate(f"files lead to another root, {rotation.name(brought.root)}: use the entry point rotate")
-        if brought.signer == present.bundle.signer:
-            return None
-        if not rotation.same_roots(present.bundle, brought):
-            raise CannotRotate(
-                f"files trust {rotation.names(brought.trusted)}, and the mesh {rotation.names(present.bundle.trusted)}:"
-                " a renewal changes no root, use the entry point rotate"
-            )
-        return brought
-    target = renewed(present.bundle, _wishes(mesh, params), moment)
-    return ToBeMade(f"the root {rotation.name(target.root)}") if check_mode else target
-
-
-def _wishes(mesh: Mesh, params: t.Mapping[str, t.Any]) -> Wishes:
-    signed, aliases = mesh.trust_domains(params["mesh_config"])
-    return Wishes(
-        trust_domains=tuple(params["trust_domains"] or [*signed, *aliases] or ["cluster.local"]),
-        root_days=params["root_days"],
-        intermediate_days=params["intermediate_days"],
-        key_type=params["key_type"],
-        root_dir=params["root_dir"] or "",
-        root_key=params["root_key"] or "",
-        min_days=params["min_days"],
+def _spec(mesh: Mesh, options: Options) -> CaSpec:
+    signed, aliases = mesh.trust_domains(options.mesh_config)
+    return CaSpec(
+        trust_domains=options.trust_domains or (*signed, *aliases) or ("cluster.local",),
+        root_days=options.root_days,
+        intermediate_days=options.intermediate_days,
+        key_type=options.key_type,
+        root_dir=options.root_dir,
+        root_key=options.root_key,
+        min_days=options.min_days,
         signed_domains=tuple(signed),
+        accept_git=options.accept_git_root_dir,
     )
 
 
-def _first(mesh: Mesh, target: Bundle, params: t.Mapping[str, t.Any], check_mode: bool) -> dict[str, t.Any]:
+def _first(mesh: Mesh, target: Bundle, options: Options, check_mode: bool) -> Result:
     """A CA before there is a control plane: one write."""
     if not check_mode:
         mesh.write_first(target)
     words = f"sign with {rotation.name(target.signer)}, trust {rotation.names(target.trusted)}"
     phases = [{"phase": "install", "words": words}]
-    return {"changed": True, "phases": phases, "diff": _diff(None, target, phases), **_guessed(mesh, params)}
+    return {"changed": True, "phases": phases, "diff": _diff(None, target, phases), **_guessed(mesh, options)}
 
 
-def _guessed(mesh: Mesh, params: t.Mapping[str, t.Any]) -> dict[str, list[str]]:
-    """A warning where an intermediate is bound to a trust domain that nothing has told."""
-    signed, _aliases = mesh.trust_domains(params["mesh_config"])
-    if signed or params["trust_domains"] or params["source"] == "files":
+def _guessed(mesh: Mesh, options: Options) -> dict[str, list[str]]:
+    """A warning where an intermediate is bound to a trust domain that nothing has named."""
+    signed, _aliases = mesh.trust_domains(options.mesh_config)
+    if signed or options.trust_domains or options.files:
         return {}
     return {
         "warnings": [
@@ -242,15 +203,15 @@ def _guessed(mesh: Mesh, params: t.Mapping[str, t.Any]) -> dict[str, list[str]]:
     }
 
 
-def _would_make(mesh: Mesh, present: Present, params: t.Mapping[str, t.Any], made: ToBeMade) -> dict[str, t.Any]:
-    """What check mode tells of a CA that isn't made yet."""
+def _would_make(mesh: Mesh, present: Present, options: Options, made: ToBeMade) -> Result:
+    """What check mode reports of a CA that isn't made yet."""
     after = f"signer: {made.signer}\ntrusted root: {made.root}\n"
     if not (present.bundle and present.control_planes):
         phases = [{"phase": "install", "words": f"sign with {made.signer}"}]
         diff = _diff(present.bundle, after, phases)
-        return {"changed": True, "phases": phases, "restarted": [], "diff": diff, **_guessed(mesh, params)}
-    renewal = params["action"] == "renew"
-    restarted = _prepare(mesh, present, present.bundle if renewal else None, params, change=False)
+        return {"changed": True, "phases": phases, "restarted": [], "diff": diff, **_guessed(mesh, options)}
+    renewal = options.action == "renew"
+    restarted = _prepare(mesh, present, present.bundle if renewal else None, options, check_mode=True)
     words = f"sign with {made.signer} instead of {rotation.name(present.bundle.signer)}"
     phases = [{"phase": "sign", "words": words}]
     if not renewal:
@@ -267,21 +228,31 @@ def _would_make(mesh: Mesh, present: Present, params: t.Mapping[str, t.Any], mad
 # -- back -----------------------------------------------------------------
 
 
-def _abort(mesh: Mesh, present: Present, params: t.Mapping[str, t.Any], check_mode: bool) -> dict[str, t.Any]:
-    if present.following is not None and present.bundle is None:
+def _abort(mesh: Mesh, present: Present, options: Options, check_mode: bool) -> Result:
+    if not mesh.rotating(present):
+        return {"changed": False, "phases": [], "diff": _diff(present.bundle, present.bundle)}
+    if present.bundle is None:
         raise CannotRotate(
             "the secret cacerts was deleted in the middle of a rotation, and no istiod runs: put back what it held"
             " (cacerts-previous has what it held before the rotation), or go on to the new CA with the entry point"
-            " install"
+            " install",
+            Reason.ABORT_IMPOSSIBLE,
         )
-    if present.following is None or present.previous is None or present.bundle is None:
-        return {"changed": False, "phases": [], "diff": _diff(present.bundle, present.bundle)}
+    if present.previous is None:
+        raise CannotRotate(
+            f"Secret {mesh.namespace}/cacerts-previous: the rotation can't be taken back (NotFound): a rotation is"
+            " under way, and the CA that it came from is gone. Finish it with the entry point rotate, or restore"
+            " cacerts-previous from a backup and run this again.",
+            Reason.ABORT_IMPOSSIBLE,
+        )
     if present.pending:
         raise CannotRotate(
             "istiod hasn't taken the CA in cacerts, so there is nothing to take back from the mesh: run without"
-            " ca_rotation_abort to go on"
+            " ca_rotation_abort to go on",
+            Reason.ABORT_IMPOSSIBLE,
         )
-    steps = _steps(present, present.previous)
+    mesh.refuse_immutable()
+    steps = _steps(present, present.bundle, present.previous)
     if not check_mode:
         mesh.walk(present, present.previous, back=True)
     return {
@@ -306,6 +277,3 @@ def _diff(
         "before": in_words(before),
         "after": "\n".join([(after if isinstance(after, str) else in_words(after)).rstrip("\n"), *way, ""]),
     }
-
-
-__all__ = ["MeshopsError", "run"]

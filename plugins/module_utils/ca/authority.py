@@ -13,7 +13,15 @@ import stat
 import tempfile
 import typing as t
 
-from ..mesh.certificates import Certificate, CertificateError, certificates, key_matches, make_intermediate, make_root
+from ..mesh.certificates import (
+    Certificate,
+    CertificateError,
+    certificates,
+    key_alone,
+    key_matches,
+    make_intermediate,
+    make_root,
+)
 from .rotation import name
 from .trust_bundle import BrokenBundle, Bundle, Problem, plugged
 
@@ -23,8 +31,8 @@ _TRUST_DOMAIN = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,253}[A-Za-z0-9])?")
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class Wishes:
-    """What a user wants of a new CA.
+class CaSpec:
+    """The properties of a new CA.
 
     :ivar key_type: one of certificates.KEY_TYPES
     :ivar root_dir: a directory for the root and its key: used where it holds them, made where it doesn't;
@@ -32,6 +40,7 @@ class Wishes:
     :ivar root_key: the root's key in PEM, for a renewal, such as from Ansible Vault
     :ivar min_days: what is made must be valid for longer
     :ivar signed_domains: those of the trust domains for which istiod signs
+    :ivar accept_git: a new root's key may be written inside a git work tree
     """
 
     trust_domains: tuple[str, ...] = ("cluster.local",)
@@ -42,6 +51,7 @@ class Wishes:
     root_key: str = ""
     min_days: int = 0
     signed_domains: tuple[str, ...] = ()
+    accept_git: bool = False
 
     def refuse_if_senseless(self, now: datetime.datetime, with_root: bool) -> None:
         """Fails where no certificate can be made so.
@@ -87,7 +97,8 @@ def from_files(files: t.Mapping[str, str | None]) -> Bundle:
     )
     if not chain:
         chain = texts["ca_cert"] if signer and signer[0] in roots else "\n".join((texts["ca_cert"], texts["root_cert"]))
-    return Bundle(_ended(texts["ca_cert"]), _ended(texts["ca_key"]), _ended(chain), _ended(texts["root_cert"]))
+    key = key_alone(texts["ca_key"])
+    return Bundle(_ended(texts["ca_cert"]), _ended(key), _ended(chain), _ended(texts["root_cert"]))
 
 
 def _certificates(option: str, text: str) -> tuple[Certificate, ...]:
@@ -113,22 +124,24 @@ def _ended(text: str) -> str:
     return text if text.endswith("\n") else text + "\n"
 
 
-def prepared_root(wishes: Wishes, not_this: Certificate | None = None) -> tuple[Certificate, str] | None:
+def prepared_root(spec: CaSpec, not_this: Certificate | None = None) -> tuple[Certificate, str] | None:
     """The root in root_dir and its key; None where one is to be made.
 
     :param not_this: the root in use, where another one is wanted
     :raises CertificateError: root_dir can't be used
     """
-    found = root_in(wishes.root_dir) if wishes.root_dir else None
+    found = root_in(spec.root_dir) if spec.root_dir else None
     if found and not_this and found[0] == not_this:
         raise CertificateError(
-            f"root_dir {wishes.root_dir} holds the root in use, {name(found[0])}: a rotation wants another root;"
+            f"root_dir {spec.root_dir} holds the root in use, {name(found[0])}: a rotation wants another root;"
             " give an empty directory for it"
         )
     return found
 
 
-def generated(wishes: Wishes, now: datetime.datetime, not_this: Certificate | None = None, keep: bool = True) -> Bundle:
+def generated(
+    spec: CaSpec, now: datetime.datetime, not_this: Certificate | None = None, *, keep: bool = True
+) -> Bundle:
     """A new intermediate under a new root, or under the root in root_dir.
 
     The root's key is on disk, where it was asked for, before anything is written to the cluster: no later failure
@@ -139,33 +152,35 @@ def generated(wishes: Wishes, now: datetime.datetime, not_this: Certificate | No
     :raises CertificateError: an option makes no sense, or root_dir can't be used
     :raises BrokenBundle: what is made can't be used
     """
-    found = prepared_root(wishes, not_this)
-    wishes.refuse_if_senseless(now, with_root=found is None)
-    root, key = found or make_root(wishes.trust_domains[0], wishes.root_days, wishes.key_type, now)
-    made = _under(root, key, wishes, now)
-    wishes.refuse_if_broken(made, now)
-    if found is None and wishes.root_dir:
+    found = prepared_root(spec, not_this)
+    spec.refuse_if_senseless(now, with_root=found is None)
+    root, key = found or make_root(spec.trust_domains[0], spec.root_days, spec.key_type, now)
+    made = _under(root, key, spec, now)
+    spec.refuse_if_broken(made, now)
+    if found is None and spec.root_dir:
+        if not spec.accept_git:
+            refuse_work_tree(spec.root_dir)
         if keep:
-            keep_root(wishes.root_dir, root, key)
+            keep_root(spec.root_dir, root, key)
         else:
-            refuse_unwritable(wishes.root_dir)
+            refuse_unwritable(spec.root_dir)
     return made
 
 
-def renewed(present: Bundle, wishes: Wishes, now: datetime.datetime) -> Bundle:
+def renewed(present: Bundle, spec: CaSpec, now: datetime.datetime) -> Bundle:
     """A new intermediate under the root in use.
 
     :raises CertificateError: the root's key isn't given, or belongs to another root; or an option makes no sense
     :raises BrokenBundle: what is made can't be used
     """
-    wishes.refuse_if_senseless(now, with_root=False)
+    spec.refuse_if_senseless(now, with_root=False)
     root = present.root
-    if wishes.root_key:
-        key = wishes.root_key
-    elif wishes.root_dir:
-        found = root_in(wishes.root_dir)
+    if spec.root_key:
+        key = spec.root_key
+    elif spec.root_dir:
+        found = root_in(spec.root_dir)
         if found is None:
-            raise CertificateError(f"root_dir {wishes.root_dir} holds no {_KEY_FILE}")
+            raise CertificateError(f"root_dir {spec.root_dir} holds no {_KEY_FILE}")
         key = found[1]
     else:
         raise CertificateError(
@@ -179,15 +194,13 @@ def renewed(present: Bundle, wishes: Wishes, now: datetime.datetime) -> Bundle:
         raise CertificateError(f"root_key: {error}") from None
     if not matches:
         raise CertificateError(f"the key given isn't that of the root in use, {name(root)}")
-    made = dataclasses.replace(_under(root, key, wishes, now), roots=present.roots)
-    wishes.refuse_if_broken(made, now)
+    made = dataclasses.replace(_under(root, key, spec, now), roots=present.roots)
+    spec.refuse_if_broken(made, now)
     return made
 
 
-def _under(root: Certificate, key: str, wishes: Wishes, now: datetime.datetime) -> Bundle:
-    signer, signer_key = make_intermediate(
-        root, key, wishes.trust_domains, wishes.intermediate_days, wishes.key_type, now
-    )
+def _under(root: Certificate, key: str, spec: CaSpec, now: datetime.datetime) -> Bundle:
+    signer, signer_key = make_intermediate(root, key, spec.trust_domains, spec.intermediate_days, spec.key_type, now)
     return plugged(signer, signer_key, [root])
 
 
@@ -226,6 +239,25 @@ def _root_in(directory: str) -> tuple[Certificate, str] | None:
     if not matches:
         raise CertificateError(f"{paths[1]} isn't the key of {paths[0]}")
     return root, key
+
+
+def refuse_work_tree(directory: str) -> None:
+    """Fails where a root's key would be written inside a git work tree, from which it is easily committed.
+
+    :raises CertificateError: names the work tree
+    """
+    folder = os.path.realpath(os.path.expanduser(directory))
+    while True:
+        if os.path.exists(os.path.join(folder, ".git")):
+            raise CertificateError(
+                f"root_dir {directory} is inside the git work tree {folder}, where the root's key could be committed:"
+                " name a directory outside of it, or accept that with accept_git_root_dir: true"
+                " (ca_accept_git_root_dir)"
+            )
+        parent = os.path.dirname(folder)
+        if parent == folder:
+            return
+        folder = parent
 
 
 def refuse_unwritable(directory: str) -> None:

@@ -17,8 +17,10 @@ import time
 from ..cluster.client import Cluster
 from ..cluster.kinds import KNOWN, POD
 from ..cluster.workloads import NotReady, wait_ready
+from ..errors import MeshopsError
 from ..mesh.pods import is_ready, owner_of
-from .observe import RETIRED, istiod_pods
+from ..reconcile.types import K8sObject
+from .observe import RETIRED, istiod_pods, why_not_ready
 
 DEPLOYMENT = KNOWN["apps", "Deployment"]
 _SLICE = KNOWN["discovery.k8s.io", "EndpointSlice"]
@@ -53,6 +55,8 @@ def finish_restart(cluster: Cluster, namespace: str, timeout: float) -> None:
 
 def _restart(cluster: Cluster, namespace: str, name: str, timeout: float) -> None:
     deployment = cluster.get(DEPLOYMENT, name, namespace)
+    if deployment is None:
+        raise MeshopsError(f"Deployment {namespace}/{name}: restarting istiod failed (NotFound). Install it again.")
     if _HELD not in (deployment["metadata"].get("annotations") or {}):
         deployment = _hold(cluster, deployment)
     token = deployment["spec"]["template"]["metadata"]["annotations"][_RESTARTED]
@@ -66,15 +70,15 @@ def _restart(cluster: Cluster, namespace: str, name: str, timeout: float) -> Non
     wait_ready(cluster, [{"apiVersion": "apps/v1", "kind": "Deployment", **deployment}], timeout)
 
 
-def _hold(cluster: Cluster, deployment: dict) -> dict:
+def _hold(cluster: Cluster, deployment: K8sObject) -> K8sObject:
     """Starts the rollout, held: new pods come up, no old one goes."""
     meta, spec = deployment["metadata"], deployment["spec"]
-    own: dict = {"minReadySeconds": spec.get("minReadySeconds")}
-    strategy: dict = {}
+    own: K8sObject = {"minReadySeconds": spec.get("minReadySeconds")}
+    strategy: K8sObject = {}
     if may_end_early(spec):
         own["strategy"] = spec.get("strategy") or {}
         strategy["strategy"] = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "100%", "maxUnavailable": 0}}
-    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
+    now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds")
     patch = {
         "metadata": {"resourceVersion": meta["resourceVersion"], "annotations": {_HELD: json.dumps(own)}},
         "spec": {
@@ -87,7 +91,7 @@ def _hold(cluster: Cluster, deployment: dict) -> dict:
     return cluster.patch(DEPLOYMENT, meta["name"], patch, meta["namespace"])
 
 
-def may_end_early(spec: dict) -> bool:
+def may_end_early(spec: K8sObject) -> bool:
     """Whether a rollout by this Deployment's own strategy could end an old pod before a new one is there.
 
     Elsewhere the strategy is left alone: what this collection writes, Helm would find in its way later.
@@ -100,7 +104,7 @@ def may_end_early(spec: dict) -> bool:
     return (replicas * int(may[:-1]) // 100 if may.endswith("%") else int(may)) > 0
 
 
-def _release(cluster: Cluster, deployment: dict) -> None:
+def _release(cluster: Cluster, deployment: K8sObject) -> None:
     meta = deployment["metadata"]
     own = json.loads(meta["annotations"][_HELD])
     back = {"minReadySeconds": own["minReadySeconds"]}
@@ -110,7 +114,7 @@ def _release(cluster: Cluster, deployment: dict) -> None:
     cluster.patch(DEPLOYMENT, meta["name"], patch, meta["namespace"])
 
 
-def _wait_for_new(cluster: Cluster, deployment: dict, token: str, timeout: float) -> list[dict]:
+def _wait_for_new(cluster: Cluster, deployment: K8sObject, token: str, timeout: float) -> list[K8sObject]:
     """Waits until the new pods are ready, and gives the old ones."""
     meta = deployment["metadata"]
     wanted = deployment["spec"].get("replicas", 1)
@@ -122,9 +126,12 @@ def _wait_for_new(cluster: Cluster, deployment: dict, token: str, timeout: float
         if len(ready) >= wanted:
             return [p for p in pods if p not in new]
         if time.monotonic() > deadline:
+            troubles = dict.fromkeys(why_not_ready(p) for p in new if p not in ready)
+            trouble = "; ".join(each for each in troubles if each)
             raise NotReady(
                 f"Deployment {meta['namespace']}/{meta['name']}: {len(ready)} of {wanted} new istiod pods are ready"
-                f" after {timeout:.0f} s; the old ones still serve. See why with `kubectl -n {meta['namespace']}"
+                f" after {timeout:.0f} s{trouble and ': ' + trouble}; the old ones still serve."
+                f" See why with `kubectl -n {meta['namespace']}"
                 f" describe pod -l app=istiod`, and run this again"
             )
         time.sleep(0.2)

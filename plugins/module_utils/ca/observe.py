@@ -12,7 +12,8 @@ import re
 import typing as t
 
 from ..cluster.client import Cluster
-from ..cluster.kinds import CONFIG_MAP, KNOWN, NAMESPACE, POD
+from ..cluster.errors import ApiError
+from ..cluster.kinds import CONFIG_MAP, KNOWN, NAMESPACE, POD, SECRET
 from ..errors import MeshopsError
 from ..mesh.certificates import CertificateError, fingerprints
 from ..mesh.pods import (
@@ -28,7 +29,8 @@ from ..mesh.pods import (
     time_of,
 )
 from ..reconcile.selectors import matches
-from .gate import Istiod
+from ..reconcile.types import K8sObject
+from .gate import Istiod, Neighbours
 
 with contextlib.suppress(ImportError):  # comes with ansible-core
     import yaml
@@ -37,31 +39,38 @@ with contextlib.suppress(ImportError):  # comes with ansible-core
 RETIRED = "meshops.istio/retired"
 #: Namespaces in which istiod writes no ConfigMap (IgnoredNamespaces in pkg/kube/inject/initializer.go).
 IGNORED_NAMESPACES = ("kube-public", "kube-node-lease", "local-path-storage")
+#: The label that names the network of a namespace, or of an east-west gateway's Service.
+NETWORK = "topology.istio.io/network"
 _WEBHOOKS = ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
 
 
 def now() -> datetime.datetime:
     """This moment, in UTC."""
-    return datetime.datetime.now(datetime.UTC)
+    return datetime.datetime.now(datetime.timezone.utc)
 
 
-def secret_text(secret: dict | None) -> dict[str, str]:
+def secret_text(secret: K8sObject | None) -> dict[str, str]:
     """A secret's data, decoded; empty where there is no secret."""
     data = (secret or {}).get("data") or {}
     return {key: base64.b64decode(value).decode(errors="replace") for key, value in data.items()}
 
 
-def mesh_config(cluster: Cluster, namespace: str, revision: str = "default") -> dict:
+def mesh_config(cluster: Cluster, namespace: str, revision: str = "default") -> dict[str, t.Any]:
     """The mesh config of a revision as its ConfigMap holds it; empty where there is none.
 
     :raises MeshopsError: it isn't a map in YAML
     """
+    return _config(cluster, namespace, revision, "mesh")
+
+
+def _config(cluster: Cluster, namespace: str, revision: str, key: str) -> dict[str, t.Any]:
+    """What one key of a revision's ConfigMap holds: C(mesh) or C(meshNetworks)."""
     name = "istio" if revision == "default" else f"istio-{revision}"
-    found = cluster.get(CONFIG_MAP, name, namespace)
-    wrong = f"the ConfigMap {namespace}/{name} holds no mesh config in its key mesh"
+    obj = cluster.get(CONFIG_MAP, name, namespace)
+    wrong = f"the ConfigMap {namespace}/{name} holds no mesh config in its key {key}"
     remedy = "correct it, or install the control plane again"
     try:
-        loaded = yaml.safe_load(((found or {}).get("data") or {}).get("mesh", "")) or {}
+        loaded = yaml.safe_load(((obj or {}).get("data") or {}).get(key, "")) or {}
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         raise MeshopsError(f"{wrong}: not YAML{f', line {mark.line + 1}' if mark else ''}; {remedy}") from None
@@ -70,7 +79,7 @@ def mesh_config(cluster: Cluster, namespace: str, revision: str = "default") -> 
     return loaded
 
 
-def mesh_configs(cluster: Cluster, namespace: str, istiods: t.Iterable[Istiod]) -> dict[str, dict]:
+def mesh_configs(cluster: Cluster, namespace: str, istiods: t.Iterable[Istiod]) -> dict[str, dict[str, t.Any]]:
     """revision -> its mesh config, of every revision that runs in a namespace."""
     revisions = sorted({istiod.revision for istiod in istiods})
     return {revision: mesh_config(cluster, namespace, revision) for revision in revisions}
@@ -79,7 +88,7 @@ def mesh_configs(cluster: Cluster, namespace: str, istiods: t.Iterable[Istiod]) 
 # -- istiod ---------------------------------------------------------------
 
 
-def istiod_pods(cluster: Cluster, namespace: str) -> list[dict]:
+def istiod_pods(cluster: Cluster, namespace: str) -> list[K8sObject]:
     """The pods of every control plane in a namespace, whatever their labels are at the moment."""
     return [pod for pod in cluster.list(POD, namespace) if container(pod, DISCOVERY)]
 
@@ -94,7 +103,7 @@ def istiods(cluster: Cluster, namespace: str, expiries: bool = True) -> list[Ist
         return list(pool.map(lambda pod: _istiod(cluster, pod, expiries), pods))
 
 
-def _istiod(cluster: Cluster, pod: dict, expiries: bool) -> Istiod:
+def _istiod(cluster: Cluster, pod: K8sObject, expiries: bool) -> Istiod:
     meta = pod["metadata"]
     env = environment(container(pod, DISCOVERY))
     started = container_state(pod, DISCOVERY).get("state", {}).get("running", {}).get("startedAt")
@@ -119,7 +128,64 @@ def _istiod(cluster: Cluster, pod: dict, expiries: bool) -> Istiod:
         root_expiry=root,
         chain_expiry=chain,
         error=error,
+        trouble="" if is_ready(pod) else why_not_ready(pod),
     )
+
+
+def why_not_ready(pod: K8sObject) -> str:
+    """Why a pod isn't ready, as the scheduler or kubelet says; empty where neither does."""
+    status = pod.get("status") or {}
+    for condition in status.get("conditions") or ():
+        if condition["type"] == "PodScheduled" and condition["status"] != "True":
+            return f"it can't be scheduled: {condition.get('message') or condition.get('reason', 'no reason')}"
+    states = [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
+    for state in states:
+        waiting = (state.get("state") or {}).get("waiting") or {}
+        if waiting.get("reason"):
+            message = f" ({waiting['message']})" if waiting.get("message") else ""
+            return f"container {state['name']}: {waiting['reason']}{message}"
+    return ""
+
+
+def neighbours(cluster: Cluster, namespace: str, istiods: t.Iterable[Istiod]) -> Neighbours:
+    """What shows that other control planes or clusters may trust the same root."""
+    secrets = cluster.list(SECRET, namespace, labels="istio/multiCluster=true")
+    services = cluster.list(KNOWN["", "Service"], labels=NETWORK)
+    own = labels_of(cluster.get(NAMESPACE, namespace) or {"metadata": {}}).get(NETWORK)
+    networks = {labels_of(service)[NETWORK] for service in services}
+    for revision in sorted({istiod.revision for istiod in istiods}):
+        declared = _config(cluster, namespace, revision, "meshNetworks").get("networks")
+        networks |= set(declared) if isinstance(declared, dict) else set()
+    pods = [pod for pod in cluster.list(POD, labels="app=istiod") if container(pod, DISCOVERY) and not is_over(pod)]
+    others = sorted({pod["metadata"]["namespace"] for pod in pods} - {namespace})
+    return Neighbours(
+        remote_secrets=tuple(sorted(_where(secret) for secret in secrets)),
+        networks=tuple(sorted(networks)) if len(networks | ({own} if own else set())) > 1 else (),
+        gateways=tuple(sorted(_where(service) for service in services)),
+        control_planes={other: _roots_of(cluster, other, pods) for other in others},
+    )
+
+
+def _where(obj: K8sObject) -> str:
+    return f"{obj['metadata']['namespace']}/{obj['metadata']['name']}"
+
+
+def _roots_of(cluster: Cluster, namespace: str, pods: t.Sequence[K8sObject]) -> frozenset[str] | None:
+    """The roots that the istiod of a namespace gives out, and those that its secret holds; None where unread."""
+    mine = [pod for pod in pods if pod["metadata"]["namespace"] == namespace]
+    found = []
+    for kind, name in ((CONFIG_MAP, bundle_config_map_name(mine)), (SECRET, "cacerts"), (SECRET, "istio-ca-secret")):
+        try:
+            obj = cluster.get(kind, name, namespace)
+        except ApiError as error:
+            if error.status != 403:
+                raise
+            continue
+        data = (obj or {}).get("data") or {}
+        text = data if kind is CONFIG_MAP else secret_text(obj)
+        found.append(_fingerprints(text.get("root-cert.pem") or text.get("ca.crt") or text.get("ca-cert.pem") or ""))
+    roots = frozenset[str]().union(*found)
+    return roots or None
 
 
 def _reported_expiries(cluster: Cluster, namespace: str, pod: str) -> tuple[int | None, int | None]:
@@ -134,7 +200,7 @@ def _reported_expiries(cluster: Cluster, namespace: str, pod: str) -> tuple[int 
 # -- ConfigMaps and webhooks ----------------------------------------------
 
 
-def bundle_config_map_name(pods: t.Iterable[dict]) -> str:
+def bundle_config_map_name(pods: t.Iterable[K8sObject]) -> str:
     """The name under which istiod writes its roots into namespaces."""
     for pod in pods:
         name = environment(container(pod, DISCOVERY)).get("PILOT_CA_CERT_CONFIGMAP")
@@ -144,7 +210,7 @@ def bundle_config_map_name(pods: t.Iterable[dict]) -> str:
 
 
 def served_namespaces(
-    cluster: Cluster, selectors: t.Sequence[t.Sequence[dict]], written: t.Container[str] = ()
+    cluster: Cluster, selectors: t.Sequence[t.Sequence[K8sObject]], written: t.Container[str] = ()
 ) -> list[str]:
     """Every namespace into which istiod writes its roots.
 
@@ -154,7 +220,7 @@ def served_namespaces(
     :param written: the namespaces that hold roots
     """
 
-    def selected(namespace: dict) -> bool:
+    def selected(namespace: K8sObject) -> bool:
         labels = labels_of(namespace)
         by = [not its or any(matches(each, labels) for each in its) for its in selectors]
         return all(by) or (any(by) and namespace["metadata"]["name"] in written)

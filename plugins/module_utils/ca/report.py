@@ -7,6 +7,7 @@ from __future__ import annotations
 import datetime
 import html
 import os
+import tempfile
 import typing as t
 
 from ..errors import MeshopsError
@@ -38,6 +39,8 @@ def refuse_unwritable(path: str) -> None:
     folder = os.path.dirname(file)
     if not os.path.isdir(folder):
         raise MeshopsError(f"report: {folder} isn't a directory: make it, or name another file than {path}")
+    if os.path.islink(file):
+        raise MeshopsError(f"report: {path} is a symbolic link: name the file that it leads to, or remove it")
     if os.path.isdir(file) or not os.access(file if os.path.exists(file) else folder, os.W_OK):
         raise MeshopsError(f"report: {path} can't be written: name a file in a directory that you may write")
 
@@ -48,9 +51,18 @@ def write_report(path: str, found: t.Mapping[str, t.Any]) -> None:
     :param found: what C(status.summary) gives
     :raises MeshopsError: the file can't be written
     """
+    file = os.path.abspath(os.path.expanduser(path))
     try:
-        with open(os.path.expanduser(path), "w", encoding="utf-8") as file:
-            file.write(page(found, datetime.datetime.now(datetime.UTC)))
+        # a new file takes the name: a link that somebody puts there meanwhile is replaced, not followed
+        descriptor, made = tempfile.mkstemp(prefix=".ca-report.", dir=os.path.dirname(file))
+        try:
+            with open(descriptor, "w", encoding="utf-8") as stream:
+                stream.write(page(found, datetime.datetime.now(datetime.timezone.utc)))
+            os.chmod(made, 0o644)  # it holds no key
+            os.replace(made, file)
+        except OSError:
+            os.unlink(made)
+            raise
     except OSError as error:
         raise MeshopsError(f"the report can't be written: {error}") from None
 

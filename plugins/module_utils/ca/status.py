@@ -12,18 +12,22 @@ from ..mesh.certificates import Certificate, certificates, short
 from ..proxies.proxy import Proxy
 from ..proxies.read import proxy_pods_of, read_proxies
 from . import observe
-from .gate import Istiod
-from .present import CACERTS, CannotRotate, Present, record_of
+from .gate import CannotRotate, Istiod
+from .present import CACERTS, SELF_SIGNED, Present, annotations_of, record_of
 from .trust_bundle import path_to_root
 
 if t.TYPE_CHECKING:
     from .procedure import Mesh
 
+#: One certificate, or one proxy, as the module returns it.
+Row = dict[str, t.Any]
+
 
 def status(mesh: Mesh, now: datetime.datetime, warn_days: float) -> dict[str, t.Any]:
     """Reads the mesh, and gives what C(summary) makes of it."""
-    trouble = []
-    present, trust_domains = Present(None), []
+    trouble: list[str] = []
+    trust_domains: list[str] = []
+    present = Present(None)
     try:
         present = mesh.present()
     except CannotRotate as error:
@@ -34,9 +38,11 @@ def status(mesh: Mesh, now: datetime.datetime, warn_days: float) -> dict[str, t.
         trouble.append(str(error))
     istiods = observe.istiods(mesh.cluster, mesh.namespace, expiries=False)
     proxies = read_proxies(mesh.cluster, proxy_pods_of(mesh.cluster, mesh.namespace))
-    record = record_of(mesh.secrets().get(CACERTS, {}).get("annotations"))
+    secrets = mesh.secrets()
+    record = record_of(annotations_of(secrets, CACERTS))
     found = summary(present, istiods, proxies, record, now, warn_days, trust_domains, mesh.unseen_proxies(patience=0))
     found["warnings"][:0] = trouble
+    found["warnings"] += _left_key(present, SELF_SIGNED in secrets)
     return found
 
 
@@ -113,6 +119,16 @@ def summary(
     }
 
 
+def _left_key(present: Present, there: bool) -> list[str]:
+    """A warning where the key of a CA that istiod made for itself is left over."""
+    if not there or not present.plugged or present.following or present.pending:
+        return []
+    return [
+        f"the secret {SELF_SIGNED} still holds the key of a CA that istiod made for itself and no longer uses; istiod"
+        f" would sign with it again if {CACERTS} were deleted, and cut the mesh in two: delete {SELF_SIGNED}"
+    ]
+
+
 def _source(present: Present) -> str:
     if present.bundle is None:
         return "none"
@@ -152,7 +168,7 @@ def _trust_domain_warnings(present: Present, trust_domains: t.Sequence[str]) -> 
 
 
 def _warnings(
-    present: Present, roots: list[dict], intermediates: list[dict], unread: list[dict], days: float
+    present: Present, roots: list[Row], intermediates: list[Row], unread: list[Row], days: float
 ) -> list[str]:
     found = []
     for what, rows in (("root", roots), ("intermediate", intermediates)):

@@ -10,7 +10,7 @@ import itertools
 import typing as t
 
 from ..errors import MeshopsError
-from ..mesh.certificates import Certificate, CertificateError, certificates, key_matches, short
+from ..mesh.certificates import Certificate, CertificateError, certificates, key_matches, short, unusable_key
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Problem:
     """Something wrong with a bundle.
 
     :ivar name: unreadable, key_mismatch, chain_broken, not_a_ca, expires_soon, not_yet_valid, wrong_order,
-        root_missing, weak_key, path_too_long, wrong_trust_domain
+        root_missing, weak_key, path_too_long, wrong_trust_domain, wrong_usage, unsupported_key
     :ivar message: which certificate, why, and what to do
     """
 
@@ -31,7 +31,7 @@ class BrokenBundle(MeshopsError):
 
     def __init__(self, where: str, problems: t.Sequence[Problem]) -> None:
         super().__init__(f"{where} can't be used: " + "; ".join(f"{p.name}: {p.message}" for p in problems))
-        self.result = {"problems": [dataclasses.asdict(p) for p in problems]}
+        self.result = {"problems": [{**dataclasses.asdict(p), "reason": p.name} for p in problems]}
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -129,6 +129,9 @@ class Bundle:
 
 def _key_problems(key: str, signer: Certificate) -> list[Problem]:
     try:
+        unusable = unusable_key(key)
+        if unusable:
+            return [Problem("unsupported_key", f"ca-key.pem: {unusable}")]
         if key_matches(key, signer):
             return []
     except CertificateError as error:
@@ -141,6 +144,15 @@ def _problems_of(certificate: Certificate, name: str, now: datetime.datetime, mi
     found = []
     if not certificate.is_ca:
         found.append(Problem("not_a_ca", f"{name} may not sign certificates (basicConstraints CA:TRUE, keyCertSign)"))
+    if certificate.lacks_usage:
+        lacks = " and ".join(certificate.lacks_usage)
+        found.append(
+            Problem(
+                "wrong_usage",
+                f"{name} is limited by extendedKeyUsage, which lacks {lacks}: proxies refuse what is under it; issue it"
+                " with both serverAuth and clientAuth, or without extendedKeyUsage",
+            )
+        )
     if certificate.weakness:
         found.append(Problem("weak_key", f"{name}: {certificate.weakness}"))
     if certificate.not_before > now:
@@ -224,6 +236,8 @@ def _chain_problems(
 
 _PEM_KEYS = ("ca-cert.pem", "ca-key.pem", "cert-chain.pem", "root-cert.pem")
 _TLS_KEYS = ("tls.crt", "tls.key", "ca.crt")
+#: Every key of cacerts that istiod reads or writes; further ones belong to others.
+ISTIOD_KEYS = frozenset((*_PEM_KEYS, *_TLS_KEYS, "ca-crl.pem", "istio-generated"))
 
 
 def bundle_of(data: t.Mapping[str, str]) -> Bundle | None:

@@ -17,7 +17,7 @@ try:
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec, rsa
-    from cryptography.x509.oid import NameOID
+    from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
     HAS_CRYPTOGRAPHY = True
 except ImportError:
@@ -150,12 +150,26 @@ class Certificate:
         key = self.x509.public_key()
         if isinstance(key, rsa.RSAPublicKey) and key.key_size < 2048:
             return f"its RSA key has {key.key_size} bits, fewer than 2048"
+        if not isinstance(key, (rsa.RSAPublicKey, ec.EllipticCurvePublicKey)):
+            return f"its key is of type {self.key_type}, and istiod's and Envoy's certificates are RSA or EC"
         if isinstance(key, ec.EllipticCurvePublicKey) and key.curve.key_size < 256:
             return f"its key is on the curve {key.curve.name}, of fewer than 256 bits"
         hashed = self.x509.signature_hash_algorithm
         if hashed is not None and hashed.name in ("md5", "sha1"):
             return f"it is signed with {hashed.name.upper()}"
         return ""
+
+    @property
+    def lacks_usage(self) -> tuple[str, ...]:
+        """What its extendedKeyUsage keeps those below it from, of C(serverAuth) and C(clientAuth); mTLS takes both."""
+        try:
+            usage = list(self.x509.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value)
+        except x509.ExtensionNotFound:
+            return ()
+        if ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE in usage:
+            return ()
+        needed = {"serverAuth": ExtendedKeyUsageOID.SERVER_AUTH, "clientAuth": ExtendedKeyUsageOID.CLIENT_AUTH}
+        return tuple(what for what, oid in needed.items() if oid not in usage)
 
     def issued_by(self, issuer: Certificate) -> bool:
         """Whether the issuer's name and key made this certificate (signature checked)."""
@@ -243,6 +257,39 @@ def load_key(pem: str) -> t.Any:
         ) from None
     except ValueError:
         raise CertificateError("the key isn't a PEM private key") from None
+
+
+_BLOCK = re.compile(r"-----BEGIN ([A-Z0-9 ]+)-----.+?-----END \1-----", re.DOTALL)
+
+
+def _istiod_reads(label: str) -> bool:
+    """Whether istiod takes a PEM block for a key (ParsePemEncodedKey in security/pkg/pki/util/crypto.go)."""
+    words = label.split()
+    return words[-2:] == ["PRIVATE", "KEY"] and words[:-2] in ([], ["EC"], ["RSA"])
+
+
+def key_alone(pem: str) -> str:
+    """A key's PEM text in the first block, which is the only one that istiod reads.
+
+    C(openssl ecparam -genkey) writes a block EC PARAMETERS before it.
+    """
+    readable = next((block for block in _BLOCK.finditer(pem) if _istiod_reads(block.group(1))), None)
+    return f"{readable.group(0)}\n" if readable else pem
+
+
+def unusable_key(pem: str) -> str:
+    """Why istiod or Envoy can't use a private key that is well-formed; empty where they can.
+
+    :raises CertificateError: not a key
+    """
+    key = load_key(pem)
+    if not isinstance(key, (rsa.RSAPrivateKey, ec.EllipticCurvePrivateKey)):
+        kind = type(key).__name__.lstrip("_").removesuffix("PrivateKey")
+        return f"it is a key of type {kind}, and istiod's and Envoy's certificates are RSA or EC"
+    first = _BLOCK.search(pem)
+    if first is not None and not _istiod_reads(first.group(1)):
+        return f"it begins with a block {first.group(1)}, and istiod reads the first block only: remove that block"
+    return ""
 
 
 def key_matches(key_pem: str, certificate: Certificate) -> bool:
@@ -335,7 +382,8 @@ def _issuer_identifier(root: Certificate) -> t.Any:
     try:
         identifier = root.x509.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
     except x509.ExtensionNotFound:
-        return x509.AuthorityKeyIdentifier.from_issuer_public_key(root.x509.public_key())
+        key: t.Any = root.x509.public_key()
+        return x509.AuthorityKeyIdentifier.from_issuer_public_key(key)
     return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier)
 
 

@@ -14,6 +14,7 @@ from ..cluster.kinds import POD
 from ..errors import MeshopsError
 from ..mesh.certificates import certificates, fingerprints
 from ..mesh.pods import PROXY, control_plane_namespace, describe_proxy, has_proxy, is_live
+from ..reconcile.types import K8sObject
 from .proxy import Proxy
 
 _SEPARATOR = "--- root-cert.pem"
@@ -30,23 +31,23 @@ _READ = (
 # -- proxies --------------------------------------------------------------
 
 
-def proxy_pods(cluster: Cluster, namespace: str | None = None) -> list[dict]:
+def proxy_pods(cluster: Cluster, namespace: str | None = None) -> list[K8sObject]:
     """Every pod with a proxy, gateways included."""
     return [pod for pod in cluster.list(POD, namespace) if has_proxy(pod) and is_live(pod)]
 
 
-def proxy_pods_of(cluster: Cluster, namespace: str) -> list[dict]:
+def proxy_pods_of(cluster: Cluster, namespace: str) -> list[K8sObject]:
     """Every pod with a proxy that has its certificate from an istiod in a namespace, or doesn't tell from which."""
     return [pod for pod in proxy_pods(cluster) if control_plane_namespace(pod) in ("", namespace)]
 
 
-def read_proxies(cluster: Cluster, pods: t.Sequence[dict]) -> list[Proxy]:
+def read_proxies(cluster: Cluster, pods: t.Sequence[K8sObject]) -> list[Proxy]:
     """What each of these pods' proxies holds, several read at once; one that can't be read says why."""
     with concurrent.futures.ThreadPoolExecutor(cluster.concurrency) as pool:
         return list(pool.map(lambda pod: read_proxy(cluster, pod), pods))
 
 
-def read_proxy(cluster: Cluster, pod: dict) -> Proxy:
+def read_proxy(cluster: Cluster, pod: K8sObject) -> Proxy:
     """What one pod's proxy holds."""
     known = describe_proxy(pod)
     if not known["running"] or known["kind"] == "ztunnel":
@@ -77,6 +78,6 @@ def held_by_proxy(text: str) -> dict[str, t.Any]:
     return held
 
 
-def _inline(source: dict | None) -> str:
+def _inline(source: t.Mapping[str, t.Any] | None) -> str:
     source = source or {}
     return source.get("inline_string") or base64.b64decode(source.get("inline_bytes") or "").decode(errors="replace")

@@ -15,7 +15,9 @@ from .proxy import Proxy
 from .sync import sync_of
 
 
-def read_all(cluster: Cluster, namespaces: t.Sequence[str], sync: bool, now: datetime.datetime) -> list[dict]:
+def read_all(
+    cluster: Cluster, namespaces: t.Sequence[str], *, sync: bool, now: datetime.datetime
+) -> list[dict[str, t.Any]]:
     """One entry a proxy, sorted by namespace and pod.
 
     :param namespaces: only these; empty means all

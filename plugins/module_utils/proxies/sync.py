@@ -12,19 +12,20 @@ from ..cluster.errors import ApiError
 from ..cluster.kinds import POD
 from ..errors import MeshopsError
 from ..mesh.pods import DISCOVERY, container, is_ready
+from ..reconcile.types import K8sObject
 
 
-def control_plane_pods(cluster: Cluster) -> list[dict]:
+def control_plane_pods(cluster: Cluster) -> list[K8sObject]:
     """The running istiod pods of every namespace."""
     return [pod for pod in cluster.list(POD, labels="app=istiod") if is_ready(pod) and container(pod, DISCOVERY)]
 
 
-def sync_states(cluster: Cluster, pods: t.Iterable[dict]) -> dict[str, dict]:
+def sync_states(cluster: Cluster, pods: t.Iterable[K8sObject]) -> dict[str, dict[str, t.Any]]:
     """pod name and namespace as istiod writes them (C(pod.namespace)) -> what /debug/syncz tells of it.
 
     An istiod that can't be asked (without C(pilot-discovery) in its path, or not running) is passed over.
     """
-    found: dict[str, dict] = {}
+    found: dict[str, dict[str, t.Any]] = {}
     for pod in pods:
         try:
             text = cluster.execute(

@@ -10,11 +10,11 @@ import json
 import pytest
 from ansible.module_utils import basic
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.meshops.istio.plugins.module_utils.ca.authority import Wishes, generated
+from ansible_collections.meshops.istio.plugins.module_utils.ca.authority import CaSpec, generated
 from ansible_collections.meshops.istio.plugins.module_utils.ca.observe import now
 from ansible_collections.meshops.istio.plugins.modules import ca_rotation, mesh_objects
 
-OWN = generated(Wishes(), now())
+OWN = generated(CaSpec(), now())
 FILES = {"ca_cert": OWN.certificate, "ca_key": OWN.key, "root_cert": OWN.roots}
 KUBECONFIG = {
     "clusters": [{"name": "c", "cluster": {"server": "http://127.0.0.1:1"}}],

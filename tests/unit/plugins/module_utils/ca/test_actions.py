@@ -15,13 +15,14 @@ import pytest
 from ansible_collections.meshops.istio.plugins.module_utils.ca import (
     actions,
     authority,
+    lock,
     observe,
     procedure,
     proof,
     status,
     trust_bundle,
 )
-from ansible_collections.meshops.istio.plugins.module_utils.ca.present import CannotRotate
+from ansible_collections.meshops.istio.plugins.module_utils.ca.gate import CannotRotate
 from ansible_collections.meshops.istio.plugins.module_utils.errors import MeshopsError
 from ansible_collections.meshops.istio.plugins.module_utils.mesh import certificates
 from ansible_collections.meshops.istio.plugins.module_utils.mesh.pods import describe_proxy
@@ -38,8 +39,8 @@ PARAMS = {
 }  # fmt: skip
 
 
-def made(**wishes):
-    return authority.generated(authority.Wishes(**wishes), NOW)
+def made(**spec):
+    return authority.generated(authority.CaSpec(**spec), NOW)
 
 
 @functools.cache
@@ -54,6 +55,10 @@ def self_signed():
 
 def iso(moment):
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def encoded(data):
+    return {key: base64.b64encode(value.encode()).decode() for key, value in data.items()}
 
 
 class Mesh:
@@ -98,9 +103,9 @@ class Mesh:
             return [
                 {"metadata": {"namespace": ns}, "data": {"root-cert.pem": self.loaded.roots}} for ns in self.homes()
             ]
-        if kind.kind != "Pod" and labels:
-            return []
         found = [o for (k, ns, _n), o in self.objects.items() if k == kind.kind and namespace in (None, ns)]
+        if labels and "=" not in labels:
+            return copy.deepcopy([o for o in found if labels in (o["metadata"].get("labels") or {})])
         wanted = dict([labels.split("=")]) if labels else {}
         return copy.deepcopy([o for o in found if wanted.items() <= (o["metadata"].get("labels") or {}).items()])
 
@@ -109,13 +114,21 @@ class Mesh:
 
     def create(self, obj):
         meta = obj["metadata"]
-        self.writes.append(("create", obj["kind"], meta["name"]))
+        if obj["kind"] != "Lease":
+            self.writes.append(("create", obj["kind"], meta["name"]))
         obj = copy.deepcopy(obj)
         obj["metadata"] |= {"creationTimestamp": iso(NOW), "resourceVersion": "1", "uid": meta["name"]}
         self.objects[obj["kind"], meta.get("namespace"), meta["name"]] = obj
-        self.follow()
+        if obj["kind"] != "Lease":
+            self.follow()
 
     def patch(self, kind, name, patch, namespace=None):
+        if kind.kind == "Lease":
+            lease = self.objects[kind.kind, namespace, name]
+            assert patch["metadata"]["resourceVersion"] == lease["metadata"]["resourceVersion"]
+            lease["metadata"]["resourceVersion"] += "1"
+            lease["spec"].update(patch["spec"])
+            return
         self.writes.append(("patch", kind.kind, name))
         found = self.objects[kind.kind, namespace, name]
         for part, into in (
@@ -127,16 +140,16 @@ class Mesh:
                 into.pop(key)
         self.follow()
 
-    def delete(self, kind, name, namespace=None):
-        self.writes.append(("delete", kind.kind, name))
+    def delete(self, kind, name, namespace=None, uid=None):
+        if kind.kind != "Lease":
+            self.writes.append(("delete", kind.kind, name))
         self.objects.pop((kind.kind, namespace, name), None)
 
     def execute(self, *_words):
         return json.dumps([{"proxy": name} for name in self.served])
 
     def secret(self, name, data, **annotations):
-        encoded = {key: base64.b64encode(value.encode()).decode() for key, value in data.items()}
-        self.put("Secret", name, metadata={"annotations": annotations}, data=encoded)
+        self.put("Secret", name, metadata={"annotations": annotations}, data=encoded(data))
 
     def held(self, name="cacerts"):
         return observe.secret_text(self.objects.get(("Secret", "istio-system", name)))
@@ -417,6 +430,7 @@ def test_a_secret_of_cert_manager_is_not_renewed(renewable):
 def test_the_proxies_of_another_control_plane_are_left_alone(mesh):
     mesh.running(plugged=made())
     mesh.istiod("istiod-b", "istio-b")
+    mesh.put("Secret", "cacerts", "istio-b", data=encoded(trust_bundle.secret_data(made())))
     mesh.proxy("theirs", push=False, address="istiod.istio-b.svc:15012")
     mesh.held_by["theirs"] = made()
     assert [phase["proxies"] for phase in run(mesh, "rotate")["phases"]] == [1, 1, 1]
@@ -489,7 +503,7 @@ def test_a_ca_for_another_trust_domain_is_told_and_not_brought_in(mesh):
 
 @pytest.mark.parametrize("check", [True, False])
 @pytest.mark.parametrize(
-    ("wishes", "why"),
+    ("spec", "why"),
     [
         ({"intermediate_days": 20}, "intermediate_days is 20: it must be more than min_days"),
         ({"intermediate_days": -3}, "intermediate_days is -3"),
@@ -498,11 +512,11 @@ def test_a_ca_for_another_trust_domain_is_told_and_not_brought_in(mesh):
         ({"trust_domains": ["müsli.local"]}, "'müsli.local' can't be a trust domain"),
     ],
 )
-def test_check_mode_refuses_what_the_run_refuses_and_nothing_is_left_behind(mesh, tmp_path, check, wishes, why):
+def test_check_mode_refuses_what_the_run_refuses_and_nothing_is_left_behind(mesh, tmp_path, check, spec, why):
     place = tmp_path / "root"
     for action in ("install", "rotate"):
         with pytest.raises(MeshopsError, match=why):
-            run(mesh, action, check, root_dir=str(place), **wishes)
+            run(mesh, action, check, root_dir=str(place), **spec)
         if action == "install":
             mesh.running(plugged=made())
     assert mesh.writes == []
@@ -610,3 +624,147 @@ def test_what_was_done_is_told_even_where_the_report_fails(mesh, tmp_path, monke
     mesh.running(plugged=made())
     done = run(mesh, "rotate", report=str(tmp_path / "ca.html"))
     assert (phases(done), done["warnings"]) == (["trust", "sign", "drop"], ["the disk is full"])
+
+
+# -- others who use or write the CA -----------------------------------------
+
+
+def remote_secret(mesh):
+    mesh.put("Secret", "istio-remote-secret-west", metadata={"labels": {"istio/multiCluster": "true"}}, data={})
+
+
+@pytest.mark.parametrize("check", [True, False])
+@pytest.mark.parametrize("action", ["rotate", "install"])
+def test_a_root_that_another_cluster_shares_is_not_rotated(mesh, tmp_path, monkeypatch, check, action):
+    mesh.running(**({"plugged": made()} if action == "rotate" else {"own": self_signed()}))
+    remote_secret(mesh)
+    with pytest.raises(CannotRotate, match="istio-remote-secret-west") as caught:
+        run(mesh, action, check, root_dir=str(tmp_path / "root"))
+    assert [each["reason"] for each in caught.value.result["reasons"]] == ["shared_root"]
+    assert (mesh.writes, (tmp_path / "root").exists()) == ([], False)
+    assert run(mesh, action, check, accept_shared_root=True)["changed"]
+
+
+def test_a_root_that_another_cluster_shares_is_renewed(renewable):
+    mesh, place = renewable
+    remote_secret(mesh)
+    assert phases(run(mesh, "renew", root_dir=place)) == ["sign"]
+
+
+def test_several_networks_are_found(mesh):
+    mesh.running(plugged=made())
+    mesh.objects["Namespace", None, "istio-system"]["metadata"]["labels"] = {"topology.istio.io/network": "east"}
+    mesh.put("ConfigMap", "istio", data={"mesh": PUSH, "meshNetworks": "networks: {east: {}, west: {}}"})
+    with pytest.raises(CannotRotate, match=r"several networks \(east, west\)"):
+        run(mesh, "rotate")
+    mesh.config(PUSH)
+    mesh.put("Service", "istio-eastwestgateway", metadata={"labels": {"topology.istio.io/network": "east"}})
+    with pytest.raises(CannotRotate, match="istio-system/istio-eastwestgateway"):
+        run(mesh, "rotate")
+    assert mesh.writes == []
+
+
+def test_a_control_plane_of_another_namespace_with_the_same_root_is_found(mesh):
+    old = made()
+    mesh.running(plugged=old)
+    mesh.istiod("istiod-other", "other-system")
+    mesh.put("Secret", "cacerts", "other-system", data=encoded({"root-cert.pem": old.roots}))
+    with pytest.raises(CannotRotate, match="the istiod in the namespace other-system trusts the same root"):
+        run(mesh, "rotate")
+    mesh.put(
+        "Secret", "cacerts", "other-system", data={"root-cert.pem": base64.b64encode(made().roots.encode()).decode()}
+    )
+    assert run(mesh, "rotate", check=True)["changed"]
+
+
+@pytest.mark.parametrize("action", ["rotate", "renew"])
+def test_a_secret_that_another_tool_manages_is_not_written(renewable, tmp_path, action):
+    mesh, place = renewable
+    owner = {"kind": "ExternalSecret", "name": "mesh-ca", "controller": True}
+    mesh.objects["Secret", "istio-system", "cacerts"]["metadata"]["ownerReferences"] = [owner]
+    folder = place if action == "renew" else str(tmp_path / "new")
+    with pytest.raises(CannotRotate, match="ExternalSecret mesh-ca"):
+        run(mesh, action, root_dir=folder)
+    assert mesh.writes == []
+    assert run(mesh, action, root_dir=folder, accept_managed_secret=True)["changed"]
+
+
+@pytest.mark.parametrize("action", ["rotate", "abort"])
+def test_an_immutable_secret_is_refused(mesh, monkeypatch, action):
+    mesh.running(plugged=made())
+    if action == "abort":
+        killed_after(mesh, monkeypatch, "trust")
+    mesh.objects["Secret", "istio-system", "cacerts"]["immutable"] = True
+    with pytest.raises(CannotRotate, match="immutable"):
+        run(mesh, action)
+    assert mesh.writes == []
+
+
+# -- what must not get lost -------------------------------------------------
+
+
+def test_an_abort_without_the_previous_ca_fails(mesh, monkeypatch):
+    mesh.running(plugged=made())
+    killed_after(mesh, monkeypatch, "sign")
+    del mesh.objects["Secret", "istio-system", "cacerts-previous"]
+    for check in (True, False):
+        with pytest.raises(CannotRotate, match="cacerts-previous: the rotation can't be taken back"):
+            run(mesh, "abort", check)
+    del mesh.objects["Secret", "istio-system", "cacerts-next"]
+    with pytest.raises(CannotRotate, match="in phase sign"):
+        run(mesh, "abort")
+    assert mesh.writes == []
+
+
+def test_an_abort_where_no_rotation_is_under_way_changes_nothing(mesh):
+    mesh.running(plugged=made())
+    assert run(mesh, "abort")["changed"] is False
+    run(mesh, "rotate")
+    assert run(mesh, "abort")["changed"] is False
+
+
+NOT_TEXT = base64.b64encode(b"\xff\xfe\x00").decode()
+
+
+@pytest.mark.parametrize("way", ["rotate", "abort", "deleted"])
+def test_further_keys_of_the_secret_survive(mesh, monkeypatch, way):
+    mesh.running(plugged=made())
+    mesh.objects["Secret", "istio-system", "cacerts"]["data"]["keystore.p12"] = NOT_TEXT
+    killed_after(mesh, monkeypatch, "sign")
+    if way == "deleted":
+        del mesh.objects["Secret", "istio-system", "cacerts"]
+    run(mesh, "abort" if way == "abort" else "rotate")
+    assert mesh.objects["Secret", "istio-system", "cacerts"]["data"]["keystore.p12"] == NOT_TEXT
+    assert secrets(mesh) == ["cacerts"]
+
+
+def test_the_key_of_a_former_ca_is_named_in_the_status(mesh):
+    mesh.running(own=self_signed())
+    run(mesh, "install")
+    (warning,) = [each for each in run(mesh, "status")["warnings"] if "istio-ca-secret" in each]
+    assert "delete istio-ca-secret" in warning
+
+
+def test_pods_keep_no_annotation_of_a_rotation(mesh):
+    mesh.running(plugged=made())
+    mesh.objects["Pod", "app", "web"]["metadata"]["annotations"] = {"meshops.istio/ca-nudge": "then"}
+    run(mesh, "rotate")
+    for (kind, _namespace, _name), obj in mesh.objects.items():
+        if kind == "Pod":
+            assert "meshops.istio/ca-nudge" not in (obj["metadata"].get("annotations") or {})
+
+
+def test_a_second_run_is_refused_while_the_first_renews_its_lease(mesh, monkeypatch):
+    monkeypatch.setattr(lock, "_PATIENCE", 0)
+    mesh.running(plugged=made())
+    mesh.put("Lease", "meshops-ca-rotation", spec={"holderIdentity": "other/1/x"})
+    with pytest.raises(CannotRotate, match="other/1/x"):
+        run(mesh, "rotate")
+    assert mesh.writes == []
+    assert run(mesh, "rotate", check=True)["changed"], "check mode writes nothing, so it needs no lock"
+
+
+def test_a_run_leaves_no_lease(mesh):
+    mesh.running(plugged=made())
+    run(mesh, "rotate")
+    assert [key for key in mesh.objects if key[0] == "Lease"] == []

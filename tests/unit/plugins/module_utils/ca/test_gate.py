@@ -10,6 +10,8 @@ import functools
 
 import pytest
 from ansible_collections.meshops.istio.plugins.module_utils.ca import gate, rotation
+from ansible_collections.meshops.istio.plugins.module_utils.ca.gate import Reason
+from ansible_collections.meshops.istio.plugins.module_utils.ca.rotation import Expectation
 from ansible_collections.meshops.istio.plugins.module_utils.ca.trust_bundle import plugged
 from ansible_collections.meshops.istio.plugins.module_utils.mesh import certificates as c
 from ansible_collections.meshops.istio.plugins.module_utils.proxies import proxy as proxies
@@ -68,7 +70,7 @@ MET = [
 
 @pytest.mark.parametrize(("expected", "held"), MET)
 def test_who_is_there_holds_nothing_up(expected, held):
-    assert gate.proxy_holdup(expected, held) is None
+    assert gate.proxy_blocker(expected, held) is None
 
 
 NOT_MET = [
@@ -89,9 +91,9 @@ NOT_MET = [
 
 @pytest.mark.parametrize(("expected", "held", "why"), NOT_MET)
 def test_who_is_not_there_is_named_with_the_reason(expected, held, why):
-    holdup = gate.proxy_holdup(expected, held)
-    assert holdup.what == "sidecar app/web-1"
-    assert why in holdup.why
+    blocker = gate.proxy_blocker(expected, held)
+    assert blocker.what == "sidecar app/web-1"
+    assert why in blocker.why
 
 
 def test_renewal_does_not_wait_for_proxies_that_take_no_push():
@@ -102,22 +104,22 @@ def test_renewal_does_not_wait_for_proxies_that_take_no_push():
     (step,) = rotation.all_steps(old, new)
     expected = rotation.expectation(step.bundle, new, old)
     held = proxies.Proxy("app", "web-1", roots=expected.roots, chain=(leaf("A"),), mounted=expected.roots)
-    assert "leaf is still issued" in gate.proxy_holdup(expected, held).why
-    assert gate.proxy_holdup(expected, dataclasses.replace(held, push=False)) is None
+    assert "leaf is still issued" in gate.proxy_blocker(expected, held).why
+    assert gate.proxy_blocker(expected, dataclasses.replace(held, push=False)) is None
 
 
 def test_config_maps_of_every_namespace_not_only_of_those_that_have_one():
-    holdups = gate.config_map_holdups(TRUST, ["app", "late", "old"], {"app": A | B, "old": A, "unserved": A})
-    assert [(h.what, h.why.split()[0]) for h in holdups] == [
+    blockers = gate.config_map_blockers(TRUST, ["app", "late", "old"], {"app": A | B, "old": A, "unserved": A})
+    assert [(h.what, h.why.split()[0]) for h in blockers] == [
         ("ConfigMap in namespace late", "istiod"),
         ("ConfigMap in namespace old", "lacks"),
     ]
 
 
 def test_webhooks():
-    assert gate.webhook_holdups(DROP, {"injector": B}) == []
-    (holdup,) = gate.webhook_holdups(DROP, {"injector": B, "validator": A | B})
-    assert holdup.what == "caBundle of validator"
+    assert gate.webhook_blockers(DROP, {"injector": B}) == []
+    (blocker,) = gate.webhook_blockers(DROP, {"injector": B, "validator": A | B})
+    assert blocker.what == "caBundle of validator"
 
 
 def istiod(**more):
@@ -135,17 +137,49 @@ def istiod(**more):
     ],
 )
 def test_istiod_that_is_not_there(held, why):
-    assert gate.istiod_holdups(SIGN, [istiod()]) == []
-    (holdup,) = gate.istiod_holdups(SIGN, [istiod(), held])
-    assert why in holdup.why
+    assert gate.istiod_blockers(SIGN, [istiod()]) == []
+    (blocker,) = gate.istiod_blockers(SIGN, [istiod(), held])
+    assert why in blocker.why
 
 
 def test_what_stands_against_a_rotation_comes_with_its_remedy():
-    deaf, hearing = proxy(A, "A", push=False), proxy(A, "A")
-    assert gate.unprepared([istiod()], [hearing], {"": True}) == ([], [])
-    reasons, found = gate.unprepared([istiod(multi_root=False)], [deaf, hearing], {"default": False})
-    assert found == [deaf]
-    assert "control_plane_values.istiod.env.ISTIO_MULTIROOT_MESH" in reasons[0]
-    assert "proxyMetadata.PROXY_CONFIG_XDS_AGENT" in reasons[1]
-    assert "app/web-1" in reasons[1]
-    assert gate.unprepared([istiod()], [deaf], {"": True, "canary": False}) == ([], [deaf])
+    without, with_reload = proxy(A, "A", push=False), proxy(A, "A")
+    assert gate.unprepared([istiod()], [with_reload], {"": True}) == ([], [])
+    obstacles, found = gate.unprepared([istiod(multi_root=False)], [without, with_reload], {"default": False})
+    assert found == [without]
+    assert [each.reason for each in obstacles] == [Reason.NOT_MULTI_ROOT, Reason.NO_ROOT_RELOAD]
+    assert "control_plane_values.istiod.env.ISTIO_MULTIROOT_MESH" in obstacles[0].message
+    assert "proxyMetadata.PROXY_CONFIG_XDS_AGENT" in obstacles[1].message
+    assert "app/web-1" in obstacles[1].message
+    assert gate.unprepared([istiod()], [without], {"": True, "canary": False}) == ([], [without])
+
+
+ROOT, OTHER = frozenset({"a" * 64}), frozenset({"b" * 64})
+
+
+@pytest.mark.parametrize(
+    ("neighbours", "shown"),
+    [
+        (gate.Neighbours(remote_secrets=("istio-system/istio-remote-secret-west",)), "istio-remote-secret-west"),
+        (gate.Neighbours(networks=("net-east", "net-west")), "net-east, net-west"),
+        (gate.Neighbours(gateways=("istio-system/istio-eastwestgateway",)), "istio-eastwestgateway"),
+        (gate.Neighbours(control_planes={"other-system": ROOT | OTHER}), "the same root aaaaaaaaaaaa"),
+        (gate.Neighbours(control_planes={"other-system": None}), "can't be read"),
+    ],
+)
+def test_a_root_that_others_may_share_is_refused(neighbours, shown):
+    (found,) = gate.shared_root(neighbours, ROOT)
+    assert found.reason is Reason.SHARED_ROOT and shown in found.message
+    assert "ca_accept_shared_root" in found.message
+
+
+def test_a_root_that_nobody_shares_is_not_refused():
+    assert gate.shared_root(gate.Neighbours(), ROOT) == []
+    assert gate.shared_root(gate.Neighbours(control_planes={"other-system": OTHER}), ROOT) == []
+
+
+def test_an_istiod_that_is_pending_says_why():
+    pending = istiod(ready=False, trouble="it can't be scheduled: 0/1 nodes are available: 1 Insufficient cpu.")
+    expected = Expectation(roots=ROOT, gone=frozenset(), signer=None, root_expiry=None, chain_expiry=None)
+    (found,) = gate.istiod_blockers(expected, [pending])
+    assert found.reason is gate.Why.ISTIOD_NOT_READY and "Insufficient cpu" in found.why

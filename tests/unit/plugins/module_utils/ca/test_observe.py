@@ -15,6 +15,7 @@ import pytest
 from ansible_collections.meshops.istio.plugins.module_utils.ca import authority, observe, report, status
 from ansible_collections.meshops.istio.plugins.module_utils.ca.gate import Istiod
 from ansible_collections.meshops.istio.plugins.module_utils.ca.present import Present
+from ansible_collections.meshops.istio.plugins.module_utils.errors import MeshopsError
 from ansible_collections.meshops.istio.plugins.module_utils.proxies import read, sync
 from ansible_collections.meshops.istio.plugins.module_utils.proxies import report as proxies
 from ansible_collections.meshops.istio.plugins.module_utils.proxies.proxy import Proxy
@@ -24,7 +25,7 @@ NOW = datetime.datetime(2026, 11, 1, tzinfo=datetime.timezone.utc)
 
 @functools.cache
 def bundle(days=400):
-    return authority.generated(authority.Wishes(intermediate_days=days), NOW)
+    return authority.generated(authority.CaSpec(intermediate_days=days), NOW)
 
 
 def dump(encode):
@@ -84,7 +85,7 @@ def test_proxies_of_some_namespaces_are_listed_there_alone():
             return []
 
     for namespaces in (["b", "a", "b"], []):
-        assert proxies.read_all(Pods(), namespaces, False, NOW) == []
+        assert proxies.read_all(Pods(), namespaces, sync=False, now=NOW) == []
     assert asked == ["b", "a", None]
 
 
@@ -137,3 +138,34 @@ def test_the_report_is_one_well_formed_page_with_a_bar_for_each_span():
         assert page.count(f"<th>{head}</th>") == 3
     assert "&lt;refused&gt;" in page
     assert "http" not in page.replace("http-equiv", "")
+
+
+@pytest.mark.parametrize(
+    ("state", "why"),
+    [
+        (
+            {"conditions": [{"type": "PodScheduled", "status": "False", "message": "0/1 nodes: Insufficient cpu."}]},
+            "it can't be scheduled: 0/1 nodes: Insufficient cpu.",
+        ),
+        (
+            {"containerStatuses": [{"name": "discovery", "state": {"waiting": {"reason": "ImagePullBackOff"}}}]},
+            "container discovery: ImagePullBackOff",
+        ),
+        ({"conditions": [{"type": "PodScheduled", "status": "True"}]}, ""),
+        ({}, ""),
+    ],
+)
+def test_why_an_istiod_is_not_ready(state, why):
+    assert observe.why_not_ready({"status": state}) == why
+
+
+def test_a_report_is_not_written_through_a_symbolic_link(tmp_path):
+    target = tmp_path / "target"
+    target.write_text("mine")
+    (tmp_path / "ca.html").symlink_to(target)
+    with pytest.raises(MeshopsError, match="symbolic link"):
+        report.refuse_unwritable(str(tmp_path / "ca.html"))
+    report.write_report(str(tmp_path / "ca.html"), mesh())  # put there after the check
+    assert target.read_text() == "mine"
+    assert (tmp_path / "ca.html").read_text().startswith("<!DOCTYPE html>")
+    assert [path.name for path in sorted(tmp_path.iterdir())] == ["ca.html", "target"]

@@ -9,7 +9,7 @@ import functools
 import json
 
 import pytest
-from ansible_collections.meshops.istio.plugins.module_utils.ca.gate import Istiod
+from ansible_collections.meshops.istio.plugins.module_utils.ca.gate import CannotRotate, Istiod, Reason
 from ansible_collections.meshops.istio.plugins.module_utils.ca.present import (
     CACERTS,
     NEXT,
@@ -17,8 +17,9 @@ from ansible_collections.meshops.istio.plugins.module_utils.ca.present import (
     PREVIOUS,
     RECORD,
     SELF_SIGNED,
-    CannotRotate,
-    foreign_hands,
+    HeldSecret,
+    cacerts_obstacles,
+    managing_tools,
     present_ca,
     record_of,
 )
@@ -41,11 +42,11 @@ def own():
 
 
 def secret(held, **annotations):
-    return {"data": secret_data(held), "created": NOW, "annotations": annotations}
+    return HeldSecret(secret_data(held), NOW, meta={"annotations": annotations})
 
 
 def made_by_istiod():
-    return {"data": {"ca-cert.pem": own().certificate, "ca-key.pem": own().key}, "created": NOW, "annotations": {}}
+    return HeldSecret({"ca-cert.pem": own().certificate, "ca-key.pem": own().key}, NOW)
 
 
 def roots(held):
@@ -117,7 +118,7 @@ def test_an_annotation_that_somebody_has_spoilt_tells_nothing():
 
 def test_a_ca_that_istiod_made_for_itself_in_cacerts_is_not_plugged_in():
     made = secret(own())
-    made["data"]["istio-generated"] = ""
+    made.data["istio-generated"] = ""
     found = present_ca({CACERTS: made}, roots(own()), [started(AFTER)])
     assert (found.bundle.signer, found.plugged) == (own().signer, False)
 
@@ -130,17 +131,83 @@ def test_an_istiod_that_is_just_starting_reads_what_is_there_then():
 
 def test_secrets_that_lack_something_are_left_alone():
     lacking = secret(bundle("A"))
-    del lacking["data"]["root-cert.pem"]
-    (reason,) = foreign_hands(lacking)
-    assert "lacks root-cert.pem" in reason
-    assert foreign_hands({"data": {}}) == []
+    del lacking.data["root-cert.pem"]
+    (found,) = cacerts_obstacles(lacking)
+    assert (found.reason, "lacks root-cert.pem" in found.message) == (Reason.INCOMPLETE_SECRET, True)
+    assert cacerts_obstacles(HeldSecret({}, NOW)) == []
 
 
 def test_secrets_that_others_write_are_left_alone():
-    assert foreign_hands(None) == foreign_hands(secret(bundle("A"))) == []
-    (reason,) = foreign_hands(secret(bundle("A"), **{"cert-manager.io/issuer-name": "mesh"}))
-    assert "cert-manager" in reason
+    assert cacerts_obstacles(None) == cacerts_obstacles(secret(bundle("A"))) == []
+    (found,) = cacerts_obstacles(secret(bundle("A"), **{"cert-manager.io/issuer-name": "mesh"}))
+    assert (found.reason, "cert-manager" in found.message) == (Reason.MANAGED_SECRET, True)
     listed = secret(bundle("A"))
-    listed["data"]["ca-crl.pem"] = "a list"
-    (reason,) = foreign_hands(listed)
-    assert "revocation list" in reason
+    listed.data["ca-crl.pem"] = "a list"
+    (found,) = cacerts_obstacles(listed)
+    assert (found.reason, "revocation list" in found.message) == (Reason.REVOCATION_LIST, True)
+
+
+def fields(manager, operation="Update", **more):
+    return {"managedFields": [{"manager": manager, "operation": operation, "fieldsV1": {"f:data": {}}, **more}]}
+
+
+@pytest.mark.parametrize(
+    ("meta", "tool"),
+    [
+        ({"ownerReferences": [{"kind": "ExternalSecret", "name": "ca", "controller": True}]}, "ExternalSecret ca"),
+        (
+            {"ownerReferences": [{"kind": "VaultStaticSecret", "apiVersion": "secrets.hashicorp.com/v1", "name": "v"}]},
+            "v",
+        ),
+        ({"annotations": {"reconcile.external-secrets.io/data-hash": "1"}}, "External Secrets"),
+        ({"annotations": {"sealedsecrets.bitnami.com/managed": "true"}}, "Sealed Secrets"),
+        ({"annotations": {"argocd.argoproj.io/tracking-id": "mesh:/Secret:istio-system/cacerts"}}, "Argo CD"),
+        ({"labels": {"argocd.argoproj.io/instance": "mesh"}}, "Argo CD"),
+        ({"labels": {"kustomize.toolkit.fluxcd.io/name": "mesh"}}, "Flux"),
+        ({"labels": {"app.kubernetes.io/managed-by": "hashicorp-vso"}}, "Vault Secrets Operator"),
+        ({"labels": {"controller.cert-manager.io/fao": "true"}}, "cert-manager"),
+        ({"annotations": {"meta.helm.sh/release-name": "mesh-ca"}}, "Helm"),
+        (fields("externalsecrets.external-secrets.io/ca", "Apply"), "externalsecrets.external-secrets.io/ca"),
+        (fields("argocd-controller", "Apply"), "argocd-controller"),
+        (fields("kustomize-controller", "Apply"), "kustomize-controller"),
+        (fields("controller"), "controller"),
+        (fields("Terraform", "Apply"), "Terraform"),
+    ],
+)
+def test_secrets_that_another_tool_manages_are_refused(meta, tool):
+    held = HeldSecret(secret_data(bundle("A")), NOW, meta=meta)
+    (found,) = cacerts_obstacles(held)
+    assert found.reason is Reason.MANAGED_SECRET and tool in found.message
+    assert cacerts_obstacles(held, accept_managed=True) == []
+
+
+@pytest.mark.parametrize(
+    "meta",
+    [
+        fields("kubectl-create"),
+        fields("kubectl", "Apply"),
+        fields("meshops.istio"),
+        fields("pilot-discovery"),
+        fields("OpenAPI-Generator"),
+        {"managedFields": [{"manager": "argocd-controller", "fieldsV1": {"f:metadata": {}}}]},
+        {"annotations": {"argocd.argoproj.io/compare-options": "IgnoreExtraneous"}},
+        {
+            "labels": {"kustomize.toolkit.fluxcd.io/name": "mesh"},
+            "annotations": {"kustomize.toolkit.fluxcd.io/reconcile": "disabled"},
+        },
+        {"annotations": {"replicator.v1.mittwald.de/replicate-to": "other"}},
+        {"labels": {"app.kubernetes.io/managed-by": "me"}},
+    ],
+)
+def test_secrets_that_a_person_wrote_are_not_managed(meta):
+    assert managing_tools(meta) == []
+
+
+def test_an_immutable_secret_is_refused_whatever_is_accepted():
+    held = HeldSecret(secret_data(bundle("A")), NOW, immutable=True)
+    (found,) = cacerts_obstacles(held, accept_managed=True)
+    assert found.reason is Reason.IMMUTABLE_SECRET
+
+
+def test_a_secret_never_shows_its_data():
+    assert "PRIVATE" not in repr(secret(bundle("A")))

@@ -34,6 +34,20 @@ options:
     description: Prove that the control plane works.
     type: bool
     default: true
+  remove_undeclared:
+    description:
+      - Uninstall the tags, the CNI plugin and ztunnel that this collection has installed for this revision and that are
+        no longer declared. What is in use is not removed; the module fails and names the users.
+      - With V(false) they are retained, and a warning names them.
+    type: bool
+    default: true
+  retiring:
+    description:
+      - Revisions that will be removed after this task, V(default) for the control plane without a revision.
+      - The default validator does not stay with them.
+    type: list
+    elements: str
+    default: []
 seealso:
   - module: meshops.istio.releases
 """
@@ -134,6 +148,8 @@ ARGUMENT_SPEC = {
     **CONTROL_PLANE_OPTIONS,
     "hold_tags": {"type": "bool", "default": False},
     "prove": {"type": "bool", "default": True},
+    "remove_undeclared": {"type": "bool", "default": True},
+    "retiring": {"type": "list", "elements": "str", "default": []},
     **HELM_OPTIONS,
     **OWNERSHIP_OPTION,
 }

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import re
 import typing as t
 
@@ -14,7 +13,10 @@ from ..helm.releases import Release
 from ..istio_operator.translate import translate
 from ..mesh import mesh_config
 from ..mesh.profiles import RELEASE_NAMES
+from ..mesh.schema import is_newer, schema_for, value_typos
+from ..reconcile.wording import did_you_mean
 from .from_profile import desired_releases, tag_release
+from .options import ControlPlaneOptions
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 #: Characters of a name: Helm's own have 53 at most, such as istiod-REVISION and istio-tag-TAG.
@@ -51,63 +53,79 @@ class ControlPlane:
         return next(filter(None, shared), "")
 
 
-def declared_control_plane(variables: t.Mapping[str, t.Any]) -> ControlPlane:
-    """As C(desired_control_plane), without what it checks of the mesh configuration and of digests.
+def declared_control_plane(params: t.Mapping[str, t.Any]) -> ControlPlane:
+    """As C(desired_control_plane), without what it checks of the mesh configuration, of values and of digests.
 
-    :raises MeshopsError: something in them is unknown or contradicts itself
+    :raises MeshopsError: an option is unknown or contradicts another
     """
-    wanted = _of_document(variables) if variables.get("istio_operator") else _of_profile(variables)
+    return _declared(ControlPlaneOptions.of(params))
+
+
+def _declared(options: ControlPlaneOptions) -> ControlPlane:
+    wanted = _of_document(options) if options.istio_operator else _of_profile(options)
     _check_names(wanted)
     return wanted
 
 
 def desired_control_plane(
-    variables: t.Mapping[str, t.Any], app_version: t.Callable[[Release], str] | None = None
+    params: t.Mapping[str, t.Any], app_version: t.Callable[[Release], str] | None = None
 ) -> ControlPlane:
-    """The control plane that the control_plane role's variables (without their prefix) ask for.
+    """The control plane that the options of the role control_plane declare.
 
-    :param variables: those of C(profiles.desired_releases), or C(istio_operator) with charts, version, hub, tag and
-        namespace, and with revision and tags where these agree with the document; C(hold_tags) leaves the tags out
-    :param app_version: tells the version of Istio from a release's chart; asked where the variables name no version
-    :raises MeshopsError: something in them is unknown or contradicts itself
+    :param params: a module's parameters, see C(ControlPlaneOptions)
+    :param app_version: the version of Istio that a release's chart installs; asked where the options name no version
+    :raises MeshopsError: an option is unknown or contradicts another
     """
-    wanted = declared_control_plane(variables)
-    if variables.get("hold_tags"):
+    options = ControlPlaneOptions.of(params)
+    wanted = _declared(options)
+    if options.hold_tags:
         wanted.releases = [release for release in wanted.releases if not release.labels]
         wanted.tags, wanted.held_tags = [], wanted.tags
     for release in wanted.releases:
+        if release.labels or release.state != "present":  # a tag's release has the values of its istiod
+            continue
+        version = options.version
         if release.values.get("meshConfig") is not None:
-            version = variables.get("version") or (app_version(release) if app_version else None)
+            version = version or (app_version(release) if app_version else None)
             mesh_config.check(release.values["meshConfig"], version, "meshConfig")
-    digests = checked_digests(variables.get("digests"))
+        _check_values(options.values.get(release.chart) or {}, release.chart, version)
+    digests = checked_digests(options.digests)
     for release in wanted.releases:
         release.digest = digests.get(release.chart)
     return wanted
 
 
-def _of_profile(variables: t.Mapping[str, t.Any]) -> ControlPlane:
-    revision = "" if variables.get("revision") == "default" else variables.get("revision") or ""
-    return ControlPlane(
-        desired_releases({**variables, "revision": revision}),
-        variables.get("namespace") or "istio-system",
-        revision,
-        list(variables.get("tags") or []),
-    )
+def _check_values(values: t.Mapping[str, t.Any], chart: str, version: str | None) -> None:
+    """Whether values are spelt as the chart knows them; of a newer Istio's charts nothing is known.
+
+    :raises MeshopsError: a name is nearly one that the chart knows
+    """
+    problems = [] if is_newer(version) else value_typos(chart, values, f"values.{chart}", schema_for(version))
+    if problems:
+        raise MeshopsError("; ".join(map(str, problems)))
 
 
-def _of_document(variables: t.Mapping[str, t.Any]) -> ControlPlane:
-    mixed = [n for n in ("profile", "values", "mesh_config", "cni") if variables.get(n) not in (None, "", {})]
+def _of_profile(options: ControlPlaneOptions) -> ControlPlane:
+    if options.revision == "default":
+        options = dataclasses.replace(options, revision="")
+    return ControlPlane(desired_releases(options), options.home, options.revision, list(options.tags))
+
+
+def _of_document(options: ControlPlaneOptions) -> ControlPlane:
+    default = ControlPlaneOptions()
+    names = ("profile", "values", "mesh_config", "cni")
+    mixed = [name for name in names if getattr(options, name) not in (getattr(default, name), "")]
     if mixed:
         raise MeshopsError(
             f"{', '.join(mixed)} can't be given beside istio_operator: write them into the IstioOperator document"
         )
     given = translate(
-        variables["istio_operator"],
-        charts=variables.get("charts"),
-        version=variables.get("version"),
-        hub=variables.get("hub"),
-        tag=variables.get("tag"),
-        namespace=variables.get("namespace"),
+        options.istio_operator,
+        charts=options.charts,
+        version=options.version,
+        hub=options.hub,
+        tag=options.tag,
+        namespace=options.namespace or None,
     )
     if given.revision == "default":
         raise MeshopsError(
@@ -115,9 +133,9 @@ def _of_document(variables: t.Mapping[str, t.Any]) -> ControlPlane:
             " is called: leave spec.revision out"
         )
     wanted = ControlPlane(given.releases, given.namespace, given.revision, [], given.warnings)
-    _add_tags(wanted, variables.get("tags") or [])
-    _agree("namespace", variables.get("namespace"), given.namespace, "spec.values.global.istioNamespace")
-    _agree("revision", variables.get("revision"), given.revision or "default", "spec.revision")
+    _add_tags(wanted, options.tags)
+    _agree("namespace", options.namespace, given.namespace, "spec.values.global.istioNamespace")
+    _agree("revision", options.revision, given.revision or "default", "spec.revision")
     _validate_by_default(wanted)
     return wanted
 
@@ -172,8 +190,7 @@ def checked_digests(digests: t.Mapping[str, t.Any] | None) -> dict[str, str]:
     """
     for chart, digest in (digests or {}).items():
         if chart not in _CHARTS:
-            near = difflib.get_close_matches(str(chart), _CHARTS, 1)
-            hint = f" (did you mean {near[0]}?)" if near else ""
+            hint = did_you_mean(str(chart), _CHARTS)
             raise MeshopsError(f"digests has no chart {chart!r}{hint}: it has {', '.join(_CHARTS)}")
         if not _DIGEST.fullmatch(str(digest)):
             raise MeshopsError(f"digests.{chart} is {digest!r}: write sha256: and 64 digits of 0-9a-f")

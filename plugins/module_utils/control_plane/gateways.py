@@ -60,7 +60,7 @@ def gateway_releases(
     return releases
 
 
-def _routes(gateway: t.Mapping[str, t.Any], namespace: str) -> list[dict]:
+def _routes(gateway: t.Mapping[str, t.Any], namespace: str) -> list[dict[str, t.Any]]:
     """The OpenShift Route of a gateway that asks for one (C(openshift_route): true, or its settings)."""
     wanted = gateway.get("openshift_route")
     if not wanted:

@@ -60,13 +60,13 @@ def manifests(
     return files
 
 
-def _rendered(helm: Helm, release: Release, kube_version: str | None) -> tuple[list[dict], list[str]]:
+def _rendered(helm: Helm, release: Release, kube_version: str | None) -> tuple[list[dict[str, t.Any]], list[str]]:
     warnings: list[str] = []
     options = RenderOptions(kube_version, include_crds=True, include_hooks=True)
     return render(helm, release, warnings, options), warnings
 
 
-def _with_namespace(name: str, objects: list[dict], made: set[str]) -> list[dict]:
+def _with_namespace(name: str, objects: list[dict[str, t.Any]], made: set[str]) -> list[dict[str, t.Any]]:
     """A release's objects with its namespace, which helm would make, in front of them; the first one has it.
 
     :param made: the namespaces that there are files for
@@ -77,7 +77,7 @@ def _with_namespace(name: str, objects: list[dict], made: set[str]) -> list[dict
     return [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}, *objects]
 
 
-def _text(head: str, objects: t.Iterable[dict]) -> str:
+def _text(head: str, objects: t.Iterable[dict[str, t.Any]]) -> str:
     return "".join([head + "\n", *(f"---\n{to_yaml(obj)}" for obj in objects)])
 
 

@@ -7,30 +7,14 @@ from __future__ import annotations
 import typing as t
 
 from ..cluster.client import Cluster
-from ..cluster.kinds import KNOWN
 from ..errors import MeshopsError
 from ..helm.helm import Helm
-from ..helm.ownership import release_of
 from ..releases.reconcile import reconcile_releases
 from .checks import check_default_tag, check_kubernetes, check_platform, is_remote
 from .declared import ControlPlane, desired_control_plane
 from .proof import prove
-
-_VALIDATORS = KNOWN["admissionregistration.k8s.io", "ValidatingWebhookConfiguration"]
-#: What validates objects that name no revision; part of the chart base.
-_DEFAULT_VALIDATOR = "istiod-default-validator"
-
-
-def _keep_default_validator(cluster: Cluster, wanted: ControlPlane, hold: bool) -> None:
-    """What validates objects that name no revision comes to a new revision together with its tags."""
-    base = next((one for one in wanted.releases if one.chart == "base" and one.state == "present"), None)
-    live = cluster.get(_VALIDATORS, _DEFAULT_VALIDATOR) if base is not None and wanted.revision else None
-    if live is None:
-        return
-    if hold:
-        base.values = {**base.values, "defaultRevision": live["metadata"]["labels"].get("istio.io/rev") or "default"}
-    elif not base.values.get("defaultRevision") and release_of(live) == (base.namespace, base.name):
-        base.values = {**base.values, "defaultRevision": wanted.revision}
+from .shared_base import settle_base
+from .undeclared import add_removals
 
 
 def reconcile_control_plane(module: t.Any, cluster: Cluster, helm: Helm) -> dict[str, t.Any]:
@@ -40,13 +24,14 @@ def reconcile_control_plane(module: t.Any, cluster: Cluster, helm: Helm) -> dict
     """
     params = module.params
     wanted = desired_control_plane(params, helm.app_version)
-    for line in wanted.warnings:
-        module.warn(line)
     for release in [release for release in wanted.releases if release.state == "present"][:1]:
         check_kubernetes(cluster.server_version(), helm.app_version(release))
     check_platform(cluster.versions, wanted.releases)
     check_default_tag(cluster, wanted)
-    _keep_default_validator(cluster, wanted, params["hold_tags"])
+    settle_base(cluster, helm, wanted, hold=params["hold_tags"], retiring=params["retiring"])
+    add_removals(cluster, wanted, remove=params["remove_undeclared"])
+    for line in wanted.warnings:
+        module.warn(line)
     result = reconcile_releases(module, cluster, helm, wanted.releases)
     result |= {
         "revision": wanted.revision,

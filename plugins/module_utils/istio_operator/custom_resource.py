@@ -24,12 +24,12 @@ _POLL = 0.5
 class NotCarriedOut(MeshopsError):
     """The operator can't do, or has not done in time, what the object asks for; the text says why."""
 
-    def __init__(self, message: str, result: dict) -> None:
+    def __init__(self, message: str, result: dict[str, t.Any]) -> None:
         super().__init__(message)
         self.result = result
 
 
-def istio_operator_object(given: t.Any, namespace: str, name: str) -> dict:
+def istio_operator_object(given: t.Any, namespace: str, name: str) -> dict[str, t.Any]:
     """The object to apply.
 
     :param given: an IstioOperator document, as a dict or a file's path
@@ -74,7 +74,7 @@ def reconcile_istio_operator(module: t.Any, cluster: Cluster) -> dict[str, t.Any
     return {**result, **told(entry.get("object") or {})}
 
 
-def _foreseen(module: t.Any, obj: dict) -> dict[str, t.Any]:
+def _foreseen(module: t.Any, obj: dict[str, t.Any]) -> dict[str, t.Any]:
     """What would be done in a cluster that doesn't know the kind yet."""
     comes = module.params["state"] == "present"
     result = {"changed": comes, "action": "created" if comes else "unchanged", **told({})}
@@ -105,7 +105,7 @@ def verdict(live: t.Mapping[str, t.Any]) -> tuple[bool, str]:
     return False, ""
 
 
-def _wait(cluster: Cluster, meta: dict, timeout: float, result: dict) -> dict:
+def _wait(cluster: Cluster, meta: dict[str, t.Any], timeout: float, result: dict[str, t.Any]) -> dict[str, t.Any]:
     where = f"IstioOperator {meta['namespace']}/{meta['name']}"
     deadline = time.monotonic() + timeout
     while True:

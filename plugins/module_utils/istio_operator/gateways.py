@@ -41,7 +41,7 @@ _OWN_DEFAULTS = {
 }
 _SMALL = {"requests": {"cpu": "10m", "memory": "40Mi"}}
 #: profile of the charts -> chart -> what it has instead (manifests/helm-profiles)
-_PROFILES: dict[str, dict[str, dict]] = {
+_PROFILES: dict[str, dict[str, dict[str, t.Any]]] = {
     "demo": {
         "istio-egressgateway": {"autoscaleEnabled": False, "resources": _SMALL},
         "istio-ingressgateway": {
@@ -67,7 +67,9 @@ _READ = {
 }  # fmt: skip
 
 
-def gateway_release(field: str, gateway: t.Mapping[str, t.Any], values: dict, warnings: list[str]) -> Release:
+def gateway_release(
+    field: str, gateway: t.Mapping[str, t.Any], values: dict[str, t.Any], warnings: list[str]
+) -> Release:
     """The release of one gateway; namespace and the patches of its k8s settings are the caller's.
 
     :param field: C(ingressGateways) or C(egressGateways)
@@ -122,11 +124,11 @@ def gateway_release(field: str, gateway: t.Mapping[str, t.Any], values: dict, wa
     return Release(name=name, chart="gateway", namespace="", values=kept, patches=_selectors(name, labels, values))
 
 
-def _given(into: dict, source: t.Mapping[str, t.Any], *keys: str) -> dict:
+def _given(into: dict[str, t.Any], source: t.Mapping[str, t.Any], *keys: str) -> dict[str, t.Any]:
     return {**into, **{key: source[key] for key in keys if source.get(key)}}
 
 
-def _service(own: t.Mapping[str, t.Any], labels: dict, k8s: t.Mapping[str, t.Any]) -> dict:
+def _service(own: t.Mapping[str, t.Any], labels: dict[str, t.Any], k8s: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     ports = (k8s.get("service") or {}).get("ports") or own["ports"] or []
     extra = [{"port": port.get("port"), "name": port.get("name")} for port in own.get("ingressPorts") or []]
     service = {
@@ -151,7 +153,7 @@ def _further(labels: t.Mapping[str, str]) -> dict[str, str]:
     return {key: value for key, value in labels.items() if key not in ("app", "istio")}
 
 
-def _selectors(name: str, labels: dict, values: t.Mapping[str, t.Any]) -> list[dict]:
+def _selectors(name: str, labels: dict[str, t.Any], values: t.Mapping[str, t.Any]) -> list[t.Mapping[str, t.Any]]:
     further = _further(labels)
     if not further:
         return []
@@ -165,7 +167,9 @@ def _selectors(name: str, labels: dict, values: t.Mapping[str, t.Any]) -> list[d
     return [*found, {**budget, "optional": True}]
 
 
-def _pod_annotations(own: t.Mapping[str, t.Any], gateway: t.Mapping[str, t.Any], shared: t.Mapping[str, t.Any]) -> dict:
+def _pod_annotations(
+    own: t.Mapping[str, t.Any], gateway: t.Mapping[str, t.Any], shared: t.Mapping[str, t.Any]
+) -> dict[str, t.Any]:
     annotations = dict(own.get("podAnnotations") or {})
     if own.get("injectionTemplate"):
         annotations["inject.istio.io/templates"] = own["injectionTemplate"]
@@ -182,7 +186,7 @@ def _pod_annotations(own: t.Mapping[str, t.Any], gateway: t.Mapping[str, t.Any],
     return annotations
 
 
-def _volumes(own: t.Mapping[str, t.Any]) -> dict[str, list[dict]]:
+def _volumes(own: t.Mapping[str, t.Any]) -> dict[str, list[dict[str, t.Any]]]:
     volumes, mounts = [], []
     for secret in own.get("secretVolumes") or []:
         volumes.append({"name": secret["name"], "secret": {"secretName": secret["secretName"], "optional": True}})

@@ -15,7 +15,7 @@ import typing as t
 
 from ..errors import MeshopsError
 from ..helm.releases import Release, merged
-from ..mesh.profiles import RELEASE_NAMES, istiod_release_name, profile
+from ..mesh.profiles import RELEASE_NAMES, RELEASE_ORDER, istiod_release_name, profile
 from .gateways import GATEWAY_CHARTS, gateway_release
 from .validate import BadDocument, check_document
 
@@ -54,7 +54,6 @@ _GATEWAYS = ("ingressGateways", "egressGateways")
 #: istiod's chart gets all of them, because it writes what it got into the ConfigMap C(values).
 _ISTIODS = {"istiodRemote", "meshConfig", "pilot", "sidecarInjectorWebhook", "telemetry"}
 _UNREAD = {"base": {"cni", "gateways", "ztunnel", *_ISTIODS}, "cni": {"gateways", "ztunnel", *_ISTIODS}}
-_AFTER = {"base": (), "cni": ("base",), "pilot": ("base",), "ztunnel": ("cni", "pilot")}
 #: Profiles whose ingress gateway, and whose egress gateway, is on.
 _WITH_INGRESS = {"default", "demo", "openshift", "preview", "stable"}
 _WITH_EGRESS = {"demo"}
@@ -76,7 +75,7 @@ class Translation:
     revision: str
 
 
-def read_document(given: t.Any) -> dict:
+def read_document(given: t.Any) -> dict[str, t.Any]:
     """One document from what a user gives: a dict, a file's path, or a list of both, later ones over earlier ones.
 
     :raises MeshopsError: a file can't be read, or holds something else than one document
@@ -93,7 +92,7 @@ def read_document(given: t.Any) -> dict:
     return merged(*documents)
 
 
-def _file(path: str | os.PathLike) -> t.Any:
+def _file(path: str | os.PathLike[str]) -> t.Any:
     try:
         with open(os.path.expanduser(path), encoding="utf-8") as file:
             documents = [document for document in yaml.safe_load_all(file) if document is not None]
@@ -166,7 +165,7 @@ def translate(
     for name, component in chosen.items():
         warnings += _ineffective(name, component)
         release = _component_release(name, component, values, names[name], component.get("namespace") or namespace)
-        release.after = [names[other] for other in _AFTER[name] if other in names]
+        release.after = _after(name, names)
         releases.append(release)
     after = [names["pilot"]] if "pilot" in names else []
     for field in _GATEWAYS:
@@ -185,9 +184,16 @@ def translate(
     return Translation(releases, warnings, namespace, revision)
 
 
+def _after(component: str, names: t.Mapping[str, str]) -> list[str]:
+    """The releases that must be ready before a component's own."""
+    charts = RELEASE_ORDER[_COMPONENTS[component].chart]
+    by_chart = {_COMPONENTS[other].chart: name for other, name in names.items()}
+    return [by_chart[chart] for chart in charts if chart in by_chart]
+
+
 def _desired(
     spec: t.Mapping[str, t.Any], images: t.Mapping[str, str | None], namespace: str | None
-) -> tuple[dict, dict, list[str]]:
+) -> tuple[dict[str, t.Any], dict[str, t.Any], list[str]]:
     """Components and values of the profile, with the document's over them."""
     base = _profile(spec.get("profile") or "default")
     if namespace:
@@ -218,7 +224,7 @@ def _set(value: t.Any) -> t.Any:
     return int(text) if text.isdecimal() else text
 
 
-def _profile(name: str) -> dict:
+def _profile(name: str) -> dict[str, t.Any]:
     """The components and values of a profile: C(manifests/profiles) in istio/istio, each over C(default)."""
     chosen = profile(name)
     node = {"namespace": chosen.node_namespace} if chosen.node_namespace else {}
@@ -251,7 +257,7 @@ def _enabled(component: t.Mapping[str, t.Any] | None, default: bool) -> bool:
 
 
 def _component_release(
-    name: str, settings: t.Mapping[str, t.Any], values: dict, release_name: str, namespace: str
+    name: str, settings: t.Mapping[str, t.Any], values: dict[str, t.Any], release_name: str, namespace: str
 ) -> Release:
     component = _COMPONENTS[name]
     own = {field: _set(settings[field]) for field in ("hub", "tag") if settings.get(field) is not None}
@@ -276,7 +282,9 @@ def _component_release(
     )
 
 
-def _with_replicas(root: t.Sequence[str], settings: t.Mapping[str, t.Any], values: dict) -> dict:
+def _with_replicas(
+    root: t.Sequence[str], settings: t.Mapping[str, t.Any], values: dict[str, t.Any]
+) -> dict[str, t.Any]:
     """Replicas that k8s settings ask for, as values too: by them charts decide on a disruption budget."""
     k8s = settings.get("k8s") or {}
     hpa = k8s.get("hpaSpec") or {}
@@ -293,7 +301,7 @@ def _with_replicas(root: t.Sequence[str], settings: t.Mapping[str, t.Any], value
     return merged(values, above)
 
 
-def _cpu(settings: t.Mapping[str, t.Any]) -> dict:
+def _cpu(settings: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     """The CPU that k8s settings ask for, as values too: charts set environment variables by it."""
     resources = (settings.get("k8s") or {}).get("resources") or {}
     return {
@@ -305,7 +313,7 @@ def _cpu(settings: t.Mapping[str, t.Any]) -> dict:
 
 def _patches(
     settings: t.Mapping[str, t.Any], kind: str, workload: str, container: str, is_gateway: bool = False
-) -> list[dict]:
+) -> list[t.Mapping[str, t.Any]]:
     """The patches that k8s settings mean."""
     k8s = copy.deepcopy(settings.get("k8s") or {})
     if is_gateway and k8s.get("service"):
@@ -315,7 +323,7 @@ def _patches(
         budget["minAvailable"] = None  # only one of them may be set, and charts set minAvailable
     if isinstance(budget.get("selector"), dict):
         budget["selector"]["$patch"] = "replace"
-    found = []
+    found: list[t.Mapping[str, t.Any]] = []
     for field, (target, wrap) in _SETTINGS.items():
         if kind and k8s.get(field) is not None:
             patch = wrap(k8s[field], container)
@@ -326,16 +334,16 @@ def _patches(
     return found
 
 
-def _in_pod(field: str) -> tuple[str, t.Callable[[t.Any, str], dict]]:
+def _in_pod(field: str) -> tuple[str, t.Callable[[t.Any, str], dict[str, t.Any]]]:
     return "", lambda value, container: {"spec": {"template": {"spec": {field: value}}}}
 
 
-def _in_container(field: str) -> tuple[str, t.Callable[[t.Any, str], dict]]:
+def _in_container(field: str) -> tuple[str, t.Callable[[t.Any, str], dict[str, t.Any]]]:
     return "", lambda value, name: {"spec": {"template": {"spec": {"containers": [{"name": name, field: value}]}}}}
 
 
 #: setting -> kind of the object that is patched (empty: the workload), and the patch
-_SETTINGS: dict[str, tuple[str, t.Callable[[t.Any, str], dict]]] = {
+_SETTINGS: dict[str, tuple[str, t.Callable[[t.Any, str], dict[str, t.Any]]]] = {
     "affinity": _in_pod("affinity"),
     "env": _in_container("env"),
     "hpaSpec": ("HorizontalPodAutoscaler", lambda value, container: {"spec": value}),

@@ -5,13 +5,9 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 
 from ..errors import MeshopsError
-
-
-class UnknownProfile(MeshopsError):
-    """A profile that Istio doesn't have."""
+from ..reconcile.wording import did_you_mean
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,16 +46,23 @@ PROFILES = {
 #: component -> name of its release, where no revision is part of it
 RELEASE_NAMES = {"base": "istio-base", "cni": "istio-cni", "istiod": "istiod", "ztunnel": "ztunnel"}
 
+#: chart -> the charts whose releases must be ready before its own
+RELEASE_ORDER: dict[str, tuple[str, ...]] = {
+    "base": (),
+    "cni": ("base",),
+    "istiod": ("base",),
+    "ztunnel": ("cni", "istiod"),
+}
+
 
 def profile(name: str) -> Profile:
     """The profile of that name.
 
-    :raises UnknownProfile: there is none; the text lists what there is
+    :raises MeshopsError: there is none; the text lists the profiles
     """
     if name not in PROFILES:
-        near = difflib.get_close_matches(name, PROFILES, 1)
-        hint = f" (did you mean {near[0]}?)" if near else ""
-        raise UnknownProfile(f"unknown profile {name!r}{hint}: Istio has {', '.join(PROFILES)}")
+        hint = did_you_mean(name, PROFILES)
+        raise MeshopsError(f"unknown profile {name!r}{hint}: Istio has {', '.join(PROFILES)}")
     return PROFILES[name]
 
 

@@ -14,11 +14,11 @@ itself and of Kubernetes are here: C(operator/pkg/apis/types.go) of istio/istio,
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import functools
 import re
 import typing as t
 
+from ..reconcile.wording import nearest
 from . import schema_1_30, schema_1_31
 
 _DOCUMENT = """
@@ -297,7 +297,7 @@ class Checker:
         elif isinstance(value, int) or (isinstance(value, str) and (value in names or value.isdecimal())):
             return
         elif not isinstance(value, str) or self.strict:
-            near = did_you_mean(str(value), names)
+            near = _hint(str(value), names)
             yield Problem(path, f"invalid value {value!r}{near or known}")
 
 
@@ -315,16 +315,15 @@ def camel_case(name: str) -> str:
     return first + "".join(word[:1].upper() + word[1:] for word in rest)
 
 
-def did_you_mean(name: str, known: t.Iterable[str], cutoff: float = 0.6) -> str:
+def _hint(name: str, known: t.Iterable[str], cutoff: float = 0.6) -> str:
     """A hint at the nearest known name; empty where none is near."""
-    plain = {candidate.lower(): candidate for candidate in known}
-    near = difflib.get_close_matches(name.lower(), plain, 1, cutoff)
-    return f"; did you mean {plain[near[0]]}?" if near else ""
+    near = nearest(name, known, cutoff)
+    return f"; did you mean {near}?" if near else ""
 
 
 def _nearest(key: str, fields: t.Collection[str]) -> str:
     known = f"; known fields: {', '.join(fields)}" if len(fields) < 20 else ""
-    return did_you_mean(key, fields, 0.5) or known
+    return _hint(key, fields, 0.5) or known
 
 
 _QUANTITY = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?\d+)?")
@@ -388,5 +387,5 @@ def value_typos(chart: str, values: t.Mapping[str, t.Any], path: str, schema: Sc
 
 
 def _typo(name: str, known: t.Iterable[str], path: str) -> list[Problem]:
-    near = did_you_mean(name, known, 0.85)
+    near = _hint(name, known, 0.85)
     return [Problem(f"{path}.{name}", f"the chart has no such value{near}")] if near else []

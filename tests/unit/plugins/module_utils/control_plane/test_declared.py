@@ -12,7 +12,6 @@ from ansible_collections.meshops.istio.plugins.module_utils.control_plane.checks
     check_kubernetes,
 )
 from ansible_collections.meshops.istio.plugins.module_utils.control_plane.declared import desired_control_plane
-from ansible_collections.meshops.istio.plugins.module_utils.control_plane.reconcile import _keep_default_validator
 from ansible_collections.meshops.istio.plugins.module_utils.errors import MeshopsError
 
 
@@ -211,29 +210,6 @@ def test_the_tag_default_and_a_control_plane_without_a_revision_can_not_be_both(
     check_default_tag(Cluster(tagged), desired_control_plane({"tags": ["default"]}))
     check_default_tag(Cluster(injector("default")), desired_control_plane({"revision": "next", "tags": ["prod"]}))
     check_default_tag(Cluster(injector("default")), desired_control_plane(none))
-
-
-def validator(revision, release="istio-base"):
-    marks = {"meta.helm.sh/release-name": release, "meta.helm.sh/release-namespace": "istio-system"}
-    return {"metadata": {"labels": {"istio.io/rev": revision}, "annotations": marks}}
-
-
-@pytest.mark.parametrize(
-    ("wanted", "live", "hold", "revision"),
-    [
-        (desired_control_plane({"revision": "next"}), validator("default"), True, "default"),
-        (desired_control_plane({"revision": "next"}), validator("default"), False, "next"),
-        (desired_control_plane({"revision": "next"}), None, True, "next"),
-        (of_document({"revision": "next"}), validator("default"), True, "default"),
-        (of_document({"revision": "next"}), validator("default"), False, "next"),
-        (of_document({"revision": "next"}), validator("default", "other"), False, ""),
-        (of_document({"revision": "next"}), None, False, ""),
-        (of_document({}), validator("next"), False, "default"),
-    ],
-)
-def test_the_default_validator_moves_with_the_tags(wanted, live, hold, revision):
-    _keep_default_validator(Cluster(validator=live), wanted, hold)
-    assert wanted.releases[0].values["defaultRevision"] == revision
 
 
 # -- the mesh configuration ---------------------------------------------------

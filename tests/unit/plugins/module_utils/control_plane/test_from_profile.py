@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.meshops.istio.plugins.module_utils.control_plane.from_profile import desired_releases
+from ansible_collections.meshops.istio.plugins.module_utils.control_plane.options import ControlPlaneOptions
 from ansible_collections.meshops.istio.plugins.module_utils.errors import MeshopsError
 from ansible_collections.meshops.istio.plugins.module_utils.mesh.profiles import PROFILES
 
 
 def by_name(**variables):
-    return {release.name: release for release in desired_releases(variables)}
+    return {release.name: release for release in desired_releases(ControlPlaneOptions.of(variables))}
 
 
 def releases_there(**variables):
@@ -66,7 +67,7 @@ def test_node_components_live_where_openshift_lets_them():
 def test_a_user_s_values_win():
     releases = by_name(hub="a", tag="1", values={"istiod": {"global": {"hub": "b"}}})
     assert releases["istiod"].values["global"] == {"istioNamespace": "istio-system", "hub": "b", "tag": "1"}
-    assert releases["istio-base"].values["global"]["hub"] == "a"
+    assert releases["istio-base"].values["global"] == {"istioNamespace": "istio-system"}, "it has no images"
 
 
 def test_mesh_config_goes_over_that_of_the_values():
@@ -101,14 +102,14 @@ def test_a_tag_is_a_release_of_its_own_objects():
 
 def test_typos_are_answered_with_what_was_meant():
     with pytest.raises(MeshopsError, match=r"unknown profile 'ambiant' \(did you mean ambient\?\)"):
-        desired_releases({"profile": "ambiant"})
+        desired_releases(ControlPlaneOptions.of({"profile": "ambiant"}))
     with pytest.raises(MeshopsError, match=r"values has no chart 'istoid' \(did you mean istiod\?\)"):
-        desired_releases({"values": {"istoid": {}}})
+        desired_releases(ControlPlaneOptions.of({"values": {"istoid": {}}}))
     with pytest.raises(MeshopsError, match=r"values\.base must be a dict"):
-        desired_releases({"values": {"base": []}})
+        desired_releases(ControlPlaneOptions.of({"values": {"base": []}}))
 
 
 def test_values_for_what_is_not_installed_are_an_error():
     with pytest.raises(MeshopsError, match="values has cni, which profile demo doesn't install: set cni to true"):
-        desired_releases({"profile": "demo", "values": {"cni": {"cniBinDir": "/x"}}})
+        desired_releases(ControlPlaneOptions.of({"profile": "demo", "values": {"cni": {"cniBinDir": "/x"}}}))
     assert by_name(cni=True, values={"cni": {"cniBinDir": "/x"}})["istio-cni"].values["cniBinDir"] == "/x"

@@ -6,12 +6,13 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.meshops.istio.plugins.module_utils.control_plane.from_profile import desired_releases
+from ansible_collections.meshops.istio.plugins.module_utils.control_plane.options import ControlPlaneOptions
 
 
 @pytest.mark.parametrize("profile", ["default", "demo", "minimal", "openshift"])
 def test_istiod_and_proxies_follow_their_ca(profile):
     given = {"profile": profile, "mesh_config": {"defaultConfig": {"proxyMetadata": {"OTHER": "1"}}}}
-    (istiod,) = (release for release in desired_releases(given) if release.chart == "istiod")
+    (istiod,) = (release for release in desired_releases(ControlPlaneOptions.of(given)) if release.chart == "istiod")
     assert istiod.values["env"]["ISTIO_MULTIROOT_MESH"] == "true"
     metadata = istiod.values["meshConfig"]["defaultConfig"]["proxyMetadata"]
     assert metadata == {"PROXY_CONFIG_XDS_AGENT": "true", "OTHER": "1"}
@@ -19,5 +20,5 @@ def test_istiod_and_proxies_follow_their_ca(profile):
 
 def test_a_user_may_have_it_otherwise():
     given = {"values": {"istiod": {"env": {"ISTIO_MULTIROOT_MESH": "false"}}}}
-    (istiod,) = (release for release in desired_releases(given) if release.chart == "istiod")
+    (istiod,) = (release for release in desired_releases(ControlPlaneOptions.of(given)) if release.chart == "istiod")
     assert istiod.values["env"]["ISTIO_MULTIROOT_MESH"] == "false"

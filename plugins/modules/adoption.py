@@ -6,19 +6,19 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: adoption
-short_description: A mesh that istioctl has installed becomes Helm releases, in place
+short_description: Convert a mesh of istioctl to Helm releases, in place
 version_added: 0.1.0
 author:
   - The meshops.istio authors (@meshops)
 description:
-  - Takes over what C(istioctl install), the in-cluster operator of old, or C(kubectl apply) of their manifests has
-    installed. Objects stay where they are and become part of Helm releases, as with the option C(take_ownership) of
+  - Takes over a mesh that C(istioctl install), the legacy in-cluster operator, or C(kubectl apply) of their manifests
+    installed. Its objects are retained and become part of Helm releases, as with the option C(take_ownership) of
     M(meshops.istio.releases).
-  - Pods are made anew only where their specification changes. The result and the diff say which, in check mode, too.
-  - Stops an in-cluster operator first. Takes away in the end what no release has, that are the operator,
-    its IstioOperator objects and their finalizer, and objects that only istioctl's charts have.
-  - Where the parameters don't say what the mesh is, an IstioOperator object in the cluster does.
-  - Proves then that the control plane works, as M(meshops.istio.control_plane) does.
+  - Pods are recreated only where their specification changes. The result and the diff name them, in check mode, too.
+  - Stops an in-cluster operator first. Removes at the end what no release has, namely the operator, its IstioOperator
+    objects with their finalizer, and objects that only istioctl's charts have.
+  - Where the parameters don't declare the mesh, an IstioOperator object in the cluster does.
+  - Proves that the control plane works, as M(meshops.istio.control_plane) does.
 extends_documentation_fragment:
   - meshops.istio.connection
   - meshops.istio.attributes
@@ -28,14 +28,14 @@ extends_documentation_fragment:
 options:
   document_dest:
     description:
-      - Where to write the IstioOperator document that was found in the cluster. Required where there is one and the
-        parameters do not say what the mesh is.
-      - Without such a document in the cluster, this file is the document, so that the task can be run again.
+      - File to write the cluster's IstioOperator document to. Required where there is one and the parameters do not
+        declare the mesh.
+      - Without such a document in the cluster, this file is read as the document, so that the task can be run again.
     type: path
   remove_workloads:
     description:
-      - Remove Deployments and DaemonSets that were installed by istioctl and that no release has.
-      - Otherwise the task fails where there are any, before anything is changed.
+      - Removes Deployments and DaemonSets that istioctl installed and that no release has.
+      - Otherwise the task fails where there are any, before it changes anything.
     type: bool
     default: false
 seealso:
@@ -44,13 +44,13 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: What was installed by istioctl install -f mesh.yaml becomes Helm releases
+- name: Adopt what istioctl install -f mesh.yaml installed
   meshops.istio.adoption:
     istio_operator: mesh.yaml
     version: 1.31.0
     releases: []
 
-- name: A mesh of the profile default, with a gateway
+- name: Adopt a mesh of the profile default with a gateway
   meshops.istio.adoption:
     profile: default
     version: 1.31.0
@@ -71,29 +71,29 @@ diff:
   elements: dict
 releases:
   description:
-    - What was done for each release, see M(meshops.istio.releases).
-    - C(taken_over) lists the objects that became the release's, C(restarted) those of them whose pods are made anew.
+    - The changes of each release, see M(meshops.istio.releases).
+    - C(taken_over) lists the objects that became the release's, C(restarted) those of them whose pods are recreated.
   returned: success
   type: list
   elements: dict
 restarted:
-  description: Workloads whose pods are made anew.
+  description: Workloads whose pods are recreated.
   returned: success
   type: list
   elements: str
   sample: [Deployment istio-system/istio-ingressgateway]
 removed:
-  description: What no release has and has gone.
+  description: The removed objects, which no release has.
   returned: success
   type: list
   elements: str
   sample: [ServiceAccount istio-system/istio-reader]
 istio_operator:
-  description: The document that was found in the cluster, where it says what the mesh is.
+  description: The IstioOperator document of the cluster, where it declares the mesh.
   returned: where there is one
   type: dict
 proof:
-  description: What the control plane has shown of itself, see M(meshops.istio.control_plane).
+  description: The checks of the control plane, see M(meshops.istio.control_plane).
   returned: success, not in check mode
   type: dict
 """

@@ -68,12 +68,10 @@ files:
     - objects/VirtualService.networking.istio.io.yaml
 """
 
-import datetime
-
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.client import Cluster
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.module import run_module
-from ansible_collections.meshops.istio.plugins.module_utils.mesh.certificates import certificates, require_cryptography
+from ansible_collections.meshops.istio.plugins.module_utils.mesh.certificates import require_cryptography
 from ansible_collections.meshops.istio.plugins.module_utils.mesh_info.findings import findings
 from ansible_collections.meshops.istio.plugins.module_utils.mesh_info.read import SECTIONS, read_mesh
 from ansible_collections.meshops.istio.plugins.module_utils.mesh_info.support_bundle import collect, write
@@ -86,10 +84,8 @@ SPEC: dict[str, dict] = {
 
 def run(module: AnsibleModule, cluster: Cluster) -> dict:
     require_cryptography()
-    now = datetime.datetime.now(datetime.timezone.utc)
-    mesh = read_mesh(cluster, SECTIONS, lambda text: [found.facts(now) for found in certificates(text)])
-    mesh["findings"] = findings(mesh)
-    files = collect(cluster, mesh, module.params["log_lines"])
+    mesh = read_mesh(cluster, SECTIONS)
+    files = collect(cluster, {**mesh, "findings": findings(mesh)}, module.params["log_lines"])
     if not module.check_mode:
         write(files, module.params["dest"])
     return {"changed": True, "dest": module.params["dest"], "files": sorted(files)}

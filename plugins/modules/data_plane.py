@@ -6,17 +6,17 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: data_plane
-short_description: Bring every proxy to the version of its control plane, and prove it
+short_description: Bring every proxy to its control plane's version
 version_added: 0.1.0
 author:
   - The meshops.istio authors (@meshops)
 description:
-  - Restarts the workloads whose proxies are not as the injector would make them today, namespace by namespace and one
-    workload at a time. The next one is begun when the pods of the one before are ready.
-  - Proves then that every proxy of the mesh belongs to the revision, has its version, and holds the configuration that
-    istiod has sent.
-  - Says which other revisions there are, and what still uses them.
-  - A run that was interrupted goes on where it was, because what is up to date is not restarted again.
+  - Restarts the workloads whose proxies differ from what the injector would create today, namespace by namespace and
+    one workload at a time. Waits until the new pods are ready before it restarts the next workload.
+  - Proves then that every proxy of the mesh belongs to the revision, has its version, and has acknowledged the
+    configuration that istiod sent.
+  - Reports which other revisions there are, and what still uses them.
+  - A run that was interrupted can be repeated, because it does not restart workloads that are up to date.
 extends_documentation_fragment:
   - meshops.istio.connection
   - meshops.istio.attributes
@@ -24,11 +24,21 @@ requirements:
   - cryptography >= 42
 options:
   revision:
-    description: The revision that all proxies should belong to. Empty where it has no name.
+    description: Revision that all proxies must belong to. Empty for the default revision.
     type: str
     default: ""
+  version:
+    description:
+      - Version of Istio that the control plane will have. Used only in check mode, in which it is not installed yet, so
+        that the restarts of an upgrade are reported.
+    type: str
+    default: ""
+  rollback:
+    description: Also counts newer revisions, instead of older ones, as those that the upgrade came from.
+    type: bool
+    default: false
   wait_timeout:
-    description: Seconds that a workload may take to become ready, and that proxies may take to be in sync.
+    description: Waits this many seconds for a workload to become ready, and for proxies to be in sync.
     type: int
     default: 300
 seealso:
@@ -37,7 +47,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Every proxy comes to the revision 1-31-0
+- name: Bring every proxy to the revision 1-31-0
   meshops.istio.data_plane:
     revision: 1-31-0
 """
@@ -65,8 +75,12 @@ restarted:
       description: Why it was restarted.
       type: str
       returned: always
+    reason_code:
+      description: The same for programs, see M(meshops.istio.injection). In check mode also V(other_version).
+      type: str
+      returned: always
 proxies:
-  description: How many proxies there are, all proven. 0 in check mode.
+  description: Number of proxies, all of them proven. 0 in check mode.
   returned: success
   type: int
 revisions:
@@ -85,15 +99,17 @@ revisions:
       returned: always
     used_by:
       description:
-        - Proxies, tags, namespaces, and workloads that will ask for it when they get pods.
-        - Where there are none, it can be removed.
+        - Proxies, tags, namespaces, workloads that will get it with their next pods, registered machines, ztunnels, and
+          clients of other clusters that its istiod reports.
       type: list
       elements: str
       returned: always
 unused_releases:
   description:
-    - The releases of the revisions that nothing uses, as M(meshops.istio.releases) takes them to remove them.
-    - A revision that no release of the chart C(istiod) holds is a warning instead.
+    - The releases of the unused revisions that the upgrade came from, in the form that M(meshops.istio.releases) takes.
+      These are older, in the same namespace, and were installed by this collection, and the namespace has no remote
+      secrets.
+    - An unused revision that this does not hold for is retained, with a warning that names the reason.
   returned: success
   type: list
   elements: dict
@@ -104,28 +120,24 @@ diff:
   elements: dict
 """
 
-import datetime
-
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.module import run_module
-from ansible_collections.meshops.istio.plugins.module_utils.proxies.report import read_all
 from ansible_collections.meshops.istio.plugins.module_utils.upgrade.data_plane import DataPlane
-from ansible_collections.meshops.istio.plugins.module_utils.upgrade.unused_revisions import other_revisions
+from ansible_collections.meshops.istio.plugins.module_utils.upgrade.unused_revisions import Upgraded, other_revisions
 
 ARGUMENT_SPEC = {
     "revision": {"type": "str", "default": ""},
+    "version": {"type": "str", "default": ""},
+    "rollback": {"type": "bool", "default": False},
     "wait_timeout": {"type": "int", "default": 300},
 }
 
 
 def run(module, cluster):
-    revision = module.params["revision"] or "default"
-
-    def read_proxies():
-        return read_all(cluster, [], sync=True, now=datetime.datetime.now(datetime.timezone.utc))
-
-    plane = DataPlane(cluster, revision, module.params["wait_timeout"], read_proxies)
-    result = plane.reconcile(module.check_mode)
-    others = other_revisions(cluster, revision)
+    params = module.params
+    revision = params["revision"] or "default"
+    plane = DataPlane(cluster, revision, params["wait_timeout"], params["version"])
+    result = plane.reconcile(check_mode=module.check_mode)
+    others = other_revisions(cluster, Upgraded(revision, params["rollback"]))
     return {**result, **others, "warnings": result["warnings"] + others["warnings"]}
 
 

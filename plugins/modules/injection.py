@@ -6,50 +6,63 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: injection
-short_description: Bring the workloads of namespaces into the mesh
+short_description: Inject sidecars into the workloads of namespaces
 version_added: 0.1.0
 author:
   - The meshops.istio authors (@meshops)
 description:
   - Labels namespaces, so that new pods get a sidecar, and restarts the workloads whose pods are not as the injector
-    would make them today, one after the other, each waited for.
-  - Asks the injector itself what a workload's pods should be, with a pod that is only dry-run. So it sees workloads
-    without a sidecar, with one of another revision, and with an old one after an upgrade, and leaves alone what wants
-    no sidecar.
-  - Leaves alone, with a warning, what a restart does not help; the pods of a DaemonSet or StatefulSet with the
-    update strategy OnDelete, and those of a paused Deployment.
+    would create them today, one at a time. Waits for each before the next one.
+  - Asks the injector itself what a workload's pods should be, with a pod that is only dry-run. So it finds workloads
+    without a sidecar, with one of another revision, and with an old one after an upgrade, and leaves workloads alone
+    that opted out of injection.
+  - Compares the image and revision of the sidecar, and the init containers of Istio (C(istio-init), or
+    C(istio-validation) with the CNI plugin). After a change of anything else that the injector adds, such as the
+    proxy's resources or environment, use O(restart=all).
+  - Fails where no injector serves O(revision), because new pods would get no sidecar.
+  - Names in a warning what no restart helps - the pods of a DaemonSet or StatefulSet with the update strategy
+    OnDelete, those of a paused Deployment, bare pods, and those of Jobs, plain ReplicaSets, Argo Rollouts and other
+    controllers.
+  - Waits for a roll-out that an earlier run left unfinished, and fails while a pod without its sidecar goes on serving.
 extends_documentation_fragment:
   - meshops.istio.connection
   - meshops.istio.attributes
 options:
   namespaces:
-    description: Names of the namespaces. They are made where missing.
+    description: Names of the namespaces. Creates those that are missing.
     type: list
     elements: str
     required: true
   revision:
-    description: Revision or tag that the sidecars belong to. Empty means the default one.
+    description: Selects the revision or tag that injects the sidecars. Empty means the default one.
     type: str
     default: ""
   restart:
     description:
-      - V(stale) restarts the workloads with pods that the injector would make otherwise today.
+      - V(stale) restarts the workloads whose pods differ from what the injector would create today.
       - V(all) restarts every workload of the namespaces, each time. V(never) restarts none.
     type: str
     choices: [stale, all, never]
     default: stale
   wait_timeout:
-    description: Seconds that a restarted workload may take to become ready.
+    description: Waits this many seconds for a restarted workload to become ready.
     type: int
     default: 300
+  prune:
+    description:
+      - Removes the injection label from namespaces that are not in O(namespaces), where an earlier run of this module
+        set it and it selects O(revision).
+      - A namespace with injected pods keeps its label, and a warning names the pods.
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""
-- name: The shop's workloads get sidecars
+- name: Inject sidecars into the shop
   meshops.istio.injection:
     namespaces: [shop, payments]
 
-- name: They come to the revision that the tag prod points to
+- name: Inject sidecars of the revision that the tag prod points to
   meshops.istio.injection:
     namespaces: [shop, payments]
     revision: prod
@@ -57,7 +70,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 namespaces:
-  description: What was done to the namespaces.
+  description: The changes of the namespaces.
   returned: success
   type: list
   elements: dict
@@ -67,7 +80,7 @@ namespaces:
       type: str
       returned: always
     action:
-      description: One of V(create), V(update), V(unchanged).
+      description: One of V(create), V(update), V(unchanged), and V(remove_label) with O(prune).
       type: str
       returned: always
 restarted:
@@ -92,11 +105,18 @@ restarted:
       description: Why it was restarted.
       type: str
       returned: always
+    reason_code:
+      description:
+        - The same for programs. One of V(no_sidecar), V(unwanted_sidecar), V(other_revision), V(other_image),
+          V(other_init_containers), V(requested).
+      type: str
+      returned: always
   sample:
     - kind: Deployment
       namespace: shop
       name: cart
       reason: pod cart-5d4f7 has no sidecar
+      reason_code: no_sidecar
 diff:
   description: The namespaces and workloads that change, one entry each.
   returned: when something changes
@@ -105,21 +125,26 @@ diff:
 """
 
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.module import run_module
-from ansible_collections.meshops.istio.plugins.module_utils.injection.reconcile import reconcile_injection
+from ansible_collections.meshops.istio.plugins.module_utils.injection.reconcile import (
+    InjectionOptions,
+    reconcile_injection,
+)
 
 ARGUMENT_SPEC = {
     "namespaces": {"type": "list", "elements": "str", "required": True},
     "revision": {"type": "str", "default": ""},
     "restart": {"type": "str", "choices": ["stale", "all", "never"], "default": "stale"},
     "wait_timeout": {"type": "int", "default": 300},
+    "prune": {"type": "bool", "default": False},
 }
 
 
 def run(module, cluster):
     params = module.params
-    return reconcile_injection(
-        cluster, params["namespaces"], params["revision"], params["restart"], params["wait_timeout"], module.check_mode
+    options = InjectionOptions(
+        params["namespaces"], params["revision"], params["restart"], params["wait_timeout"], params["prune"]
     )
+    return reconcile_injection(cluster, options, check_mode=module.check_mode)
 
 
 def main():

@@ -283,13 +283,11 @@ stays:
   elements: dict
 """
 
-import datetime
-
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.client import Cluster
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.module import run_module
 from ansible_collections.meshops.istio.plugins.module_utils.footprint.listing import read_footprint
-from ansible_collections.meshops.istio.plugins.module_utils.mesh.certificates import certificates, require_cryptography
+from ansible_collections.meshops.istio.plugins.module_utils.mesh.certificates import require_cryptography
 from ansible_collections.meshops.istio.plugins.module_utils.mesh_info.findings import findings
 from ansible_collections.meshops.istio.plugins.module_utils.mesh_info.read import SECTIONS, read_mesh
 
@@ -307,13 +305,8 @@ def run(module: AnsibleModule, cluster: Cluster) -> dict:
     sections = module.params["sections"]
     if "ca" in sections:
         require_cryptography()
-    now = datetime.datetime.now(datetime.timezone.utc)
-    result = read_mesh(
-        cluster,
-        [section for section in SECTIONS if section in sections],
-        lambda text: [certificate.facts(now) for certificate in certificates(text)],
-    )
-    result["findings"] = findings(result)
+    mesh = read_mesh(cluster, [section for section in SECTIONS if section in sections])
+    result = {**mesh, "findings": findings(mesh)}
     if "footprint" in sections:
         found = read_footprint(cluster)
         result["footprint"] = [item.report() for item in found.items]

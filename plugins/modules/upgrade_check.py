@@ -6,57 +6,63 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: upgrade_check
-short_description: Whether an upgrade of a mesh may begin
+short_description: Check whether an upgrade of a mesh may begin
 version_added: 0.1.0
 author:
   - The meshops.istio authors (@meshops)
 description:
-  - Compares the version to upgrade to with the control planes and proxies that run, and fails where it is too far away.
-    In place that is one minor version, by a revision beside the old one two.
+  - Compares the version to upgrade to with the control planes that the upgrade starts from and with the proxies, and
+    fails where it is too far away. In place that is one minor version, by a revision beside the old one two.
+  - Starts from the control plane of O(revision) in place, else from those in O(namespace) that have proxies or tags.
+    Other control planes, such as a canary or another team's, are left alone.
   - Fails where the pods of a namespace would be injected by two revisions, and where Istio's objects do not fit the new
     version's CustomResourceDefinitions.
-  - Warns of fields that are deprecated, of EnvoyFilters that are for the proxies of now only or depend on each other,
+  - Warns of deprecated fields, of EnvoyFilters that match only the running proxies or depend on each other,
     and of workloads whose restart may lose requests.
-  - Nothing is changed.
+  - Changes nothing.
 extends_documentation_fragment:
   - meshops.istio.connection
   - meshops.istio.attributes
   - meshops.istio.attributes.info
 options:
   charts:
-    description: Where the charts to upgrade to come from. The istiod chart says which version of Istio it is.
+    description: Source of the charts to upgrade to. The version of Istio is that of the chart C(istiod).
     type: str
     default: https://istio-release.storage.googleapis.com/charts
   version:
-    description: Version of the charts. Without it the newest.
+    description: Version of the charts. By default the newest.
     type: str
   revision:
-    description: The revision to upgrade to. Empty where it has no name.
+    description: Revision to upgrade to. Empty for the default revision.
     type: str
     default: ""
   istio_operator:
-    description: The IstioOperator document to upgrade to, which then names the revision.
+    description: IstioOperator document to upgrade to, which then names the revision.
     type: raw
+  namespace:
+    description: Namespace of the control plane.
+    type: str
+    default: istio-system
   rollback:
     description:
-      - Whether an older version is meant. What it doesn't know of Istio's objects is a warning then.
+      - Allows an older version. What that version refuses of Istio's objects is a warning then.
     type: bool
     default: false
   ask_istiod:
     description:
-      - Have the istiod of O(revision), which must run already, validate each of Istio's objects in a dry run, and fail
+      - Has the istiod of O(revision), which must run already, validate each of Istio's objects in a dry run, and fails
         where it refuses one. Nothing else is checked then.
     type: bool
     default: false
   binary_path:
-    description: Path of C(helm), else it is looked for on the E(PATH).
+    description: Path of C(helm). By default it is searched for on the E(PATH).
     type: path
 seealso:
   - module: meshops.istio.data_plane
 """
 
 EXAMPLES = r"""
-- name: May the mesh be upgraded to 1.31.0 by the revision 1-31-0?
+- name: Check the upgrade to 1.31.0 by the revision 1-31-0
   meshops.istio.upgrade_check:
     version: 1.31.0
     revision: 1-31-0
@@ -79,25 +85,24 @@ control_planes:
   type: list
   elements: dict
 problems:
-  description: What speaks against the upgrade.
+  description: What blocks the upgrade.
   returned: failure
   type: list
   elements: str
 """
 
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.module import run_module
-from ansible_collections.meshops.istio.plugins.module_utils.helm.helm import RenderOptions
-from ansible_collections.meshops.istio.plugins.module_utils.helm.releases import Release
 from ansible_collections.meshops.istio.plugins.module_utils.istio_operator.translate import revision_of
 from ansible_collections.meshops.istio.plugins.module_utils.releases.reconcile import open_helm
-from ansible_collections.meshops.istio.plugins.module_utils.releases.render import parse_manifest
-from ansible_collections.meshops.istio.plugins.module_utils.upgrade.check import check, check_validation
+from ansible_collections.meshops.istio.plugins.module_utils.upgrade.charts import read_target
+from ansible_collections.meshops.istio.plugins.module_utils.upgrade.check import UpgradeOptions, check, check_validation
 
 ARGUMENT_SPEC = {
     "charts": {"type": "str", "default": "https://istio-release.storage.googleapis.com/charts"},
     "version": {"type": "str"},
     "revision": {"type": "str", "default": ""},
     "istio_operator": {"type": "raw"},
+    "namespace": {"type": "str", "default": "istio-system"},
     "rollback": {"type": "bool", "default": False},
     "ask_istiod": {"type": "bool", "default": False},
     "binary_path": {"type": "path"},
@@ -110,18 +115,10 @@ def run(module, cluster):
         return check_validation(cluster, params["revision"])
     revision = revision_of(params["istio_operator"]) if params["istio_operator"] else params["revision"]
     revision = "" if revision == "default" else revision
-    source = {"charts": params["charts"], "version": params["version"]}
     with open_helm(params) as helm:
-        version = helm.app_version(Release("istiod", "istiod", "istio-system", **source))
-        rendered = helm.template(
-            Release("istio-base", "base", "istio-system", **source), RenderOptions(include_crds=True)
-        )
-    objects = parse_manifest(rendered, "chart base")
-    definitions = [obj for obj in objects if obj["kind"] == "CustomResourceDefinition"]
-    result = check(cluster, revision, version, params["rollback"], definitions)
-    for line in result.pop("warnings"):
-        module.warn(line)
-    return {**result, "revision": revision}
+        target = read_target(helm, params["charts"], params["version"])
+    options = UpgradeOptions(revision or "default", target.version, params["namespace"], params["rollback"])
+    return {**check(cluster, options, target), "revision": revision}
 
 
 def main():

@@ -16,12 +16,15 @@ from ..cluster.errors import ApiError
 from ..cluster.kinds import KNOWN
 from ..errors import MeshopsError
 from ..mesh.pods import REVISION, proxy_container, revision_of
+from ..reconcile.types import K8sObject
 
 _NAMESPACE = KNOWN["", "Namespace"]
 
 #: The labels of namespaces and pods that choose injection.
 ENABLED = "istio-injection"
 INJECT = "sidecar.istio.io/inject"
+#: The init containers of the injection template, without and with the CNI plugin.
+_INIT_CONTAINERS = {"istio-init", "istio-validation"}
 
 
 class CannotAsk(MeshopsError):
@@ -34,10 +37,12 @@ class Sidecar:
 
     :ivar image: the proxy's image; empty without a proxy
     :ivar revision: the revision that has injected it
+    :ivar init_containers: those of Istio's that redirect the traffic, or check that the CNI plugin does
     """
 
     image: str = ""
     revision: str = ""
+    init_containers: frozenset[str] = frozenset()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +60,10 @@ class Answer:
 def sidecar(pod: t.Mapping[str, t.Any]) -> Sidecar:
     """The sidecar of a pod, which may be an init container that goes on running."""
     proxy = proxy_container(pod)
-    return Sidecar(proxy["image"], revision_of(pod)) if proxy else Sidecar()
+    if proxy is None:
+        return Sidecar()
+    init = {container["name"] for container in pod["spec"].get("initContainers") or ()}
+    return Sidecar(proxy["image"], revision_of(pod), frozenset(init & _INIT_CONTAINERS))
 
 
 def asking_label(revision: str) -> dict[str, str]:
@@ -128,7 +136,7 @@ def _labels(obj: t.Mapping[str, t.Any]) -> dict[str, str]:
     return obj["metadata"].get("labels") or {}
 
 
-def _dry_run(cluster: Cluster, namespace: str, template: t.Mapping[str, t.Any]) -> dict:
+def _dry_run(cluster: Cluster, namespace: str, template: t.Mapping[str, t.Any]) -> K8sObject:
     """What comes of a pod from a template; it is never kept."""
     meta = {k: v for k, v in (template.get("metadata") or {}).items() if k in ("labels", "annotations")}
     pod = {

@@ -1,222 +1,162 @@
 # Copyright: (c) 2026, The meshops.istio authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Sidecar injection: namespaces choose it by a label, and workloads get it when their pods are made anew.
-
-Whether a workload's pods are as they should be is asked of the injector itself: it is given a pod from the
-workload's template in a dry run, and its answer is compared to the pods that run.
-"""
+"""Sidecar injection: namespaces choose it by a label, and workloads get it when their pods are created again."""
 
 from __future__ import annotations
 
+import dataclasses
 import typing as t
 
 from ..cluster.client import Cluster
-from ..cluster.kinds import KNOWN
-from ..cluster.workloads import WORKLOADS, new_pods, restart, selector
+from ..cluster.workloads import restart, wait_ready
 from ..errors import MeshopsError
 from ..reconcile.diff import diff
+from ..reconcile.identity import title
 from ..reconcile.plan import Change
-from .injector import ENABLED, INJECT, REVISION, Answer, CannotAsk, Sidecar, answer, answer_elsewhere, sidecar
+from ..reconcile.readiness import unready
+from ..reconcile.types import K8sObject
+from .namespaces import check_served, plan_namespaces, plan_removals, write_labels
+from .staleness import REQUESTED, Question, Stale, judge, keeps_pods, not_restarted, unreachable_pods, workloads
 
-_NAMESPACE = KNOWN["", "Namespace"]
-_POD = KNOWN["", "Pod"]
-_WEBHOOKS = KNOWN["admissionregistration.k8s.io", "MutatingWebhookConfiguration"]
-#: Namespaces that Istio's injector never injects into.
-_NEVER = ("kube-system", "kube-public", "kube-node-lease", "local-path-storage")
-
-
-class InjectionError(MeshopsError):
-    """Injection can't be brought about; the text says why."""
+How = t.Literal["stale", "all", "never"]
 
 
-def wanted_labels(revision: str) -> dict[str, str | None]:
-    """The labels by which a namespace chooses a revision; None for one that it must not have."""
-    return {REVISION: revision, ENABLED: None} if revision else {ENABLED: "enabled", REVISION: None}
+@dataclasses.dataclass(frozen=True)
+class InjectionOptions:
+    """What is declared.
 
-
-def plan_namespaces(cluster: Cluster, names: t.Sequence[str], revision: str) -> list[Change]:
-    """What has to be done to the namespaces' labels.
-
-    :raises InjectionError: a namespace can't have injection
+    :ivar revision: revision or tag; empty for the default one
+    :ivar restart: which workloads
+    :ivar timeout: seconds that a restarted workload may take to become ready
+    :ivar prune: also remove the label from namespaces that are declared no longer
     """
-    changes = []
-    for name in dict.fromkeys(names):
-        if name in _NEVER:
-            raise InjectionError(f"Istio never injects into namespace {name}: leave it out of the namespaces")
-        live = cluster.get(_NAMESPACE, name)
-        wanted = wanted_labels(revision)
-        labels = {} if live is None else live["metadata"].get("labels") or {}
-        after: dict[str, t.Any] = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
-        after["metadata"]["labels"] = {k: v for k, v in {**labels, **wanted}.items() if v is not None}
-        if live is None:
-            changes.append(Change("create", "v1", "Namespace", None, name, after=after))
-        elif after["metadata"]["labels"] != labels:
-            changes.append(Change("update", "v1", "Namespace", None, name, before=live, after=after))
-        else:
-            changes.append(Change("unchanged", "v1", "Namespace", None, name, after=after))
-    return changes
+
+    namespaces: t.Sequence[str]
+    revision: str = ""
+    restart: How = "stale"
+    timeout: float = 300
+    prune: bool = False
 
 
-def _write(cluster: Cluster, change: Change, revision: str) -> None:
-    if change.action == "create":
-        cluster.create(change.after)
-    elif change.action == "update":
-        cluster.patch(_NAMESPACE, change.name, {"metadata": {"labels": wanted_labels(revision)}})
+class Restart(t.TypedDict):
+    """A workload that is restarted, as a module returns it."""
+
+    kind: str
+    namespace: str
+    name: str
+    reason: str
+    reason_code: str
 
 
-def workloads(cluster: Cluster, namespace: str) -> list[dict]:
-    """The workloads of a namespace that have pods."""
-    found = [o for kind in WORKLOADS for o in cluster.list(KNOWN["apps", kind], namespace)]
-    return [o for o in found if o["kind"] == "DaemonSet" or o["spec"].get("replicas", 1) > 0]
+def restarted(workload: K8sObject, stale: Stale) -> Restart:
+    """A restart, as a module returns it."""
+    meta = workload["metadata"]
+    return {
+        "kind": workload["kind"],
+        "namespace": meta["namespace"],
+        "name": meta["name"],
+        "reason": stale.text,
+        "reason_code": stale.reason.value,
+    }
 
 
-def stale_reason(
-    cluster: Cluster, workload: dict, change: Change, revision: str, check_mode: bool = False
-) -> str | None:
-    """Why a workload's pods aren't as the injector would make them; None where they are.
+def restart_diff(workload: K8sObject, stale: Stale) -> dict[str, str]:
+    """A restart's entry in the diff."""
+    header = title(workload)
+    return {"before_header": header, "after_header": header, "before": f"{stale}\n", "after": "restarted\n"}
 
-    :param change: what is about to be done to its namespace; in check mode it isn't done
-    :raises InjectionError: the injector can't be asked, or the pods would have to be made anew and would be refused
+
+@dataclasses.dataclass
+class _Due:
+    """What has to be done in the declared namespaces.
+
+    :ivar restarts: workloads to restart, in their order
+    :ivar unfinished: workloads whose roll-out has not reached all pods
     """
-    template = workload["spec"]["template"]
-    asked = _asked(cluster, workload["metadata"]["namespace"], template, change, revision, check_mode)
-    reason = _difference(_judged(cluster, workload), asked and asked.sidecar, template)
-    if reason and asked and asked.refusal:
-        raise InjectionError(
-            f"{_title(workload)} has to be restarted, because {reason}, and its new pods would be refused:"
-            f" {asked.refusal}. Nothing was restarted"
-        )
-    return reason
+
+    restarts: list[tuple[K8sObject, Stale]] = dataclasses.field(default_factory=list)
+    unfinished: list[tuple[K8sObject, Stale]] = dataclasses.field(default_factory=list)
+    warnings: list[str] = dataclasses.field(default_factory=list)
 
 
-def _asked(
-    cluster: Cluster, namespace: str, template: dict, change: Change, revision: str, check_mode: bool
-) -> Answer | None:
-    """What the injector makes of a workload's pods; None where there is none to ask yet, in check mode.
+def reconcile_injection(cluster: Cluster, options: InjectionOptions, *, check_mode: bool = False) -> dict[str, t.Any]:
+    """Labels namespaces and restarts workloads, one at a time; gives the module's result.
 
-    :raises InjectionError: it can't be asked
+    :raises MeshopsError: no injector serves the revision, or a restarted workload doesn't become ready
     """
-    try:
-        if not check_mode:
-            return answer(cluster, namespace, template)
-        if not cluster.list(_WEBHOOKS, labels="app=sidecar-injector"):
-            return None
-        if change.action == "unchanged":
-            return answer(cluster, namespace, template)
-        return Answer(answer_elsewhere(cluster, namespace, template, wanted_labels(revision)))
-    except CannotAsk as error:
-        if not check_mode:
-            raise InjectionError(f"{error}. Nothing was restarted") from None
-        return None  # a control plane that isn't mended yet
-
-
-def _judged(cluster: Cluster, workload: dict) -> list[dict]:
-    """The pods that have to be as the injector makes them: the newest, or all where a restart replaces none."""
-    if not keeps_pods(workload):
-        return new_pods(cluster, workload, workload["kind"])
-    found = cluster.list(_POD, workload["metadata"]["namespace"], labels=selector(workload))
-    return [pod for pod in found if not pod["metadata"].get("deletionTimestamp")]
-
-
-def keeps_pods(workload: t.Mapping[str, t.Any]) -> str:
-    """Why a restart replaces none of a workload's pods, and what does; empty where it replaces them."""
-    if workload["spec"].get("paused"):
-        return "its rollout is paused: resume it, and run this again"
-    if (workload["spec"].get("updateStrategy") or {}).get("type") == "OnDelete":
-        return "its update strategy is OnDelete: delete its pods"
-    return ""
-
-
-def not_restarted(workload: t.Mapping[str, t.Any], reason: str) -> str:
-    """The warning about a workload that has to be restarted, and whose pods a restart doesn't replace."""
-    return f"{_title(workload)} was not restarted, though {reason}: {keeps_pods(workload)}"
-
-
-def _difference(pods: t.Iterable[dict], wanted: Sidecar | None, template: t.Mapping[str, t.Any]) -> str | None:
-    """In what the first pod that isn't as it should be differs.
-
-    :param wanted: what the injector would add; None where it can't be asked yet
-    """
-    for pod in pods:
-        has, name = sidecar(pod), pod["metadata"]["name"]
-        if has == wanted or (wanted is None and (has.image or _opted_out(template))):
-            continue
-        if not has.image:
-            return f"pod {name} has no sidecar"
-        if not wanted.image:
-            return f"pod {name} has a sidecar, and should have none"
-        if has.revision != wanted.revision:
-            return f"the sidecar of pod {name} is of revision {has.revision or 'unknown'}, not {wanted.revision}"
-        return f"the sidecar of pod {name} is {has.image}, not {wanted.image}"
-    return None
-
-
-def _opted_out(template: t.Mapping[str, t.Any]) -> bool:
-    """Whether no injector would give a template's pods a sidecar."""
-    meta = template.get("metadata") or {}
-    said = {**(meta.get("annotations") or {}), **(meta.get("labels") or {})}.get(INJECT, "")
-    return template["spec"].get("hostNetwork", False) or str(said).lower() == "false"
-
-
-def reconcile_injection(
-    cluster: Cluster,
-    names: t.Sequence[str],
-    revision: str = "",
-    how: str = "stale",
-    timeout: float = 300,
-    check_mode: bool = False,
-) -> dict[str, t.Any]:
-    """Labels namespaces and restarts workloads, one after the other; gives the module's result.
-
-    :param how: which workloads: C(stale), C(all) or C(never)
-    :param timeout: seconds that a restarted workload may take to become ready
-    :raises InjectionError: the injector can't be reached, or a restarted workload doesn't become ready
-    """
-    changes = plan_namespaces(cluster, names, revision)
+    changes = plan_namespaces(cluster, options.namespaces, options.revision)
+    served, warnings = check_served(cluster, changes, options.revision, check_mode=check_mode)
+    removals: list[Change] = []
+    if options.prune:
+        removals, retained = plan_removals(cluster, options.namespaces, options.revision)
+        warnings += retained
     result: dict[str, t.Any] = {
-        "changed": any(c.action != "unchanged" for c in changes),
-        "namespaces": [{"name": c.name, "action": c.action} for c in changes],
+        "changed": bool(removals) or any(change.action != "unchanged" for change in changes),
+        "namespaces": [{"name": change.name, "action": change.action} for change in changes]
+        + [{"name": change.name, "action": "remove_label"} for change in removals],
         "restarted": [],
-        "warnings": [],
+        "warnings": warnings,
     }
     if not check_mode:
-        for change in changes:
-            _write(cluster, change, revision)
-    due = []
-    for change in changes if how != "never" else ():
-        if change.action == "create":
-            continue
-        for workload in workloads(cluster, change.name):
-            stale = how == "all" or stale_reason(cluster, workload, change, revision, check_mode)
-            reason = "all were to be" if stale is True else stale
-            if reason and keeps_pods(workload):
-                result["warnings"].append(not_restarted(workload, reason))
-            elif reason:
-                due.append((workload, reason))
-    restarts = [_restart_change(workload, reason) for workload, reason in due]
-    result["changed"] = result["changed"] or bool(due)
+        for change in [*changes, *removals]:
+            write_labels(cluster, change)
+    due = _due(cluster, changes, options, check_mode=check_mode, served=served)
+    result["warnings"] += due.warnings
+    result["changed"] = result["changed"] or bool(due.restarts)
     if result["changed"]:
-        result["diff"] = diff(changes) + restarts
-    for workload, reason in due:
+        result["diff"] = diff([*changes, *removals]) + [restart_diff(*pair) for pair in due.restarts]
+    for workload, stale in due.restarts:
         if not check_mode:
-            _restart(cluster, workload, timeout, result)
-        meta = workload["metadata"]
-        where = {"kind": workload["kind"], "namespace": meta["namespace"], "name": meta["name"]}
-        result["restarted"].append({**where, "reason": reason})
+            _restart(cluster, workload, options.timeout, result)
+        result["restarted"].append(restarted(workload, stale))
+    for workload, stale in due.unfinished:
+        _finish(cluster, workload, stale, options.timeout, result, check_mode=check_mode)
     return result
 
 
-def _restart(cluster: Cluster, workload: dict, timeout: float, result: dict) -> None:
+def _due(
+    cluster: Cluster, changes: t.Sequence[Change], options: InjectionOptions, *, check_mode: bool, served: bool
+) -> _Due:
+    """Compares every workload of the namespaces with the injector's answer."""
+    due = _Due()
+    for change in changes if options.restart != "never" else ():
+        if change.action == "create":
+            continue
+        question = Question(change, options.revision, check_mode, served)
+        for workload in workloads(cluster, change.name):
+            judgement = judge(cluster, workload, question)
+            stale = REQUESTED if options.restart == "all" else judgement.stale
+            if stale and keeps_pods(workload):
+                due.warnings.append(not_restarted(workload, stale))
+            elif stale:
+                due.restarts.append((workload, stale))
+            elif judgement.unfinished:
+                due.unfinished.append((workload, judgement.unfinished))
+            elif reason := unready(workload):
+                due.warnings.append(f"{title(workload)} is not ready, though its pods have their sidecar: {reason}")
+        due.warnings += unreachable_pods(cluster, change.name, question)
+    return due
+
+
+def _restart(cluster: Cluster, workload: K8sObject, timeout: float, result: dict[str, t.Any]) -> None:
     try:
         restart(cluster, workload, timeout)
     except MeshopsError as error:
-        raise InjectionError(f"{error} The workloads after it were not restarted", result) from error
+        raise MeshopsError(f"{error} The workloads after it were not restarted", result) from error
 
 
-def _restart_change(workload: dict, reason: str) -> dict[str, str]:
-    header = _title(workload)
-    return {"before_header": header, "after_header": header, "before": f"{reason}\n", "after": "restarted\n"}
+def _finish(
+    cluster: Cluster, workload: K8sObject, stale: Stale, timeout: float, result: dict[str, t.Any], *, check_mode: bool
+) -> None:
+    """Waits until a roll-out that an earlier run began has replaced all pods.
 
-
-def _title(workload: t.Mapping[str, t.Any]) -> str:
-    return f"{workload['kind']} {workload['metadata']['namespace']}/{workload['metadata']['name']}"
+    :raises MeshopsError: it doesn't, so that a pod goes on serving that isn't as it should be
+    """
+    unfinished = f"{title(workload)}: its roll-out is not finished: {stale}, and serves on"
+    if check_mode:
+        result["warnings"].append(unfinished)
+        return
+    try:
+        wait_ready(cluster, [workload], timeout)
+    except MeshopsError as error:
+        raise MeshopsError(f"{unfinished}. {error}", result) from error

@@ -5,103 +5,136 @@
 from __future__ import annotations
 
 import collections
+import enum
 import typing as t
+
+from .read import ControlPlane, Gateway, Mesh, Proxy, Trust
 
 #: Days before a root expires from which on it is a warning, and an error.
 ROOT_WARNING_DAYS = 90
 ROOT_ERROR_DAYS = 30
 
-Finding = dict[str, str]
+Severity = t.Literal["error", "warning"]
 
 
-def findings(report: t.Mapping[str, t.Any]) -> list[Finding]:
+class Code(enum.Enum):
+    """What is wrong."""
+
+    CONTROL_PLANE_DOWN = "control_plane_down"
+    CONTROL_PLANE_DEGRADED = "control_plane_degraded"
+    TAG_WITHOUT_CONTROL_PLANE = "tag_without_control_plane"
+    NAMESPACE_WITHOUT_CONTROL_PLANE = "namespace_without_control_plane"
+    PROXY_NOT_READY = "proxy_not_ready"
+    PROXIES_OUTDATED = "proxies_outdated"
+    GATEWAY_DOWN = "gateway_down"
+    GATEWAY_WITHOUT_SERVICE = "gateway_without_service"
+    ROOT_UNREADABLE = "root_unreadable"
+    ROOTS_DIFFER = "roots_differ"
+    ROOT_EXPIRED = "root_expired"
+    ROOT_EXPIRES = "root_expires"
+
+
+class Finding(t.TypedDict):
+    """A finding, as C(mesh_info) returns it: C(about) names the object, C(text) what is wrong and what to do."""
+
+    severity: Severity
+    code: str
+    about: str
+    text: str
+
+
+def findings(report: Mesh) -> list[Finding]:
     """What needs somebody's attention, errors first.
 
-    :param report: what C(mesh_info.read_mesh) gave; of a section that is left out nothing is found
-    :returns: dicts with C(severity) (error, warning), C(about) (which object), and C(text) (what is wrong, what to do)
+    :param report: what C(read.read_mesh) gave; a section that is left out has no findings
     """
-    found = [
-        *_control_planes(report.get("control_planes", ())),
+    every = [
+        *_control_planes(report.get("control_planes", [])),
         *_revisions(report),
-        *_proxies(report.get("proxies", ())),
-        *_gateways(report.get("gateways", ())),
-        *_roots(report.get("ca", {})),
+        *_proxies(report.get("proxies", [])),
+        *_gateways(report.get("gateways", [])),
+        *(_roots(report["ca"]) if "ca" in report else ()),
     ]
-    return sorted(found, key=lambda finding: finding["severity"] != "error")
+    return sorted(every, key=lambda finding: finding["severity"] != "error")
 
 
-def _error(about: str, text: str) -> Finding:
-    return {"severity": "error", "about": about, "text": text}
+def _error(code: Code, about: str, text: str) -> Finding:
+    return {"severity": "error", "code": code.value, "about": about, "text": text}
 
 
-def _warning(about: str, text: str) -> Finding:
-    return {"severity": "warning", "about": about, "text": text}
+def _warning(code: Code, about: str, text: str) -> Finding:
+    return {"severity": "warning", "code": code.value, "about": about, "text": text}
 
 
-def _control_planes(control_planes: t.Iterable[dict]) -> t.Iterator[Finding]:
+def _control_planes(control_planes: t.Iterable[ControlPlane]) -> t.Iterator[Finding]:
     for istiod in control_planes:
         about = f"control plane {istiod['namespace']}/{istiod['name']}"
         if istiod["replicas"] and not istiod["ready"]:
-            yield _error(about, "no pod is ready: new pods get no sidecar, and no configuration is passed on")
+            text = "no ready pods: new pods get no sidecar, and proxies get no new configuration"
+            yield _error(Code.CONTROL_PLANE_DOWN, about, text)
         elif istiod["ready"] < istiod["replicas"]:
-            yield _warning(about, f"only {istiod['ready']} of {istiod['replicas']} pods are ready")
+            text = f"only {istiod['ready']} of {istiod['replicas']} pods are ready"
+            yield _warning(Code.CONTROL_PLANE_DEGRADED, about, text)
 
 
-def _revisions(report: t.Mapping[str, t.Any]) -> t.Iterator[Finding]:
-    """Who asks for a revision that has no control plane. Where none runs here at all it is in another cluster."""
+def _revisions(report: Mesh) -> t.Iterator[Finding]:
+    """Who chooses a revision that has no control plane. Where none runs here at all it is in another cluster."""
     there = {istiod["revision"] for istiod in report.get("control_planes", ())}
     if not there:
         return
     for tag in report["tags"]:
         if tag["revision"] not in there:
-            yield _error(f"tag {tag['name']}", f"points at revision {tag['revision']}, which has no control plane")
+            text = f"points at revision {tag['revision']}, which has no control plane"
+            yield _error(Code.TAG_WITHOUT_CONTROL_PLANE, f"tag {tag['name']}", text)
     for namespace in report.get("namespaces", ()):
         if namespace["mode"] == "sidecar" and namespace["revision"] not in there:
             yield _error(
+                Code.NAMESPACE_WITHOUT_CONTROL_PLANE,
                 f"namespace {namespace['name']}",
-                f"asks for revision {namespace['revision']}, which has no control plane: new pods get no sidecar",
+                f"chooses revision {namespace['revision']}, which has no control plane: new pods get no sidecar",
             )
 
 
-def _proxies(proxies: t.Iterable[dict]) -> t.Iterator[Finding]:
-    outdated: dict[str, list[dict]] = collections.defaultdict(list)
+def _proxies(proxies: t.Iterable[Proxy]) -> t.Iterator[Finding]:
+    outdated: dict[str, list[Proxy]] = collections.defaultdict(list)
     for proxy in proxies:
         if not proxy["ready"]:
-            yield _warning(f"proxy {proxy['namespace']}/{proxy['pod']}", "is not ready: see its log")
+            about = f"proxy {proxy['namespace']}/{proxy['pod']}"
+            yield _warning(Code.PROXY_NOT_READY, about, "is not ready: see its log")
         if proxy["outdated"]:
             outdated[proxy["namespace"]].append(proxy)
     for namespace, late in sorted(outdated.items()):
-        versions = ", ".join(sorted({proxy["version"] for proxy in late}))
+        versions = ", ".join(sorted({proxy["version"] or "unknown" for proxy in late}))
         text = f"{len(late)} proxies of version {versions} differ from their control plane: restart their workloads"
-        yield _warning(f"namespace {namespace}", text)
+        yield _warning(Code.PROXIES_OUTDATED, f"namespace {namespace}", text)
 
 
-def _gateways(gateways: t.Iterable[dict]) -> t.Iterator[Finding]:
+def _gateways(gateways: t.Iterable[Gateway]) -> t.Iterator[Finding]:
     for gateway in gateways:
         about = f"{gateway['type']} {gateway['namespace']}/{gateway['name']}"
         if not gateway["ready"]:
-            yield _error(about, "no pod is ready: nobody gets through")
+            yield _error(Code.GATEWAY_DOWN, about, "no ready pods: traffic through this gateway fails")
         elif not gateway["services"]:
-            yield _warning(about, "no service leads to it")
+            yield _warning(Code.GATEWAY_WITHOUT_SERVICE, about, "no Service selects its pods")
 
 
-def _roots(ca: t.Mapping[str, t.Any]) -> t.Iterator[Finding]:
-    for broken in ca.get("unreadable", ()):
+def _roots(ca: Trust) -> t.Iterator[Finding]:
+    for broken in ca.get("unreadable", []):
         about = f"ConfigMap {broken['namespace']}/istio-ca-root-cert"
-        text = (
-            "new proxies there trust nobody: delete it, and istiod writes it anew, if it runs and serves this namespace"
+        remedy = (
+            "new proxies there trust nobody. Delete it; istiod writes it again if it runs and serves this namespace"
         )
-        yield _error(about, f"{broken['reason']}: {text}")
-    if ca and not ca["complete"] and not ca.get("unreadable"):
+        yield _error(Code.ROOT_UNREADABLE, about, f"{broken['reason']}: {remedy}")
+    if not ca["complete"] and not ca.get("unreadable"):
         text = (
             "not every namespace trusts the same roots: mutual TLS between them may fail, unless a rotation is going on"
         )
-        yield _error("trusted roots", text)
-    for root in ca.get("roots", ()):
+        yield _error(Code.ROOTS_DIFFER, "trusted roots", text)
+    for root in ca.get("roots", []):
         about = f"root {root['subject']} ({root['fingerprint'][:12]})"
         days = root["days_left"]
         if days <= 0:
-            yield _error(about, f"has expired on {root['not_after']}")
+            yield _error(Code.ROOT_EXPIRED, about, f"has expired on {root['not_after']}")
         elif days < ROOT_WARNING_DAYS:
             text = f"expires on {root['not_after']}, in {days:.0f} days: rotate the CA (playbook rotate_ca)"
-            yield (_error if days < ROOT_ERROR_DAYS else _warning)(about, text)
+            yield (_error if days < ROOT_ERROR_DAYS else _warning)(Code.ROOT_EXPIRES, about, text)

@@ -1,20 +1,24 @@
 # Copyright: (c) 2026, The meshops.istio authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Upgrades of a mesh: whether one may begin, its data plane, and revisions that nothing uses any more."""
+"""Whether an upgrade of a mesh may begin."""
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import typing as t
 
 from ..cluster.client import Cluster
 from ..cluster.errors import ApiError
 from ..cluster.kinds import KNOWN
+from ..errors import MeshopsError
 from ..mesh import mesh_config
-from ..mesh_info.read import read_mesh
+from ..mesh_info.read import ControlPlane, Mesh, Proxy, read_mesh
 from ..reconcile.identity import title
 from ..reconcile.selectors import matches
-from .errors import UpgradeError
+from ..reconcile.types import K8sObject
+from ..reconcile.wording import listed
+from .charts import Target
 from .findings import (
     deprecated_fields,
     envoy_filter_findings,
@@ -32,49 +36,72 @@ _WEBHOOKS = KNOWN["admissionregistration.k8s.io", "MutatingWebhookConfiguration"
 _STEPS = {True: 1, False: 2}
 
 
-# -- before -------------------------------------------------------------------
+@dataclasses.dataclass(frozen=True)
+class UpgradeOptions:
+    """What is upgraded to.
 
-
-def check(
-    cluster: Cluster, revision: str, version: str, rollback: bool, definitions: t.Sequence[dict] = ()
-) -> dict[str, t.Any]:
-    """Whether an upgrade may begin; gives the control planes that run, and what to look after.
-
-    :param revision: the revision to upgrade to; empty where it has none
-    :param version: the version of Istio to upgrade to
-    :param rollback: an older version is meant
-    :param definitions: the CustomResourceDefinitions of that version
-    :raises UpgradeError: it may not; the text names every reason
+    :ivar revision: the revision; C(default) for the one without a name
+    :ivar version: the version of Istio
+    :ivar namespace: of the control plane
+    :ivar rollback: an older version is meant
     """
-    mesh = read_mesh(cluster, ["control_planes", "proxies"], lambda pem: [])
-    wanted = revision or "default"
-    problems = skew_problems(mesh["control_planes"], mesh["proxies"], wanted, version, rollback)
-    problems += overlap_problems(cluster.list(_NAMESPACE), cluster.list(_WEBHOOKS, labels="istio.io/rev"))
-    refused, warnings = _configuration_findings(cluster, mesh, version, definitions)
-    if rollback:  # what an older version doesn't know may be lost, and going back must be possible all the same
+
+    revision: str
+    version: str
+    namespace: str = "istio-system"
+    rollback: bool = False
+
+
+class Checked(t.TypedDict):
+    """What a check that passed returns."""
+
+    changed: bool
+    version: str
+    control_planes: list[ControlPlane]
+    warnings: list[str]
+
+
+def check(cluster: Cluster, options: UpgradeOptions, target: Target) -> Checked:
+    """Whether an upgrade may begin; gives the control planes that run, and warnings.
+
+    :raises MeshopsError: it may not; the text names every reason
+    """
+    mesh = read_mesh(cluster, ["control_planes", "proxies"])
+    webhooks = cluster.list(_WEBHOOKS, labels="istio.io/rev")
+    problems = skew_problems(mesh["control_planes"], mesh["proxies"], options, external=bool(webhooks))
+    problems += overlap_problems(cluster.list(_NAMESPACE), webhooks)
+    refused, warnings = _configuration_findings(cluster, mesh, options.version, target.definitions)
+    if not mesh["control_planes"] and webhooks:
+        warnings.insert(
+            0,
+            "no istiod runs in this cluster, whose proxies belong to a control plane elsewhere: upgrade that one first,"
+            " because it must not be older than its proxies",
+        )
+    if options.rollback:  # fields that an older version lacks may be lost, and a rollback must be possible all the same
         warnings = refused + warnings
     else:
         problems += refused
     if problems:
-        raise UpgradeError(
+        raise MeshopsError(
             "the upgrade can't begin:\n  " + "\n  ".join(problems), {"problems": problems, "warnings": warnings}
         )
-    return {"changed": False, "version": version, "control_planes": mesh["control_planes"], "warnings": warnings}
+    control_planes = mesh["control_planes"]
+    return {"changed": False, "version": options.version, "control_planes": control_planes, "warnings": warnings}
 
 
 def _configuration_findings(
-    cluster: Cluster, mesh: t.Mapping[str, t.Any], version: str, definitions: t.Sequence[dict]
+    cluster: Cluster, mesh: Mesh, version: str, definitions: t.Sequence[K8sObject]
 ) -> tuple[list[str], list[str]]:
-    """What of the mesh's configuration the new version refuses, and what to look after."""
+    """What of the mesh's configuration the new version refuses, and warnings."""
     objects = istio_objects(cluster)
-    live = [one for one in cluster.list(_DEFINITIONS) if one["spec"]["group"].endswith("istio.io")]
+    live = [crd for crd in cluster.list(_DEFINITIONS) if crd["spec"]["group"].endswith("istio.io")]
     refused = storage_problems(live, definitions) + schema_problems(objects, definitions)
     warnings = removed_kinds(live)
-    for one in mesh["control_planes"]:
-        name = "istio" if one["revision"] == "default" else f"istio-{one['revision']}"
-        config_map = cluster.get(KNOWN["", "ConfigMap"], name, one["namespace"])
+    for istiod in mesh["control_planes"]:
+        name = "istio" if istiod["revision"] == "default" else f"istio-{istiod['revision']}"
+        config_map = cluster.get(KNOWN["", "ConfigMap"], name, istiod["namespace"])
         if config_map is not None:
-            about = f"mesh configuration in ConfigMap {one['namespace']}/{name}"
+            about = f"mesh configuration in ConfigMap {istiod['namespace']}/{name}"
             warnings += deprecated_fields("MeshConfig", mesh_config.running(config_map), about)
     versions = {proxy["version"] for proxy in mesh["proxies"] if proxy["version"]}
     for obj in objects:
@@ -84,27 +111,26 @@ def _configuration_findings(
             warnings += deprecated_fields(obj["kind"], obj.get("spec"), title(obj))
     lone = lone_workloads(_with_proxies(cluster, mesh["proxies"]))
     if lone:
-        more = f" and {len(lone) - 5} more" if len(lone) > 5 else ""
         warnings.append(
-            f"requests may be lost when these are restarted: {', '.join(lone[:5])}{more}. Give them a second pod, or a"
-            " preStop hook that waits"
+            f"requests may be lost when these are restarted: {listed(lone, 5)}. Give them a second pod, or a preStop"
+            " hook that waits"
         )
     return refused, warnings
 
 
-def istio_objects(cluster: Cluster) -> list[dict]:
+def istio_objects(cluster: Cluster) -> list[K8sObject]:
     """Every object of Istio's own kinds, in a version that the server serves."""
     kinds = [cluster.served(kind) for (group, _name), kind in KNOWN.items() if group.endswith("istio.io")]
     return [obj for kind in kinds if kind is not None for obj in cluster.list(kind)]
 
 
-def _with_proxies(cluster: Cluster, proxies: t.Iterable[dict]) -> list[dict]:
-    """The Deployments and StatefulSets that proxies belong to, told from the names of their pods."""
+def _with_proxies(cluster: Cluster, proxies: t.Iterable[Proxy]) -> list[K8sObject]:
+    """The Deployments and StatefulSets that proxies belong to, by the names of their pods."""
     pods = {(proxy["namespace"], proxy["pod"]) for proxy in proxies}
-    found = [o for name in ("Deployment", "StatefulSet") for o in cluster.list(KNOWN["apps", name])]
+    every = [obj for name in ("Deployment", "StatefulSet") for obj in cluster.list(KNOWN["apps", name])]
     return [
         obj
-        for obj in found
+        for obj in every
         if any(
             namespace == obj["metadata"]["namespace"] and pod.startswith(f"{obj['metadata']['name']}-")
             for namespace, pod in pods
@@ -113,13 +139,13 @@ def _with_proxies(cluster: Cluster, proxies: t.Iterable[dict]) -> list[dict]:
 
 
 def check_validation(cluster: Cluster, revision: str) -> dict[str, t.Any]:
-    """Whether the validation of a revision that runs already takes all of Istio's objects.
+    """Whether the validation of a revision that runs already accepts all of Istio's objects.
 
-    :raises UpgradeError: it doesn't; the text names every object
+    :raises MeshopsError: it doesn't; the text names every object
     """
     problems = refused_by_istiod(cluster, revision or "default")
     if problems:
-        raise UpgradeError(
+        raise MeshopsError(
             f"istiod of revision {revision or 'default'} refuses what the mesh has:\n  " + "\n  ".join(problems),
             {"problems": problems},
         )
@@ -145,42 +171,59 @@ def refused_by_istiod(cluster: Cluster, revision: str) -> list[str]:
 
 
 def skew_problems(
-    control_planes: t.Sequence[dict], proxies: t.Sequence[dict], revision: str, version: str, rollback: bool
+    control_planes: t.Sequence[ControlPlane], proxies: t.Sequence[Proxy], options: UpgradeOptions, *, external: bool
 ) -> list[str]:
-    """What versions speak against an upgrade; versions that aren't numbers pass."""
-    target = _minor(version)
-    if not control_planes:
-        return ["no istiod runs in this cluster: install one first, by site.yml"]
+    """The version skew that forbids an upgrade; versions that aren't numbers pass.
+
+    :param external: injectors of a control plane outside this cluster serve its pods
+    """
+    target = _minor(options.version)
+    if not control_planes and not external:
+        return ["no istiod runs in this cluster. Install a control plane first, by site.yml"]
     if target is None:
         return []
-    found = []
-    for one in control_planes:
-        have = _minor(one["version"])
-        if have is None:
+    problems = []
+    for istiod in _upgraded(control_planes, options):
+        minor = _minor(istiod["version"])
+        if minor is None:
             continue
-        about = f"{one['namespace']}/{one['name']} is {one['version']}"
-        in_place = one["revision"] == revision
-        if target - have > _STEPS[in_place]:
-            way = f"go to 1.{have + _STEPS[in_place]} first"
-            found.append(f"{about}, and {version} is {target - have} minor versions newer: {way}")
-        elif _numbers(version) < _numbers(one["version"]) and not rollback:
-            found.append(f"{about}, and {version} is older: to go back, set upgrade_rollback to true")
+        about = f"{istiod['namespace']}/{istiod['name']} is {istiod['version']}"
+        step = _STEPS[istiod["revision"] == options.revision]
+        if target - minor > step:
+            problems.append(
+                f"{about}, and {options.version} is {target - minor} minor versions newer: go to 1.{minor + step} first"
+            )
+        elif _numbers(options.version) < _numbers(istiod["version"]) and not options.rollback:
+            problems.append(f"{about}, and {options.version} is older: to roll back, set upgrade_rollback to true")
     for version_of_proxy in sorted({proxy["version"] or "" for proxy in proxies}):
-        have = _minor(version_of_proxy)
-        if have is not None and target - have > 2:
+        minor = _minor(version_of_proxy)
+        if minor is not None and target - minor > 2:
             names = [f"{p['namespace']}/{p['pod']}" for p in proxies if p["version"] == version_of_proxy]
-            found.append(
-                f"{len(names)} proxies are {version_of_proxy}, too old for an istiod {version}: restart"
+            problems.append(
+                f"{len(names)} proxies are {version_of_proxy}, too old for an istiod {options.version}: restart"
                 f" {', '.join(names[:5])} with the istiod that runs now"
             )
-    return found
+    return problems
 
 
-def overlap_problems(namespaces: t.Sequence[dict], webhooks: t.Sequence[dict]) -> list[str]:
+def _upgraded(control_planes: t.Sequence[ControlPlane], options: UpgradeOptions) -> list[ControlPlane]:
+    """The control planes that the upgrade starts from; others beside them, such as a canary, are left alone.
+
+    In place that is the one of the revision. By a revision those of the same namespace that have proxies or tags, or
+    all of them where none has.
+    """
+    in_place = [istiod for istiod in control_planes if istiod["revision"] == options.revision]
+    if in_place:
+        return in_place
+    beside = [istiod for istiod in control_planes if istiod["namespace"] == options.namespace] or list(control_planes)
+    return [istiod for istiod in beside if istiod["proxies"] or istiod["tags"]] or beside
+
+
+def overlap_problems(namespaces: t.Sequence[K8sObject], webhooks: t.Sequence[K8sObject]) -> list[str]:
     """Namespaces whose pods more than one revision would inject into."""
-    found = []
+    problems = []
     tags = [config["metadata"]["labels"] for config in webhooks]
-    default_tag = next((one["istio.io/rev"] for one in tags if one.get("istio.io/tag") == "default"), "")
+    default_tag = next((tag["istio.io/rev"] for tag in tags if tag.get("istio.io/tag") == "default"), "")
     for namespace in namespaces:
         name = namespace["metadata"]["name"]
         labels = {"kubernetes.io/metadata.name": name, **(namespace["metadata"].get("labels") or {})}
@@ -202,10 +245,10 @@ def overlap_problems(namespaces: t.Sequence[dict], webhooks: t.Sequence[dict]) -
                     f" the namespace the label istio.io/rev={default_tag} instead, or let the tag point to revision"
                     " default"
                 )
-            found.append(
+            problems.append(
                 f"pods in namespace {name} would be injected by the revisions {' and '.join(revisions)}: {remedy}"
             )
-    return found
+    return problems
 
 
 def _numbers(version: str | None) -> tuple[int, ...]:

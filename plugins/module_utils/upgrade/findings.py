@@ -1,8 +1,8 @@
 # Copyright: (c) 2026, The meshops.istio authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What in a mesh's configuration an upgrade would stumble over: a pure reading of objects and of the new CRDs.
+"""What in a mesh's configuration blocks an upgrade: a pure reading of objects and of the new CRDs.
 
-Problems are what the new version refuses, or what stops to have an effect; warnings are what Istio means to take away.
+Problems are what the new version refuses; warnings are deprecated fields, and what has no effect any more.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import re
 import typing as t
 
 from ..reconcile.identity import api_group, title
+from ..reconcile.types import K8sObject
 
 #: kind (MeshConfig for the mesh configuration), path, and what to write instead. C([]) stands for each item of a list,
 #: C(=) for a value. From the fields that istio/api marks as deprecated, and Istio's analyzer of them
@@ -38,8 +39,12 @@ MeshConfig      defaultConfig.availabilityZone        it has no effect: leave it
 MeshConfig      defaultConfig.sds                     it has no effect: leave it out
 """
 #: Where a DestinationRule has a traffic policy.
-_POLICIES = ("trafficPolicy", "trafficPolicy.portLevelSettings[]", "subsets[].trafficPolicy")
-_POLICIES = (*_POLICIES, "subsets[].trafficPolicy.portLevelSettings[]")
+_POLICIES = (
+    "trafficPolicy",
+    "trafficPolicy.portLevelSettings[]",
+    "subsets[].trafficPolicy",
+    "subsets[].trafficPolicy.portLevelSettings[]",
+)
 
 #: Groups that Istio has had and has no more.
 _REMOVED_GROUPS = {"rbac.istio.io": "AuthorizationPolicy", "authentication.istio.io": "PeerAuthentication"}
@@ -148,7 +153,7 @@ def storage_problems(live: t.Iterable[t.Mapping[str, t.Any]], new: t.Iterable[t.
     return found
 
 
-def schema_problems(objects: t.Iterable[dict], definitions: t.Iterable[t.Mapping[str, t.Any]]) -> list[str]:
+def schema_problems(objects: t.Iterable[K8sObject], definitions: t.Iterable[t.Mapping[str, t.Any]]) -> list[str]:
     """What of the live objects the new CustomResourceDefinitions refuse, or would drop."""
     schemas = {}
     for one in definitions:
@@ -171,7 +176,14 @@ def _misfits(value: t.Any, schema: t.Mapping[str, t.Any], path: str) -> t.Iterat
     if value is None or schema.get("x-kubernetes-int-or-string") or not schema:
         return
     kind = schema.get("type")
-    fits = {"object": dict, "array": list, "string": str, "boolean": bool, "integer": int, "number": (int, float)}
+    fits: dict[t.Any, type | tuple[type, ...]] = {
+        "object": dict,
+        "array": list,
+        "string": str,
+        "boolean": bool,
+        "integer": int,
+        "number": (int, float),
+    }
     if kind in fits and not isinstance(value, fits[kind]):
         yield f"{path} must be of type {kind}"
     elif isinstance(value, dict):

@@ -33,7 +33,7 @@ def test_a_mesh_in_order_has_none():
 @pytest.mark.parametrize(
     ("changes", "severity", "about", "words"),
     [
-        ({"istiod": {"ready": 0}}, "error", "control plane istio-system/istiod", "no pod is ready"),
+        ({"istiod": {"ready": 0}}, "error", "control plane istio-system/istiod", "no ready pods"),
         ({"istiod": {"replicas": 2}}, "warning", "control plane istio-system/istiod", "only 1 of 2"),
         (
             {"tags": [{"name": "prod", "revision": "old"}]},
@@ -44,8 +44,8 @@ def test_a_mesh_in_order_has_none():
         ({"namespace": {"revision": "old"}}, "error", "namespace shop", "revision old, which has no control plane"),
         ({"proxy": {"ready": False}}, "warning", "proxy shop/a-1", "not ready"),
         ({"proxy": {"outdated": True}}, "warning", "namespace shop", "1 proxies of version 1.31.0"),
-        ({"gateway": {"ready": 0}}, "error", "gateway edge/ingress", "no pod is ready"),
-        ({"gateway": {"services": []}}, "warning", "gateway edge/ingress", "no service"),
+        ({"gateway": {"ready": 0}}, "error", "gateway edge/ingress", "no ready pods"),
+        ({"gateway": {"services": []}}, "warning", "gateway edge/ingress", "no Service selects"),
         ({"complete": False}, "error", "trusted roots", "not every namespace"),
         ({"root": {"days_left": -1}}, "error", "root O=x (0123456789ab)", "has expired on 2036"),
         ({"root": {"days_left": 29}}, "error", "root O=x (0123456789ab)", "in 29 days"),

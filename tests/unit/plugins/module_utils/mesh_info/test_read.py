@@ -4,10 +4,12 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 
 import pytest
 from ansible_collections.meshops.istio.plugins.module_utils.errors import MeshopsError
+from ansible_collections.meshops.istio.plugins.module_utils.mesh_info import read
 from ansible_collections.meshops.istio.plugins.module_utils.mesh_info.findings import findings
 from ansible_collections.meshops.istio.plugins.module_utils.mesh_info.read import (
     ca,
@@ -19,6 +21,8 @@ from ansible_collections.meshops.istio.plugins.module_utils.mesh_info.read impor
     read_mesh,
     tags,
 )
+
+NOW = datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone.utc)
 
 
 def istiod(revision="default", version="1.31.0", ready=1):
@@ -146,24 +150,36 @@ def test_gateways_are_workloads_with_the_services_that_select_them():
     assert [(s["name"], s["addresses"]) for s in found["services"]] == [("ingress", ["192.0.2.1"])]
 
 
-def test_roots_name_the_namespaces_that_trust_them():
-    def describe(text):
-        return [{"fingerprint": word, "not_after": {"a": "2030", "b": "2027"}[word]} for word in text.split()]
+class Certificate:
+    """A root of which only the name counts."""
+
+    def __init__(self, name):
+        self.name = name
+
+    def facts(self, _now):
+        return {"fingerprint": self.name, "not_after": {"a": "2030", "b": "2027"}[self.name]}
+
+
+def parsed(text):
+    if text == "broken":
+        raise MeshopsError("a certificate can't be read")
+    return [Certificate(word) for word in text.split()]
+
+
+def test_roots_name_the_namespaces_that_trust_them(monkeypatch):
+    monkeypatch.setattr(read, "certificates", parsed)
 
     def config_map(where, text):
         return {"metadata": {"namespace": where}, "data": {"root-cert.pem": text}}
 
-    found = ca({"roots": [config_map("y", "a b"), config_map("x", "a")]}, describe)
+    found = ca({"roots": [config_map("y", "a b"), config_map("x", "a")]}, NOW)
     assert [(r["fingerprint"], r["namespaces"]) for r in found["roots"]] == [("b", ["y"]), ("a", ["x", "y"])]
     assert not found["complete"]
-    assert ca({"roots": [config_map("y", "a b"), config_map("x", "b a")]}, describe)["complete"]
+    assert ca({"roots": [config_map("y", "a b"), config_map("x", "b a")]}, NOW)["complete"]
 
 
-def test_roots_that_cannot_be_read_hide_no_others():
-    def describe(text):
-        if text == "broken":
-            raise MeshopsError("a certificate can't be read")
-        return [{"fingerprint": root, "not_after": root} for root in text.split()]
+def test_roots_that_cannot_be_read_hide_no_others(monkeypatch):
+    monkeypatch.setattr(read, "certificates", parsed)
 
     def config_map(namespace, **data):
         return {"metadata": {"namespace": namespace}, "data": data or None}
@@ -173,7 +189,7 @@ def test_roots_that_cannot_be_read_hide_no_others():
         config_map("y", **{"root-cert.pem": "broken"}),
         config_map("z"),
     ]
-    found = ca({"roots": listed}, describe)
+    found = ca({"roots": listed}, NOW)
     assert [root["namespaces"] for root in found["roots"]] == [["x"]]
     assert not found["complete"]
     assert found["unreadable"] == [
@@ -222,10 +238,29 @@ def test_each_kind_is_listed_once():
             return []
 
     cluster = Cluster()
-    report = read_mesh(cluster, ["control_planes", "proxies", "gateways", "ca", "namespaces"], lambda text: [])
+    report = read_mesh(cluster, ["control_planes", "proxies", "gateways", "ca", "namespaces"])
     assert sorted(cluster.listed) == sorted(set(cluster.listed))
     assert len(cluster.listed) == 6
     assert set(report) == {"control_planes", "tags", "proxies", "proxy_versions", "gateways", "ca", "namespaces"}
     cluster = Cluster()
-    assert set(read_mesh(cluster, ["ca"], lambda text: [])) == {"ca"}
+    assert set(read_mesh(cluster, ["ca"])) == {"ca"}
     assert cluster.listed == ["ConfigMap"]
+
+
+@pytest.mark.parametrize(
+    ("control_plane", "tag", "annotations", "outdated"),
+    [
+        ("1.31.0", "1.31.0-fips", {}, False),
+        ("1.31.0-hotfix1", "1.31.0", {}, False),
+        ("1.31.0", "1.31.0-ubi9", {}, False),
+        ("1.31.0", "1.30.2-fips", {}, True),
+        ("1.31.0", "1.30.0", {"sidecar.istio.io/proxyImage": "istio/proxyv2:1.30.0"}, False),
+        ("latest", "1.31.0", {}, False),
+        ("1.31.0", "latest", {}, False),
+    ],
+)
+def test_only_numbers_of_versions_are_compared(control_plane, tag, annotations, outdated):
+    own = pod("a", version=tag)
+    own["metadata"]["annotations"] = {**(own["metadata"].get("annotations") or {}), **annotations}
+    (proxy,) = proxies({"istiod": [istiod("default", control_plane)], "Pod": [own]})
+    assert proxy["outdated"] is outdated

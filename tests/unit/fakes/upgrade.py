@@ -96,7 +96,7 @@ class Mesh:
             raise answer
         return answer if isinstance(answer, str) else json.dumps([{"proxy": name} for name in answer])
 
-    def read_all(self, *_args) -> list[dict]:
+    def read_all(self, *_args, **_options) -> list[dict]:
         state = {"listener": "synced" if self.synced else "stale"}
         return [{"namespace": "shop", "pod": name, "kind": "sidecar", "sync": state} for name in ("web", "api")]
 

@@ -18,11 +18,11 @@ import time
 
 import pytest
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN
-from ansible_collections.meshops.istio.plugins.module_utils.helm.helm import Helm
+from ansible_collections.meshops.istio.plugins.module_utils.helm import settled
+from ansible_collections.meshops.istio.plugins.module_utils.helm.helm import Helm, HelmBusy
 from ansible_collections.meshops.istio.plugins.module_utils.helm.holder import HOLDER_LABEL, Holder, machine
 from ansible_collections.meshops.istio.plugins.module_utils.helm.releases import Release
 from ansible_collections.meshops.istio.plugins.module_utils.helm.stored import decode
-from ansible_collections.meshops.istio.plugins.module_utils.releases import settled
 from ansible_collections.meshops.istio.plugins.module_utils.releases.apply import ApplyOptions, apply_releases
 from ansible_collections.meshops.istio.plugins.module_utils.releases.errors import ReleaseError
 from ansible_collections.meshops.istio.plugins.module_utils.releases.plan import PlanOptions, diff, plan_releases
@@ -235,7 +235,7 @@ def test_another_helm_at_work_is_not_disturbed(cluster, helm, namespace, impatie
     run(cluster, helm, probe(namespace))
     write_record(cluster, namespace, 2, "pending-upgrade", time.time(), {})
     with pytest.raises(
-        ReleaseError, match=rf"release {namespace}/probe: another Helm operation is in progress \(pending-upgrade\)"
+        HelmBusy, match=rf"release {namespace}/probe: another Helm operation is in progress \(pending-upgrade\)"
     ):
         run(cluster, helm, probe(namespace, ["v1"]))
     assert records(cluster, namespace) == {1: "deployed", 2: "pending-upgrade"}

@@ -146,7 +146,8 @@ class Helm:
                 " install them a second time. Move the releases to Secrets, and unset HELM_DRIVER"
             )
         _sweep()
-        self._folder = pathlib.Path(tempfile.mkdtemp(prefix=holder.PREFIX))  # mode 0700
+        # mode 0700; a label of the record ends with its name, so that must not end with an underscore
+        self._folder = pathlib.Path(tempfile.mkdtemp(prefix=holder.PREFIX, suffix="x"))
         self._run_lock = holder.lock(self._folder)
 
     def __enter__(self) -> Helm:

@@ -20,6 +20,7 @@ from ..cluster.kinds import KNOWN
 from ..helm.helm import Helm
 from ..helm.ownership import in_release, is_kept, release_of
 from ..helm.releases import Release
+from ..helm.settled import settled
 from ..helm.stored import kept_in_config_maps
 from ..reconcile import diff as object_diff
 from ..reconcile.compare import value_differences
@@ -37,7 +38,6 @@ from .model import Action, Cause, Compared, Reason, ReleasePlan
 from .ownership import check_ownership, check_removal, with_takeovers
 from .planning import Planner, by_key
 from .render import manifest
-from .settled import settled
 from .takeover import foreseen
 from .undeclared import Owner, check_unused, undeclared
 
@@ -256,8 +256,8 @@ def _definitions(stage: Compared, lookups: Lookups) -> tuple[list[Change], list[
     live = lookups.live_of(wanted.values())
     warnings = []
     for identity, obj in live.items():
-        managers = {entry.get("manager", "") for entry in obj["metadata"].get("managedFields") or ()}
-        others = sorted(m for m in managers if not is_installer(m) and m != "kube-apiserver")
+        entries = [e for e in obj["metadata"].get("managedFields") or () if not e.get("subresource")]
+        others = sorted({e["manager"] for e in entries if not is_installer(e["manager"])})
         owner = release_of(obj)
         if owner not in (None, stage.rendered.release.id) or others:
             by = f"release {'/'.join(owner)}" if owner else others[0]

@@ -10,6 +10,7 @@ import typing as t
 
 from ..helm.helm import Helm, RenderOptions
 from ..helm.releases import Release
+from ..helm.settled import Records
 from ..helm.stored import Stored
 from ..reconcile.identity import Key, declared, key, title
 from ..reconcile.types import K8sObject
@@ -17,7 +18,6 @@ from .foreign_fields import foreign_fields, without
 from .lookups import Lookups
 from .model import Action, Cause, Compared, Reason, Rendered
 from .render import chosen_objects, parse_manifest, stored_values, without_repeated_variables
-from .settled import Records
 
 #: Statuses of records whose objects are not there, or may not be.
 _GONE = ("uninstalling", "uninstalled")

@@ -8,10 +8,10 @@ import time
 import typing as t
 
 from ..cluster.client import Cluster
-from ..helm.holder import State, Watch, state_of, watch
-from ..helm.releases import Release
-from ..helm.stored import Stored, stored_releases
-from .errors import ReleaseError
+from .helm import HelmBusy
+from .holder import State, Watch, state_of, watch
+from .releases import Release
+from .stored import Stored, stored_releases
 
 Records = dict[tuple[str, str], list[Stored]]
 
@@ -26,7 +26,7 @@ def settled(cluster: Cluster, releases: t.Sequence[Release], timeout: float = 0)
     """The stored records, once a helm that works on one of them has had the time to end.
 
     :param timeout: seconds that a helm is given to do its work
-    :raises ReleaseError: another helm is at work on one of the releases
+    :raises HelmBusy: another helm is at work on one of the releases
     """
     wanted = [release.id for release in releases]
     watches: dict[tuple[str, str], Watch] = {}
@@ -40,7 +40,7 @@ def settled(cluster: Cluster, releases: t.Sequence[Release], timeout: float = 0)
         if not working and not unknown:
             return records
         if working and time.monotonic() - begin > GRACE:
-            raise ReleaseError(_in_progress(working[0], timeout))
+            raise HelmBusy(_in_progress(working[0], timeout))
         time.sleep(_PAUSE)
 
 

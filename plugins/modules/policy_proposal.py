@@ -6,12 +6,14 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: policy_proposal
-short_description: Propose AuthorizationPolicies for traffic that was seen
+short_description: Propose AuthorizationPolicies for observed traffic
 version_added: 0.1.0
 author: The meshops.istio authors (@meshops)
 description:
   - Starts from deny-all, a policy C(allow-nothing) in each namespace, and adds for each workload what
     M(meshops.istio.observed_traffic) has seen to be needed, by the callers' identities, ports, methods and paths.
+  - Callers choose what they request, so nothing that a policy reads as a pattern is taken from them. What has C(*) at
+    the end or braces is left out of the policies and reported in RV(findings).
   - Nothing is applied. The proposal is to be read, changed, and applied by somebody who knows the mesh.
   - What an earlier proposal allows, and is in the cluster now, stays in the new one. A workload that has permissions of
     its own is left with those.
@@ -43,7 +45,8 @@ options:
   most_paths:
     description:
       - Where more different segments than this were seen at one place of a path, the proposal allows any there, as it
-        does for numbers and other identifiers.
+        does for numbers and other identifiers. Each such pattern is reported in RV(findings). The first segment of a
+        path is always retained.
     type: int
     default: 10
   root_namespace:
@@ -53,7 +56,7 @@ options:
 """
 
 EXAMPLES = r"""
-- name: See what the shop's workloads are asked for, for an hour
+- name: Observe for an hour what the shop's clients request
   meshops.istio.observed_traffic:
     namespaces: [shop]
     seconds: 3600
@@ -81,10 +84,13 @@ policies:
   type: list
   elements: dict
 findings:
-  description: What a reviewer has to know, such as callers in plain text, which no policy can tell apart.
+  description:
+    - What a reviewer has to know, each with C(workload), C(message) and C(reason), which is V(plain_text), V(refused),
+      V(no_traffic), V(own_permissions), V(open_gateway), V(not_a_literal) (a caller, method or path with characters
+      that policies read as a pattern, which is left out) or V(generalised).
   returned: success
   type: list
-  elements: str
+  elements: dict
 document:
   description: The policies as YAML, with the findings and with what each policy was made from as comments.
   returned: success
@@ -93,7 +99,7 @@ document:
 
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.module import run_module
-from ansible_collections.meshops.istio.plugins.module_utils.traffic.propose import document, propose
+from ansible_collections.meshops.istio.plugins.module_utils.traffic.propose import Options, document, propose
 
 ARGUMENT_SPEC = {
     "workloads": {"type": "list", "elements": "dict", "required": True},
@@ -107,16 +113,9 @@ ARGUMENT_SPEC = {
 
 def run(module, cluster):
     params = module.params
-    there = cluster.list(KNOWN["security.istio.io", "AuthorizationPolicy"])
-    proposal = propose(
-        params["workloads"],
-        params["flows"],
-        there,
-        params["root_namespace"],
-        params["include_refused"],
-        params["most_paths"],
-        params["gateways"],
-    )
+    policies = cluster.list(KNOWN["security.istio.io", "AuthorizationPolicy"])
+    options = Options(params["root_namespace"], params["include_refused"], params["most_paths"])
+    proposal = propose(params["workloads"], params["flows"], policies, params["gateways"], options)
     return {
         "changed": False,
         "policies": proposal.policies,

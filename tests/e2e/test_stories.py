@@ -19,7 +19,7 @@ import yaml
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.workloads import wait_ready
 from ansible_collections.meshops.istio.plugins.module_utils.errors import MeshopsError
-from ansible_collections.meshops.istio.plugins.module_utils.traffic import observe as observed_traffic
+from ansible_collections.meshops.istio.plugins.module_utils.traffic import access_log
 from following import eventually
 from openshift_api import CRD, ROUTE, definition
 from outside import certificate
@@ -435,7 +435,7 @@ def test_policies_are_proposed_from_what_is_seen_and_let_nothing_else_pass(mesh,
         # What is refused and ought to pass is proposed when it is asked for; what there was stays.
         with applied(mesh, workload(mesh, "talker-0", "demo", ["load", "-rate", "4", f"{url}/new"], 8080, "http")):
             rolled_out(mesh, "demo", "talker-0")
-            assert "was refused, and stays so" in propose().text
+            assert "was refused, and remains so" in propose().text
             propose(security_include_refused=True)
         again = {policy["metadata"]["name"]: policy["spec"] for policy in yaml.safe_load_all(file.read_text())}
         kept, added = again["echo-proposed"]["rules"]
@@ -511,10 +511,10 @@ spec:
         eventually(lambda: mesh.cluster.list(KNOWN["", "Pod"], "unmeshed", labels="app=asker"), [])
         eventually(lambda: probe(mesh, "get", "-n", "3", url)["statuses"], {"200": 3})
         checked = mesh.play(example("strict_mtls"), *options, "--check")
-        assert "nothing was watched" in checked.text and "Nothing came in plain text" not in checked.text
+        assert "nothing was observed" in checked.text and "Nothing came in plain text" not in checked.text
         assert plain() == {"200": 3}
         strict = mesh.play(example("strict_mtls"), *options)
-        assert "PeerAuthentication legacy/one-port: PERMISSIVE on port 7000" in strict.text
+        assert "PeerAuthentication legacy/one-port accepts plain text: PERMISSIVE on port 7000" in strict.text
         eventually(plain, {})
         assert probe(mesh, "get", "-n", "3", url)["statuses"] == {"200": 3}
 
@@ -531,7 +531,7 @@ def open_connection_while_watched(mesh):
     def look():
         while not stopped.wait(0.5):
             with contextlib.suppress(MeshopsError):  # it is asked again
-                if observed_traffic.NAME in mesh.execute("legacy", "app=server", *listeners, container="istio-proxy"):
+                if access_log.NAME in mesh.execute("legacy", "app=server", *listeners, container="istio-proxy"):
                     opened.append(subprocess.Popen(ask, env=mesh.env, stdout=subprocess.DEVNULL))
                     return
 

@@ -1,11 +1,11 @@
 # Copyright: (c) 2026, The meshops.istio authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Who asks whom for what: for a while the proxies log what comes in, with the caller's identity, and that is read."""
+"""Lets the proxies of namespaces log what comes in for a while, with the caller's identity, and reads it."""
 
 from __future__ import annotations
 
-import collections
 import concurrent.futures
+import dataclasses
 import json
 import time
 import typing as t
@@ -14,306 +14,246 @@ import uuid
 from ..cluster.errors import ApiError
 from ..cluster.kinds import KNOWN
 from ..errors import MeshopsError
-from ..mesh.pods import PROXY, has_sidecar, is_gateway
+from ..mesh.pods import PROXY, has_sidecar, is_gateway, time_of
+from ..mesh.untrusted import printable
+from ..reconcile.types import K8sObject, Labels
+from .access_log import LABEL, NAME, SECONDS, logging_filter
+from .coverage import Gap, gaps, is_running
+from .flows import ObservedWorkload, PlainTextFlow, Tally, describe, read_line, workload_of
 
 if t.TYPE_CHECKING:
     from ..cluster.client import Cluster
 
-_POD, _ENVOY_FILTER = KNOWN["", "Pod"], KNOWN["networking.istio.io", "EnvoyFilter"]
-#: The EnvoyFilter that lets the proxies log; it is there only while somebody reads.
-NAME = "meshops-observed-traffic"
+_POD, _NAMESPACE = KNOWN["", "Pod"], KNOWN["", "Namespace"]
+_ENVOY_FILTER = KNOWN["networking.istio.io", "EnvoyFilter"]
 _PAUSE = 5.0
-#: Seconds that the proxies may take to follow.
+#: Seconds within which every proxy must have the EnvoyFilter.
 _PATIENCE = 60.0
 _LISTENERS = ["pilot-agent", "request", "GET", "config_dump?resource=dynamic_listeners"]
-_TYPE = "type.googleapis.com/envoy.extensions"
-_FORMAT = {
-    "type": "%ACCESS_LOG_TYPE%",
-    "stream": "%STREAM_ID%",
-    "server_name": "%REQUESTED_SERVER_NAME%",
-    "principal": "%DOWNSTREAM_PEER_URI_SAN%",
-    "address": "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%",
-    "port": "%DOWNSTREAM_LOCAL_PORT%",
-    "method": "%REQ(:METHOD)%",
-    "path": "%REQ(:PATH)%",
-    "details": "%RESPONSE_CODE_DETAILS%",
-    "ended": "%CONNECTION_TERMINATION_DETAILS%",
-}
-_ENDS = ("DownstreamEnd", "TcpConnectionEnd")
-#: How Envoy says that it refused by an AuthorizationPolicy, and that it did for another reason.
-_BY_POLICY, _BY_CHECK = "rbac_access_denied", ("ext_authz_", "jwt_authn_")
-#: What names a workload on its pods, in the order in which Istio's own tools look.
-_NAMES = ("app", "app.kubernetes.io/name", "k8s-app")
-_OF_ONE_POD = (
-    "pod-template-hash",
-    "controller-revision-hash",
-    "pod-template-generation",
-    "statefulset.kubernetes.io/pod-name",
-    "apps.kubernetes.io/pod-index",
-    "batch.kubernetes.io/controller-uid",
-    "controller-uid",
-)
-_OF_THE_MESH = ("security.istio.io/", "service.istio.io/", "istio.io/", "sidecar.istio.io/", "networking.istio.io/")
 
 
-# -- pure -----------------------------------------------------------------
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What to observe.
 
-
-def logging_filter(namespace: str, mark: str, plain_text_only: bool = False, seconds: float = 300) -> dict:
-    """The EnvoyFilter by which a namespace's sidecars log what comes in, beside their other logs.
-
-    Requests and connections are logged when they begin, too: one that stays open would not be seen otherwise.
-
-    :param mark: is in every line, so that a former run's lines aren't taken for this one's
-    :param plain_text_only: log only what comes without mTLS
-    :param seconds: how long it will be there
+    :ivar seconds: for how long; 0 writes nothing
+    :ivar plain_text_only: only what comes without mTLS
+    :ivar without_sidecar: workloads (C(namespace/name)) whose pods may run without a sidecar
     """
-    log: dict[str, t.Any] = {
-        "name": "envoy.access_loggers.file",
-        "typed_config": {
-            "@type": f"{_TYPE}.access_loggers.file.v3.FileAccessLog",
-            "path": "/dev/stdout",
-            "log_format": {"json_format": {"log": mark, **_FORMAT}},
-        },
-    }
-    if plain_text_only:
-        kind = f"{_TYPE}.access_loggers.filters.cel.v3.ExpressionFilter"
-        log["filter"] = {
-            "extension_filter": {
-                "name": "envoy.access_loggers.extension_filters.cel",
-                "typed_config": {"@type": kind, "expression": "!connection.mtls"},
-            }
-        }
-    # A connection's caller isn't always known when it begins, so it is told again while it stays open.
-    again = f"{max(_PAUSE, min(30.0, seconds / 3)):.0f}s"
-    options: dict[str, dict] = {
-        "http_connection_manager.v3.HttpConnectionManager": {"flush_access_log_on_new_request": True},
-        "tcp_proxy.v3.TcpProxy": {"flush_access_log_on_connected": True, "access_log_flush_interval": again},
-    }
-    patches = []
-    for kind, when in options.items():
-        typed = {"@type": f"{_TYPE}.filters.network.{kind}", "access_log": [log], "access_log_options": when}
-        chain = {"filter": {"name": f"envoy.filters.network.{kind.partition('.')[0]}"}}
-        patches.append(
-            {
-                "applyTo": "NETWORK_FILTER",
-                "match": {"context": "SIDECAR_INBOUND", "listener": {"filterChain": chain}},
-                "patch": {"operation": "MERGE", "value": {"typed_config": typed}},
-            }
-        )
-    return {
-        "apiVersion": "networking.istio.io/v1alpha3",
-        "kind": "EnvoyFilter",
-        "metadata": {"name": NAME, "namespace": namespace},
-        "spec": {"configPatches": patches},
-    }
+
+    namespaces: tuple[str, ...]
+    seconds: float
+    plain_text_only: bool = False
+    without_sidecar: tuple[str, ...] = ()
 
 
-def read_line(line: str, mark: str) -> dict | None:
-    """What one line of a proxy's log says: C(source), C(address), C(port), C(protocol), C(method), C(path), C(refused).
+class Observation(t.TypedDict):
+    """What was seen, and what could not be seen.
 
-    None where the line is another log's, or says nothing yet. C(source) is the caller's principal, empty for plain
-    text; C(address) is only given then. C(refused) is empty, C(policy) (by an AuthorizationPolicy), or C(check) (a
-    token, an external check). C(stream) tells the request or connection from others; C(over) is whether it has ended.
+    :ivar gaps: what the observation doesn't cover; what wasn't seen there is no evidence
     """
-    start = line.find("{")
-    if start < 0 or mark not in line:
-        return None
-    try:
-        found = json.loads(line[start:])
-    except ValueError:
-        return None
-    if not isinstance(found, dict) or found.get("log") != mark:
-        return None
-    method = found.get("method") or ""
-    source = (found.get("principal") or "").removeprefix("spiffe://")
-    if found.get("type") == "TcpUpstreamConnected" and not source and found.get("server_name"):
-        return None  # TLS, whose handshake may not be over
-    said = f"{found.get('details') or ''} {found.get('ended') or ''}"
-    by_check = any(word in said for word in _BY_CHECK)
-    return {
-        "source": source,
-        "address": "" if source else found.get("address") or "",
-        "port": int(found.get("port") or 0),
-        "protocol": "http" if method else "tcp",
-        "method": method,
-        "path": (found.get("path") or "").partition("?")[0],
-        "refused": "policy" if _BY_POLICY in said else "check" if by_check else "",
-        "stream": found.get("stream") or "",
-        "over": found.get("type") in _ENDS,
-    }
+
+    workloads: list[ObservedWorkload]
+    gateways: list[ObservedWorkload]
+    flows: list[PlainTextFlow]
+    plain_text: list[PlainTextFlow]
+    gaps: list[Gap]
 
 
-def workload_of(pod: t.Mapping[str, t.Any]) -> dict:
-    """The workload that a pod is of: C(namespace), C(workload) (its name), C(selector) (labels that find its pods)."""
-    meta = pod["metadata"]
-    labels = meta.get("labels") or {}
-    for label in _NAMES:
-        if labels.get(label):
-            return {"namespace": meta["namespace"], "workload": labels[label], "selector": {label: labels[label]}}
-    own = {k: v for k, v in labels.items() if k not in _OF_ONE_POD and not k.startswith(_OF_THE_MESH)}
-    name = labels.get("service.istio.io/canonical-name") or meta.get("generateName", meta["name"]).rstrip("-")
-    return {"namespace": meta["namespace"], "workload": name, "selector": own}
+def observe(cluster: Cluster, options: Options, *, check_mode: bool) -> Observation:
+    """Observes namespaces.
 
-
-class Tally:
-    """Counts equal requests and connections, each once: one that has begun counts as it is told last."""
-
-    def __init__(self) -> None:
-        self._over: collections.Counter[str] = collections.Counter()
-        self._open: dict[str, str] = {}
-
-    def add(self, workload: t.Mapping[str, t.Any], line: t.Mapping[str, t.Any]) -> None:
-        """One line, from read_line(), of a workload, from workload_of()."""
-        request = {name: value for name, value in line.items() if name not in ("stream", "over")}
-        text = json.dumps({**workload, **request}, sort_keys=True)
-        if line["over"]:
-            self._open.pop(line["stream"], None)
-            self._over[text] += 1
-        else:
-            self._open[line["stream"]] = text
-
-    def flows(self) -> list[dict]:
-        """Each kind of request once, with its C(count), in a fixed order."""
-        counts = self._over + collections.Counter(self._open.values())
-        return [{**json.loads(key), "count": count} for key, count in sorted(counts.items())]
-
-
-def describe(flow: t.Mapping[str, t.Any]) -> str:
-    """C(12 × GET /path on port 8080)."""
-    what = f"{flow['method']} {flow['path']}" if flow["protocol"] == "http" else "a connection"
-    said = f"{flow['count']} × {what} on port {flow['port']}"
-    return "".join(one if one.isprintable() else "?" for one in said)
-
-
-# -- the cluster ----------------------------------------------------------
-
-
-def observe(cluster: Cluster, namespaces: t.Sequence[str], seconds: float, plain_text_only: bool, check: bool) -> dict:
-    """Lets the proxies of namespaces log what comes in for a while, and gives what came.
-
-    :param seconds: for how long; 0 writes nothing
-    :param plain_text_only: only what came without mTLS
-    :param check: write nothing, so that nothing is logged: only the workloads are found
-    :returns: C(workloads) and C(gateways) (as workload_of, with C(labels) and C(pods)), C(flows) (as Tally.flows, and
-        the caller's pod as C(client) where it comes in plain text), C(plain_text) (those flows alone)
+    :param check_mode: write nothing, so that nothing is logged: only workloads and gaps are found
+    :raises MeshopsError: a sidecar didn't log, or the EnvoyFilter was changed, so that something may be missing
     """
     tally = Tally()
-    if not check and seconds:
-        mark = f"{NAME}-{uuid.uuid4().hex[:8]}"
-        try:
-            begun = {}
-            for namespace in namespaces:
-                # What a killed run has left is old, and so would be what is read.
-                cluster.delete(_ENVOY_FILTER, NAME, namespace)
-                made = cluster.apply(logging_filter(namespace, mark, plain_text_only, seconds), force=True)
-                begun[namespace] = made["metadata"]["creationTimestamp"]
-            _wait_for_log(cluster, namespaces, mark)
-            _read_on(cluster, begun, seconds, mark, tally)
-        finally:
-            for namespace in namespaces:
-                cluster.delete(_ENVOY_FILTER, NAME, namespace)
+    if not check_mode and options.seconds:
+        _Session(cluster, options, tally).run()
     flows = tally.flows()
     _name_clients(cluster, flows)
-    plain = [flow for flow in flows if not flow["source"]]
-    running = [pod for namespace in namespaces for pod in cluster.list(_POD, namespace) if _runs(pod)]
+    pods = {namespace: cluster.list(_POD, namespace) for namespace in options.namespaces}
+    running = [pod for some in pods.values() for pod in some if is_running(pod)]
+    looked = bool(options.seconds)
     return {
         "workloads": _workloads(filter(has_sidecar, running)),
         "gateways": _workloads(filter(is_gateway, running)),
         "flows": flows,
-        "plain_text": plain,
+        "plain_text": [flow for flow in flows if not flow["source"]],
+        "gaps": [
+            gap
+            for name, some in pods.items()
+            for gap in gaps(name, _labels(cluster, name), some, options.without_sidecar, observed=looked)
+        ],
     }
 
 
-def _runs(pod: t.Mapping[str, t.Any]) -> bool:
-    return pod["status"].get("phase") == "Running" and not pod["metadata"].get("deletionTimestamp")
-
-
-def _wait_for_log(cluster: Cluster, namespaces: t.Iterable[str], mark: str) -> None:
-    """Waits until every sidecar logs: what comes to one that doesn't would not be seen.
-
-    :raises MeshopsError: one doesn't follow; the text names its pod
-    """
-    end = time.monotonic() + _PATIENCE
-    done: set[str] = set()
-    while True:
-        pods = [pod for namespace in namespaces for pod in cluster.list(_POD, namespace)]
-        left = [pod for pod in pods if has_sidecar(pod) and _runs(pod) and pod["metadata"]["uid"] not in done]
-        with concurrent.futures.ThreadPoolExecutor(cluster.concurrency) as pool:
-            why = list(pool.map(lambda pod: _why_silent(cluster, pod, mark), left))
-        done |= {pod["metadata"]["uid"] for pod, reason in zip(left, why, strict=True) if not reason}
-        silent = [(pod["metadata"], reason) for pod, reason in zip(left, why, strict=True) if reason]
-        if not silent:
-            return
-        if time.monotonic() > end:
-            meta, reason = silent[0]
-            raise MeshopsError(
-                f"pod {meta['namespace']}/{meta['name']}: {reason} after {_PATIENCE:.0f} s, so what comes to it would"
-                " not be seen: see with istioctl proxy-status whether its proxy gets configuration, and restart the pod"
-            )
-        time.sleep(0.5)
-
-
-def _why_silent(cluster: Cluster, pod: dict, mark: str) -> str:
-    """Why a pod's proxy doesn't log yet; empty where it does."""
+def _labels(cluster: Cluster, namespace: str) -> Labels:
     try:
-        listeners = cluster.execute(pod["metadata"]["namespace"], pod["metadata"]["name"], _LISTENERS, PROXY)
-    except MeshopsError as error:  # not started yet, or gone
-        return str(error)
-    return "" if mark in listeners else "its proxy doesn't log what comes in"
-
-
-def _read_on(cluster: Cluster, begun: t.Mapping[str, str], seconds: float, mark: str, tally: Tally) -> None:
-    """Reads the logs every few seconds, so that a log that is rotated away isn't missed."""
-    end = time.monotonic() + seconds
-    last: dict[tuple[str, str], str] = {}
-    while True:
-        left = end - time.monotonic()
-        time.sleep(max(0.0, min(_PAUSE, left)))
-        pods = [pod for namespace in begun for pod in cluster.list(_POD, namespace) if has_sidecar(pod)]
-        with concurrent.futures.ThreadPoolExecutor(cluster.concurrency) as pool:
-            texts = pool.map(lambda pod: _lines_since(cluster, pod, last, begun), pods)
-            for pod, lines in zip(pods, texts, strict=True):
-                workload = workload_of(pod)
-                for line in lines:
-                    request = read_line(line, mark)
-                    if request:
-                        tally.add(workload, request)
-        if left <= _PAUSE:
-            return
-
-
-def _lines_since(
-    cluster: Cluster, pod: dict, last: dict[tuple[str, str], str], begun: t.Mapping[str, str]
-) -> list[str]:
-    """The lines that a proxy has logged since the last time."""
-    meta = pod["metadata"]
-    key = meta["uid"], PROXY
-    since = last.get(key, begun[meta["namespace"]])
-    try:
-        text = cluster.logs(meta["namespace"], meta["name"], PROXY, lines=None, since=since)
+        labels: Labels = (cluster.get(_NAMESPACE, namespace) or {"metadata": {}})["metadata"].get("labels") or {}
     except ApiError as error:
-        if error.status in (400, 404):  # not started yet, or gone
-            return []
-        raise
-    stamped = [line.partition(" ") for line in text.splitlines()]
-    # The server goes back to the whole second.
-    new = [(stamp, line) for stamp, _space, line in stamped if stamp > last.get(key, "")]
-    if new:
-        last[key] = new[-1][0]
-    return [line for _stamp, line in new]
+        if error.status != 403:  # the pods' own annotations say it, too
+            raise
+        return {}
+    return labels
 
 
-def _workloads(pods: t.Iterable[dict]) -> list[dict]:
-    found: dict[str, dict] = {}
+class _Session:
+    """One run's observation, by EnvoyFilters that no other run uses: two runs don't disturb each other."""
+
+    def __init__(self, cluster: Cluster, options: Options, tally: Tally) -> None:
+        self._cluster, self._options, self._tally = cluster, options, tally
+        self._mark = f"{NAME}-{uuid.uuid4().hex[:8]}"
+        self._filters: dict[str, K8sObject] = {}
+        self._logging: set[str] = set()
+        self._last: dict[str, str] = {}
+
+    def run(self) -> None:
+        try:
+            for namespace in self._options.namespaces:
+                self._add_filter(namespace)
+            self._wait_until_all_log()
+            end = time.monotonic() + self._options.seconds
+            while True:
+                left = end - time.monotonic()
+                time.sleep(max(0.0, min(_PAUSE, left)))
+                self._require_filters()
+                if left <= _PAUSE:
+                    # What started meanwhile must have been seen, too, and the filters must have been there till now.
+                    self._wait_until_all_log()
+                    self._read()
+                    self._require_filters()
+                    return
+                self._read()
+        finally:
+            for namespace in self._options.namespaces:
+                self._cluster.delete(_ENVOY_FILTER, self._mark, namespace)
+
+    def _add_filter(self, namespace: str) -> None:
+        options = self._options
+        lifetime = options.seconds + 3 * _PATIENCE
+        obj = logging_filter(
+            namespace,
+            self._mark,
+            plain_text_only=options.plain_text_only,
+            seconds=options.seconds,
+            lifetime=lifetime,
+        )
+        made = self._filters[namespace] = self._cluster.apply(obj, force=True)
+        now = time_of(made["metadata"]["creationTimestamp"])
+        for other in self._cluster.list(_ENVOY_FILTER, namespace, labels=LABEL):
+            if other["metadata"]["name"] != self._mark and _is_stale(other, now):
+                self._cluster.delete(_ENVOY_FILTER, other["metadata"]["name"], namespace, uid=other["metadata"]["uid"])
+
+    def _require_filters(self) -> None:
+        for namespace, made in self._filters.items():
+            live = self._cluster.get(_ENVOY_FILTER, self._mark, namespace)
+            if live is None or _version(live) != _version(made):
+                state = "deleted" if live is None else "changed"
+                raise MeshopsError(
+                    f"EnvoyFilter {namespace}/{self._mark}: it was {state} during the observation, so traffic may be"
+                    " missing from it. Run it again."
+                )
+
+    def _wait_until_all_log(self) -> None:
+        """Waits until every sidecar logs: what comes to one that doesn't would not be seen."""
+        end = time.monotonic() + _PATIENCE
+        while True:
+            pods = [pod for pod in self._sidecars() if is_running(pod) and pod["metadata"]["uid"] not in self._logging]
+            with concurrent.futures.ThreadPoolExecutor(self._cluster.concurrency) as pool:
+                reasons = list(pool.map(self._why_silent, pods))
+            silent = [(pod["metadata"], reason) for pod, reason in zip(pods, reasons, strict=True) if reason]
+            self._logging |= {pod["metadata"]["uid"] for pod, reason in zip(pods, reasons, strict=True) if not reason}
+            if not silent:
+                return
+            if time.monotonic() > end:
+                meta, reason = silent[0]
+                raise MeshopsError(
+                    f"Pod {meta['namespace']}/{meta['name']}: {reason} after {_PATIENCE:.0f} s, so its traffic would"
+                    " not be seen. Check its proxy with istioctl proxy-status, and restart it."
+                )
+            time.sleep(0.5)
+
+    def _sidecars(self) -> list[K8sObject]:
+        return [
+            pod
+            for namespace in self._options.namespaces
+            for pod in self._cluster.list(_POD, namespace)
+            if has_sidecar(pod)
+        ]
+
+    def _why_silent(self, pod: K8sObject) -> str:
+        """Why a pod's proxy doesn't log yet; empty where it does."""
+        meta = pod["metadata"]
+        try:
+            dump = self._cluster.execute(meta["namespace"], meta["name"], _LISTENERS, PROXY)
+        except MeshopsError as error:  # not started yet, or gone
+            return printable(error)
+        return "" if in_use(dump, self._mark) else "its proxy does not log what comes in"
+
+    def _read(self) -> None:
+        """Reads what the proxies have logged since the last time; often, so that no rotated log is missed."""
+        pods = self._sidecars()
+        with concurrent.futures.ThreadPoolExecutor(self._cluster.concurrency) as pool:
+            for pod, lines in zip(pods, pool.map(self._new_lines, pods), strict=True):
+                workload = workload_of(pod)
+                for text in lines:
+                    line = read_line(text, self._mark)
+                    if line:
+                        self._tally.add(workload, line)
+
+    def _new_lines(self, pod: K8sObject) -> list[str]:
+        meta = pod["metadata"]
+        begun = self._filters[meta["namespace"]]["metadata"]["creationTimestamp"]
+        last = self._last.get(meta["uid"], "")
+        try:
+            text = self._cluster.logs(meta["namespace"], meta["name"], PROXY, lines=None, since=last or begun)
+        except ApiError as error:
+            if error.status in (400, 404):  # not started yet, or gone
+                return []
+            raise
+        stamped = [line.partition(" ") for line in text.splitlines()]
+        # The server starts at the whole second.
+        new = [(stamp, line) for stamp, _space, line in stamped if stamp > last]
+        if new:
+            self._last[meta["uid"]] = new[-1][0]
+        return [line for _stamp, line in new]
+
+
+def in_use(dump: str, mark: str) -> bool:
+    """Whether a listener with the mark is active, and none without it is what new connections still get.
+
+    :param dump: Envoy's dump of dynamic listeners; warming and draining ones don't count
+    """
+    try:
+        configs = json.loads(dump).get("configs") or []
+    except (ValueError, AttributeError):
+        return False
+    return any(mark in json.dumps(config.get("active_state")) for config in configs)
+
+
+def _version(obj: K8sObject) -> tuple[t.Any, t.Any]:
+    return obj["metadata"].get("uid"), obj["metadata"].get("generation")
+
+
+def _is_stale(obj: K8sObject, now: t.Any) -> bool:
+    """Whether an EnvoyFilter was left by a killed run: a run that is under way is younger than its lifetime."""
+    created = time_of(obj["metadata"].get("creationTimestamp"))
+    text = (obj["metadata"].get("annotations") or {}).get(SECONDS, "")
+    lifetime = int(text) if text.isdecimal() and len(text) < 9 else 0
+    return created is not None and (now - created).total_seconds() > lifetime
+
+
+def _workloads(pods: t.Iterable[K8sObject]) -> list[ObservedWorkload]:
+    workloads: dict[str, ObservedWorkload] = {}
     for pod in pods:
-        one = workload_of(pod)
-        key = json.dumps(one, sort_keys=True)
-        found.setdefault(key, {**one, "labels": pod["metadata"].get("labels") or {}, "pods": 0})["pods"] += 1
-    return [found[key] for key in sorted(found)]
+        workload = workload_of(pod)
+        key = json.dumps(workload, sort_keys=True)
+        labels = pod["metadata"].get("labels") or {}
+        workloads.setdefault(key, {**workload, "labels": labels, "pods": 0})["pods"] += 1
+    return [workloads[key] for key in sorted(workloads)]
 
 
-def _name_clients(cluster: Cluster, flows: t.Iterable[dict]) -> None:
+def _name_clients(cluster: Cluster, flows: t.Iterable[PlainTextFlow]) -> None:
     """Adds C(client), the pod that sends it, to what comes in plain text, and C(text), a line that says it all."""
     plain = [flow for flow in flows if not flow["source"]]
     if not plain:
@@ -325,5 +265,5 @@ def _name_clients(cluster: Cluster, flows: t.Iterable[dict]) -> None:
     }
     for flow in plain:
         flow["client"] = names.get(flow["address"], "")
-        who = f"{flow['client']} ({flow['address']})" if flow["client"] else flow["address"]
-        flow["text"] = f"{who} to {flow['namespace']}/{flow['workload']}: {describe(flow)}"
+        sender = f"{flow['client']} ({flow['address']})" if flow["client"] else flow["address"]
+        flow["text"] = printable(f"{sender} to {flow['namespace']}/{flow['workload']}: {describe(flow)}")

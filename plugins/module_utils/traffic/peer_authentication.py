@@ -1,68 +1,92 @@
 # Copyright: (c) 2026, The meshops.istio authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What stands against a PeerAuthentication C(default) that makes mTLS a must in a namespace. Pure."""
+"""Finds PeerAuthentications that a strict C(default) of a namespace would not override. Pure."""
 
 from __future__ import annotations
 
+import enum
 import json
 import typing as t
 
-_Policy = t.Mapping[str, t.Any]
+from ..mesh.untrusted import printable
+from ..reconcile.types import K8sObject, Labels
 
 
-def in_the_way(namespace: str, policies: t.Iterable[_Policy]) -> list[str]:
-    """Why C(default) would not count in a namespace, and what to do; empty where it would.
+class Reason(enum.Enum):
+    """What a PeerAuthentication does beside a strict C(default)."""
+
+    OLDER = "older"
+    WITH_SELECTOR = "with_selector"
+    ACCEPTS_PLAIN_TEXT = "accepts_plain_text"
+
+
+class Finding(t.TypedDict):
+    """A PeerAuthentication, and what it does."""
+
+    reason: str
+    namespace: str
+    name: str
+    message: str
+
+
+def conflicts(namespace: str, policies: t.Iterable[K8sObject]) -> list[Finding]:
+    """Why C(default) would have no effect in a namespace, and what to do; empty where it would have one.
 
     Of several PeerAuthentications for a whole namespace, Istio takes the oldest.
 
     :param policies: every PeerAuthentication of the namespace
     """
     found = []
-    whole = [one for one in policies if not _labels(one)]
-    own = [one for one in whole if one["metadata"]["name"] == "default"]
+    every = list(policies)
+    whole = [policy for policy in every if not _selected(policy)]
+    has_default = any(policy["metadata"]["name"] == "default" for policy in whole)
     oldest = min(whole, key=_age, default=None)
     if oldest and oldest["metadata"]["name"] != "default" and _mode(oldest["spec"].get("mtls")) != "STRICT":
-        stands = "is older than default, so that default is void" if own else "counts for all of the namespace"
-        found.append(f"PeerAuthentication {_title(oldest)} {stands}: set its mtls mode to STRICT, or delete it")
-    found += [
-        f"PeerAuthentication {_title(one)} has a selector, so that it counts for the pods {_words(one)} alone:"
-        " give it another name"
-        for one in policies
-        if one["metadata"]["name"] == "default" and _labels(one)
-    ]
-    return [f"namespace {namespace}: {text}" for text in found]
-
-
-def exceptions(policies: t.Iterable[_Policy]) -> list[str]:
-    """What takes plain text still, beside a C(default) that says STRICT: PeerAuthentications of workloads and ports."""
-    found = []
-    for one in policies:
-        if not _labels(one):
-            continue
-        spec = one["spec"]
-        ports = {port: _mode(mtls) for port, mtls in (spec.get("portLevelMtls") or {}).items()}
-        said = [mode for mode in [_mode(spec.get("mtls"))] if mode not in ("UNSET", "STRICT")]
-        said += [f"{mode} on port {port}" for port, mode in ports.items() if mode not in ("UNSET", "STRICT")]
-        if said:
-            found.append(f"PeerAuthentication {_title(one)}: {', '.join(said)} for the pods {_words(one)}")
+        effect = (
+            "is older than default, which has no effect beside it" if has_default else "counts for all of the namespace"
+        )
+        found.append(_finding(Reason.OLDER, oldest, f"{effect}: set its mtls mode to STRICT, or delete it"))
+    for policy in every:
+        if policy["metadata"]["name"] == "default" and _selected(policy):
+            effect = f"has a selector, so that it counts for the pods {_words(policy)} alone: give it another name"
+            found.append(_finding(Reason.WITH_SELECTOR, policy, effect))
     return found
 
 
-def _age(policy: _Policy) -> tuple[str, str]:
+def exceptions(policies: t.Iterable[K8sObject]) -> list[Finding]:
+    """PeerAuthentications of workloads and ports that accept plain text beside a strict C(default)."""
+    found = []
+    for policy in policies:
+        if not _selected(policy):
+            continue
+        spec = policy["spec"]
+        ports = {port: _mode(mtls) for port, mtls in (spec.get("portLevelMtls") or {}).items()}
+        modes = [mode for mode in [_mode(spec.get("mtls"))] if mode not in ("UNSET", "STRICT")]
+        modes += [f"{mode} on port {port}" for port, mode in ports.items() if mode not in ("UNSET", "STRICT")]
+        if modes:
+            effect = f"accepts plain text: {', '.join(modes)} for the pods {_words(policy)}"
+            found.append(_finding(Reason.ACCEPTS_PLAIN_TEXT, policy, effect))
+    return found
+
+
+def _finding(reason: Reason, policy: K8sObject, effect: str) -> Finding:
+    namespace, name = policy["metadata"]["namespace"], policy["metadata"]["name"]
+    message = printable(f"PeerAuthentication {namespace}/{name} {effect}")
+    return {"reason": reason.value, "namespace": namespace, "name": name, "message": message}
+
+
+def _age(policy: K8sObject) -> tuple[str, str]:
     return policy["metadata"].get("creationTimestamp") or "", policy["metadata"]["name"]
 
 
-def _labels(policy: _Policy) -> dict[str, str]:
-    return ((policy.get("spec") or {}).get("selector") or {}).get("matchLabels") or {}
+def _selected(policy: K8sObject) -> Labels:
+    labels: Labels = ((policy.get("spec") or {}).get("selector") or {}).get("matchLabels") or {}
+    return labels
 
 
 def _mode(mtls: t.Mapping[str, t.Any] | None) -> str:
     return (mtls or {}).get("mode") or "UNSET"
 
 
-def _title(policy: _Policy) -> str:
-    return f"{policy['metadata']['namespace']}/{policy['metadata']['name']}"
-
-
-def _words(policy: _Policy) -> str:
-    return json.dumps(_labels(policy))
+def _words(policy: K8sObject) -> str:
+    return json.dumps(_selected(policy))

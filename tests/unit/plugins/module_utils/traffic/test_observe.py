@@ -9,195 +9,143 @@ from unittest import mock
 import pytest
 from ansible_collections.meshops.istio.plugins.module_utils.errors import MeshopsError
 from ansible_collections.meshops.istio.plugins.module_utils.traffic import observe as observed_traffic
-from ansible_collections.meshops.istio.plugins.module_utils.traffic.observe import (
-    NAME,
-    Tally,
-    logging_filter,
-    observe,
-    read_line,
-    workload_of,
-)
-
-MARK = f"{NAME}-1"
+from ansible_collections.meshops.istio.plugins.module_utils.traffic.access_log import NAME, SECONDS
+from ansible_collections.meshops.istio.plugins.module_utils.traffic.observe import Options, in_use, observe
 
 
 def line(**fields):
-    usual = {
-        "log": MARK,
-        "type": "DownstreamEnd",
-        "stream": "s",
-        "server_name": None,
-        "principal": "spiffe://cluster.local/ns/demo/sa/client",
-        "address": "10.0.0.1",
-        "port": 8080,
-        "method": "GET",
-        "path": "/x?y=1",
-        "details": "via_upstream",
-        "ended": None,
-    }
+    usual = {"type": "DownstreamEnd", "stream": "s", "address": "10.0.0.1", "port": 8080, "method": "GET", "path": "/x"}
     return json.dumps({**usual, **fields})
 
 
-def test_a_request_is_read_without_its_query():
-    assert read_line(line(), MARK) == {
-        "source": "cluster.local/ns/demo/sa/client",
-        "address": "",
-        "port": 8080,
-        "protocol": "http",
-        "method": "GET",
-        "path": "/x",
-        "refused": "",
-        "stream": "s",
-        "over": True,
-    }
-
-
-@pytest.mark.parametrize(
-    ("fields", "wanted"),
-    [
-        ({"method": None, "path": None, "details": None}, {"protocol": "tcp", "method": "", "path": ""}),
-        ({"principal": None}, {"source": "", "address": "10.0.0.1"}),
-        ({"details": "rbac_access_denied_matched_policy[none]"}, {"refused": "policy"}),
-        ({"method": None, "ended": "rbac_access_denied_matched_policy[none]"}, {"refused": "policy"}),
-        ({"details": "jwt_authn_access_denied{Jwt_is_expired}"}, {"refused": "check"}),
-        ({"details": "ext_authz_denied"}, {"refused": "check"}),
-        ({"type": "DownstreamStart"}, {"over": False}),
-        ({"type": "TcpUpstreamConnected", "principal": None}, {"over": False, "source": ""}),
-        ({"type": "TcpPeriodic", "principal": None, "server_name": "own.tls"}, {"over": False, "source": ""}),
-    ],
-)
-def test_what_a_line_says(fields, wanted):
-    read = read_line(line(**fields), MARK)
-    assert {name: read[name] for name in wanted} == wanted
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "[2026] GET / 200",
-        json.dumps({"log": "another"}),
-        f'{{"log": "{MARK}',
-        f"{MARK} {{}}",
-        line(log=f"{NAME}-0"),
-        line(type="TcpUpstreamConnected", principal=None, server_name="outbound_.80_._.x"),
-    ],
-    ids=["nothing", "text", "another log", "half a line", "no log", "a former run's", "a handshake under way"],
-)
-def test_other_lines_are_passed_over(text):
-    assert read_line(text, MARK) is None
-
-
-def pod(labels=None, name="web-5d4-x", containers=("web", "istio-proxy"), **meta):
-    spec = {"containers": [{"name": one} for one in containers]}
-    return {"metadata": {"name": name, "namespace": "demo", "labels": labels or {}, **meta}, "spec": spec}
-
-
-@pytest.mark.parametrize(
-    ("labels", "name", "selector"),
-    [
-        ({"app": "a", "app.kubernetes.io/name": "b", "version": "v1"}, "a", {"app": "a"}),
-        ({"app.kubernetes.io/name": "b"}, "b", {"app.kubernetes.io/name": "b"}),
-        (
-            {"run": "r", "pod-template-hash": "1", "service.istio.io/canonical-name": "web"},
-            "web",
-            {"run": "r"},
-        ),
-        ({"run": "r"}, "web-5d4", {"run": "r"}),
-    ],
-)
-def test_a_workload_is_named_and_found_by_its_labels(labels, name, selector):
-    found = workload_of(pod(labels, generateName="web-5d4-"))
-    assert (found["workload"], found["selector"]) == (name, selector)
-
-
-def test_what_is_alike_is_counted_and_each_once():
-    tally, workload = Tally(), workload_of(pod({"app": "a"}))
-
-    def tell(**fields):
-        tally.add(workload, read_line(line(**fields), MARK))
-
-    tell()
-    tell(type="DownstreamStart", stream="2")
-    tell(stream="2")
-    tell(path="/z")
-    tell(path="/stream", type="DownstreamStart", stream="3")
-    tell(method=None, path=None, type="TcpUpstreamConnected", stream="4")
-    tell(method=None, path=None, type="TcpPeriodic", stream="4")
-    tell(method=None, path=None, type="TcpPeriodic", stream="5")
-    tell(method=None, path=None, type="TcpConnectionEnd", stream="5")
-    found = [(flow["path"], flow["count"]) for flow in tally.flows()]
-    assert found == [("", 2), ("/stream", 1), ("/x", 2), ("/z", 1)]
-
-
-def test_requests_and_connections_are_logged_beside_what_is_logged_already():
-    patches = logging_filter("demo", MARK, plain_text_only=True)["spec"]["configPatches"]
-    assert [p["patch"]["operation"] for p in patches] == ["MERGE", "MERGE"]
-    (log,) = patches[0]["patch"]["value"]["typed_config"]["access_log"]
-    assert log["filter"]["extension_filter"]["typed_config"]["expression"] == "!connection.mtls"
-    every = logging_filter("demo", MARK)["spec"]["configPatches"][0]["patch"]["value"]["typed_config"]
-    assert "filter" not in every["access_log"][0]
-    assert every["access_log_options"] == {"flush_access_log_on_new_request": True}
-    tcp = logging_filter("demo", MARK, seconds=15)["spec"]["configPatches"][1]["patch"]["value"]["typed_config"]
-    assert tcp["access_log_options"] == {"flush_access_log_on_connected": True, "access_log_flush_interval": "5s"}
+def pod():
+    spec = {"containers": [{"name": "web"}, {"name": "istio-proxy"}]}
+    meta = {"name": "web-5d4-x", "namespace": "demo", "labels": {"app": "a"}, "uid": "1"}
+    return {"metadata": meta, "spec": spec, "status": {"phase": "Running", "podIP": "10.0.0.1"}}
 
 
 class FakeCluster:
-    """One pod, whose log has a line more each time that it is read; the server goes back to the whole second."""
+    """One pod, whose log has a line more each time that it is read; the server starts at the whole second."""
 
     concurrency = 2
 
     def __init__(self):
-        self.filters, self.reads, self.looks, self.mark = set(), [], 0, ""
+        self.filters, self.reads, self.looks, self.mark = {}, [], 0, ""
 
     def apply(self, obj, force):
-        self.filters.add(obj["metadata"]["namespace"])
-        value = obj["spec"]["configPatches"][0]["patch"]["value"]
-        self.mark = value["typed_config"]["access_log"][0]["typed_config"]["log_format"]["json_format"]["log"]
-        return {"metadata": {"creationTimestamp": "2026-01-01T00:00:00Z"}}
+        meta = {**obj["metadata"], "creationTimestamp": "2026-01-01T00:00:00Z", "uid": "u", "generation": 1}
+        self.mark = meta["name"]
+        self.filters[self.mark] = {"metadata": meta}
+        return {"metadata": meta}
 
-    def delete(self, kind, name, namespace):
-        self.filters.discard(namespace)
+    def get(self, kind, name, namespace=None):
+        return self.filters.get(name)
 
-    def list(self, kind, namespace=None):
-        own = pod({"app": "a"}, uid="1")
-        return [{**own, "status": {"phase": "Running", "podIP": "10.0.0.1"}}]
+    def delete(self, kind, name, namespace, uid=None):
+        self.filters.pop(name, None)
+
+    def list(self, kind, namespace=None, labels=None):
+        return list(self.filters.values()) if kind.kind == "EnvoyFilter" else [pod()]
 
     def execute(self, namespace, name, command, container):
-        """The proxy follows at the second look, and begins to be read then."""
-        assert not self.reads
+        """The proxy follows at the second look."""
         self.looks += 1
-        return f"before {self.mark} behind" if self.looks > 1 else NAME
+        state = "active_state" if self.looks > 1 else "warming_state"
+        return json.dumps({"configs": [{"name": "virtualInbound", state: {"listener": self.mark}}]})
 
     def logs(self, namespace, name, container, lines, since):
-        assert self.filters == {"demo"}
+        assert self.mark in self.filters
         self.reads.append(since)
-        text = [f"2026-01-01T00:00:0{i}.5Z {line(principal=None, log=self.mark)}" for i in range(len(self.reads))]
+        text = [f"2026-01-01T00:00:0{i}.5Z {line(log=self.mark)}" for i in range(len(self.reads))]
         return "\n".join(text)
 
 
-def test_each_line_counts_once_and_the_proxies_log_as_before_at_the_end(monkeypatch):
+@pytest.fixture
+def cluster(monkeypatch):
     monkeypatch.setattr(observed_traffic, "_PAUSE", 0.01)
-    cluster = FakeCluster()
-    seen = observe(cluster, ["demo"], 0.05, False, check=False)
+    return FakeCluster()
+
+
+def options(seconds=0.05, **more):
+    return Options(("demo",), seconds, **more)
+
+
+def test_each_line_counts_once_and_the_proxies_log_as_before_at_the_end(cluster):
+    seen = observe(cluster, options(), check_mode=False)
     assert cluster.looks == 2 and len(cluster.reads) > 1 and cluster.reads[0] == "2026-01-01T00:00:00Z"
     (flow,) = seen["plain_text"]
     assert flow["count"] == len(cluster.reads)
     assert flow["text"] == f"demo/web-5d4-x (10.0.0.1) to demo/a: {flow['count']} × GET /x on port 8080"
-    assert seen["workloads"][0]["pods"] == 1 and cluster.filters == set()
+    assert seen["workloads"][0]["pods"] == 1 and cluster.filters == {} and seen["gaps"] == []
 
 
-def test_the_log_goes_after_an_error_too_and_check_mode_writes_nothing(monkeypatch):
-    cluster = FakeCluster()
+def test_the_log_is_removed_after_an_error_and_check_mode_writes_nothing(cluster, monkeypatch):
     monkeypatch.setattr(cluster, "logs", mock.Mock(side_effect=MeshopsError("no")))
     with pytest.raises(MeshopsError):
-        observe(cluster, ["demo"], 0.01, False, check=False)
-    assert cluster.filters == set()
+        observe(cluster, options(0.01), check_mode=False)
+    assert cluster.filters == {}
     monkeypatch.setattr(observed_traffic, "_PATIENCE", 0.01)
     monkeypatch.setattr(cluster, "execute", mock.Mock(side_effect=MeshopsError("no such container")))
-    with pytest.raises(MeshopsError, match="pod demo/web-5d4-x: no such container after 0 s"):
-        observe(cluster, ["demo"], 60, False, check=False)
-    assert cluster.filters == set()
+    with pytest.raises(MeshopsError, match="Pod demo/web-5d4-x: no such container after 0 s"):
+        observe(cluster, options(60), check_mode=False)
+    assert cluster.filters == {}
     monkeypatch.setattr(cluster, "apply", None)
-    assert observe(cluster, ["demo"], 60, False, check=True)["flows"] == []
-    assert observe(cluster, ["demo"], 0, False, check=False)["workloads"][0]["pods"] == 1
+    assert observe(cluster, options(60), check_mode=True)["flows"] == []
+    nothing = observe(cluster, options(0), check_mode=False)
+    assert nothing["workloads"][0]["pods"] == 1 and [gap["reason"] for gap in nothing["gaps"]] == ["not_observed"]
+
+
+@pytest.mark.parametrize(
+    ("age", "lifetime", "left"),
+    [(60, "300", True), (400, "300", False), (60, "", False), (60, "9" * 9, False)],
+    ids=["under way", "of a killed run", "no lifetime", "a lifetime that is none"],
+)
+def test_another_runs_filter_is_left_alone_until_it_is_stale(cluster, age, lifetime, left):
+    minute, second = divmod(3600 - age, 60)
+    meta = {"name": f"{NAME}-other", "uid": "other", "annotations": {SECONDS: lifetime}}
+    meta["creationTimestamp"] = f"2025-12-31T23:{minute:02}:{second:02}Z"
+    cluster.filters[meta["name"]] = {"metadata": meta}
+    observe(cluster, options(), check_mode=False)
+    assert (meta["name"] in cluster.filters) is left
+
+
+@pytest.mark.parametrize("generation", [None, 2], ids=["deleted", "changed"])
+def test_an_observation_whose_filter_is_gone_is_no_evidence(cluster, monkeypatch, generation):
+    real = cluster.logs
+
+    def logs(*arguments, **more):
+        text = real(*arguments, **more)
+        made = cluster.filters.pop(cluster.mark)
+        if generation:
+            cluster.filters[cluster.mark] = {"metadata": {**made["metadata"], "generation": generation}}
+        return text
+
+    monkeypatch.setattr(cluster, "logs", logs)
+    with pytest.raises(MeshopsError, match="during the observation, so traffic may be missing"):
+        observe(cluster, options(), check_mode=False)
+
+
+def test_a_pod_that_starts_and_does_not_log_fails_the_observation(cluster, monkeypatch):
+    monkeypatch.setattr(observed_traffic, "_PATIENCE", 1)
+    young = pod()
+    young["metadata"] = {**young["metadata"], "name": "young", "uid": "2"}
+    real = cluster.list
+    monkeypatch.setattr(
+        cluster,
+        "list",
+        lambda kind, *more, **labels: (
+            real(kind, *more, **labels) + ([young] if cluster.reads and kind.kind == "Pod" else [])
+        ),
+    )
+    real_execute = cluster.execute
+    monkeypatch.setattr(
+        cluster, "execute", lambda space, name, *more: "{}" if name == "young" else real_execute(space, name, *more)
+    )
+    with pytest.raises(MeshopsError, match="Pod demo/young: its proxy does not log"):
+        observe(cluster, options(), check_mode=False)
+
+
+@pytest.mark.parametrize("dump", ["", "[]", '{"configs": [{"draining_state": "m"}, {"warming_state": "m"}]}'])
+def test_listeners_that_drain_or_warm_do_not_count(dump):
+    assert not in_use(dump, "m")
+    assert in_use('{"configs": [{"active_state": {"listener": "m"}, "draining_state": "x"}]}', "m")

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.meshops.istio.plugins.module_utils.traffic.peer_authentication import exceptions, in_the_way
+from ansible_collections.meshops.istio.plugins.module_utils.traffic.peer_authentication import conflicts, exceptions
 
 
 def policy(name="default", day=2, **spec):
@@ -29,26 +29,28 @@ OF_WEB = {"matchLabels": {"app": "web"}}
     ids=["none", "default", "default to be changed", "a younger one", "an older one that says the same", "one of pods"],
 )
 def test_default_counts(policies):
-    assert in_the_way("shop", policies) == []
+    assert conflicts("shop", policies) == []
 
 
 def test_an_older_one_for_the_whole_namespace_counts_instead():
-    (text,) = in_the_way("shop", [policy(), policy("old", 1, mtls=PERMISSIVE)])
-    assert "PeerAuthentication shop/old is older than default" in text and "STRICT, or delete it" in text
-    (text,) = in_the_way("shop", [policy("only", 1)])
-    assert "shop/only counts for all of the namespace" in text
+    (finding,) = conflicts("shop", [policy(), policy("old", 1, mtls=PERMISSIVE)])
+    assert finding["reason"] == "older" and finding["name"] == "old"
+    assert "is older than default" in finding["message"] and "STRICT, or delete it" in finding["message"]
+    (finding,) = conflicts("shop", [policy("only", 1)])
+    assert "shop/only counts for all of the namespace" in finding["message"]
 
 
 def test_a_default_for_some_pods_alone_is_no_default():
-    (text,) = in_the_way("shop", [policy(selector=OF_WEB)])
-    assert "has a selector" in text and "give it another name" in text
+    (finding,) = conflicts("shop", [policy(selector=OF_WEB)])
+    assert finding["reason"] == "with_selector" and "give it another name" in finding["message"]
 
 
 def test_what_takes_plain_text_still_is_named():
     web = policy("web", selector=OF_WEB, mtls=STRICT, portLevelMtls={8080: PERMISSIVE, 9000: STRICT})
     legacy = policy("legacy", selector={"matchLabels": {"app": "legacy"}}, mtls={"mode": "DISABLE"})
     unset = policy("unset", selector=OF_WEB, mtls={})
-    assert exceptions([policy(mtls=STRICT), web, legacy, unset]) == [
-        'PeerAuthentication shop/web: PERMISSIVE on port 8080 for the pods {"app": "web"}',
-        'PeerAuthentication shop/legacy: DISABLE for the pods {"app": "legacy"}',
+    messages = [each["message"] for each in exceptions([policy(mtls=STRICT), web, legacy, unset])]
+    assert messages == [
+        'PeerAuthentication shop/web accepts plain text: PERMISSIVE on port 8080 for the pods {"app": "web"}',
+        'PeerAuthentication shop/legacy accepts plain text: DISABLE for the pods {"app": "legacy"}',
     ]

@@ -172,7 +172,7 @@ class Objects:
                         {"kind": kind.kind, "metadata": {**meta, "deletionTimestamp": ending}, "status": phase}
                     )
         users = [entry for entry in listed if entry["kind"] != "MutatingWebhookConfiguration"]
-        return Uses(tuple(tags_of(listed, revision)), tuple(uses_of_revision(users, revision)))
+        return Uses(tuple(tags_of(listed, revision)), tuple(str(use) for use in uses_of_revision(users, revision)))
 
     def refusal(self, item: t.Mapping[str, t.Any]) -> str:
         """Why the API server would refuse to let a purge change an object; empty where it would not."""

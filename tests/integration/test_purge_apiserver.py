@@ -25,13 +25,13 @@ from ansible_collections.meshops.istio.plugins.module_utils.cluster.client impor
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.errors import ApiError
 from ansible_collections.meshops.istio.plugins.module_utils.errors import MeshopsError
 from ansible_collections.meshops.istio.plugins.module_utils.footprint.listing import list_istio, read_footprint
-from ansible_collections.meshops.istio.plugins.module_utils.purge.run import PurgeError, Wishes, purge
+from ansible_collections.meshops.istio.plugins.module_utils.purge.run import PurgeOptions, purge
 
 ADMISSION = "admissionregistration.k8s.io/v1"
 BIN = pathlib.Path(sys.executable).parent
 COMPONENT = {"operator.istio.io/component": "Pilot"}
 #: There is no controller here that would empty a namespace, hence they are kept.
-ALL = Wishes(confirm=True, keep=("namespaces",), wait_timeout=120, finalizer_timeout=1)
+ALL = PurgeOptions(confirm=True, keep=("namespaces",), wait_timeout=120, finalizer_timeout=1)
 
 
 @pytest.fixture(scope="module")
@@ -129,15 +129,15 @@ def test_everything_goes_although_a_webhook_refuses_every_write(mesh):
 
 
 def test_check_mode_changes_nothing_and_tells_the_same(mesh):
-    before = {obj["metadata"]["uid"]: obj["metadata"]["resourceVersion"] for obj in list_istio(mesh)[0]}
-    plan = purge(mesh, ALL, check=True)
-    assert {obj["metadata"]["uid"]: obj["metadata"]["resourceVersion"] for obj in list_istio(mesh)[0]} == before
+    before = {obj["metadata"]["uid"]: obj["metadata"]["resourceVersion"] for obj in list_istio(mesh).objects}
+    plan = purge(mesh, ALL, check_mode=True)
+    assert {obj["metadata"]["uid"]: obj["metadata"]["resourceVersion"] for obj in list_istio(mesh).objects} == before
     assert purge(mesh, ALL)["purged"] == plan["purged"]
 
 
 def test_nothing_goes_without_a_confirmation(mesh, tmp_path):
-    with pytest.raises(MeshopsError, match="confirm must be true"):
-        purge(mesh, Wishes(backup_dir=str(tmp_path / "b")))
+    with pytest.raises(MeshopsError, match="set `confirm: true`"):
+        purge(mesh, PurgeOptions(backup_dir=str(tmp_path / "b")))
     assert left(mesh)
     assert not (tmp_path / "b").exists()
 
@@ -200,7 +200,7 @@ def test_the_playbook_asks_when_it_is_run_by_hand(mesh, sidecar, server):
     for answer in (None, "no"):  # None: nobody can answer
         code, said = by_hand(server, answer=answer)
         assert code
-        assert "confirm must be true (purge_confirm, for the role)" in said
+        assert "set `confirm: true` (`purge_confirm` in the role)" in said
         assert re.findall(r"failed=(\d)", said) == ["1", "1"]
         assert "undefined" not in said
     assert left(mesh) == before
@@ -211,7 +211,7 @@ def test_the_playbook_asks_when_it_is_run_by_hand(mesh, sidecar, server):
     assert "delete Secret istio-system/cacerts: " in plan
     assert "delete Namespace" not in plan
     assert "restart Deployment" not in plan
-    assert "out of the clusters a, b?" in said
+    assert "from the clusters a, b?" in said
     assert left(mesh) == ["Deployment shop/web"], "its pod keeps its sidecar"
 
 
@@ -226,7 +226,7 @@ def test_mesh_info_gives_the_footprint(mesh, server):
     assert set(told) == {"changed", "footprint", "stays", "findings"}
     assert not told["changed"]
     parts = {(item["part"], item["kind"], item["name"]): item["why"] for item in told["footprint"]}
-    assert parts["ca", "Secret", "cacerts"] == ["name of istiod's CA secret, in a control plane's namespace"]
+    assert parts["ca", "Secret", "cacerts"] == ["name of a Secret of istiod's CA, in the namespace of a control plane"]
     assert ("control_plane", "EndpointSlice", "istiod") in parts
     assert ("leave", "istio-of-mine") in [(item["action"], item["name"]) for item in told["stays"]]
     assert "made for this test" not in said
@@ -241,11 +241,11 @@ def test_mesh_info_gives_the_footprint(mesh, server):
     ],
 )
 def test_what_is_kept_works_on(mesh, keep, kept):
-    wishes = Wishes(confirm=True, keep=(keep, "namespaces"), wait_timeout=120, finalizer_timeout=1)
-    proof = purge(mesh, wishes)["proof"]
+    options = PurgeOptions(confirm=True, keep=(keep, "namespaces"), wait_timeout=120, finalizer_timeout=1)
+    proof = purge(mesh, options)["proof"]
     assert kept <= set(left(mesh))
     assert not [where for where in left(mesh) if "Webhook" in where or "ClusterRole" in where]
-    assert purge(mesh, wishes)["changed"] is False
+    assert purge(mesh, options)["changed"] is False
     if keep == "mesh_objects":
         assert "a Sidecar can be created in namespace default" in proof
         make(mesh, "Sidecar", "new", "shop", "networking.istio.io/v1", spec={})
@@ -282,11 +282,13 @@ class Mortal(Cluster):
 
 @pytest.mark.parametrize("lives", [0, 1, 8, 20, 40])
 def test_a_purge_that_was_killed_goes_on(mesh, server, tmp_path, lives):
-    objects = {obj["metadata"]["name"] for obj in list_istio(mesh)[0] if obj["kind"] == "Sidecar"}
-    wishes = Wishes(confirm=True, keep=("namespaces",), wait_timeout=120, finalizer_timeout=1, backup_dir=str(tmp_path))
+    objects = {obj["metadata"]["name"] for obj in list_istio(mesh).objects if obj["kind"] == "Sidecar"}
+    options = PurgeOptions(
+        confirm=True, keep=("namespaces",), wait_timeout=120, finalizer_timeout=1, backup_dir=str(tmp_path)
+    )
     with pytest.raises(KilledError):
-        purge(Mortal({"kubeconfig": server["KUBECONFIG"]}, lives), wishes)
-    purge(mesh, wishes)
+        purge(Mortal({"kubeconfig": server["KUBECONFIG"]}, lives), options)
+    purge(mesh, options)
     assert left(mesh) == []
     saved = {yaml.safe_load(path.read_text())["metadata"]["name"] for path in (tmp_path / "mesh_objects").iterdir()}
     assert saved == objects
@@ -330,13 +332,15 @@ def test_the_cas_secrets_of_a_control_plane_that_has_gone_already_are_found(mesh
 
 def test_a_second_backup_leaves_the_first_alone(mesh, tmp_path):
     folder = tmp_path / "backup"
-    wishes = Wishes(confirm=True, keep=("namespaces",), wait_timeout=120, finalizer_timeout=1, backup_dir=str(folder))
-    assert purge(mesh, wishes)["remarks"] == []
-    assert purge(mesh, wishes)["changed"] is False
+    options = PurgeOptions(
+        confirm=True, keep=("namespaces",), wait_timeout=120, finalizer_timeout=1, backup_dir=str(folder)
+    )
+    assert purge(mesh, options)["notes"] == []
+    assert purge(mesh, options)["changed"] is False
     make(mesh, "ConfigMap", "istiod-late", "istio-system", meta={"labels": COMPONENT})
     make(mesh, "Secret", "cacerts", "istio-system", stringData={"ca-key.pem": "another"})
-    (remark,) = purge(mesh, wishes)["remarks"]
-    earlier = pathlib.Path(remark.rpartition(" ")[2])
+    (note,) = purge(mesh, options)["notes"]
+    earlier = pathlib.Path(note.rpartition(" ")[2])
     assert earlier.name.startswith("backup.20")
     secrets = [
         yaml.safe_load((f / "ca/secret.istio-system.cacerts.yml").read_text())["data"] for f in (earlier, folder)
@@ -413,8 +417,8 @@ def test_an_object_that_does_not_go_is_named(mesh):
     api = "rbac.authorization.k8s.io/v1"
     meta = {"labels": COMPONENT, "finalizers": ["example.com/somebody-answers"]}
     make(mesh, "ClusterRole", "istiod-held", api=api, meta=meta, rules=[])
-    with pytest.raises(PurgeError, match=r"ClusterRole istiod-held isn't gone.*example.com/somebody-answers"):
-        purge(mesh, Wishes(confirm=True, keep=("namespaces",), wait_timeout=3, finalizer_timeout=1))
+    with pytest.raises(MeshopsError, match=r"ClusterRole istiod-held: deletion failed.*example.com/somebody-answers"):
+        purge(mesh, PurgeOptions(confirm=True, keep=("namespaces",), wait_timeout=3, finalizer_timeout=1))
     role = mesh.kind(api, "ClusterRole")
     assert mesh.get(role, "istiod-held"), "a finalizer of somebody else's on an ordinary object stays"
     mesh.patch(role, "istiod-held", {"metadata": {"finalizers": None}})
@@ -427,21 +431,21 @@ def test_a_revision_alone(mesh):
     make(mesh, "ConfigMap", "istio-canary", "istio-system", meta={"labels": canary})
     make(mesh, "MutatingWebhookConfiguration", "istio-revision-tag-next", api=ADMISSION,
          meta={"labels": {**canary, "istio.io/tag": "next"}}, webhooks=[])  # fmt: skip
-    wishes = Wishes(confirm=True, revision="canary", wait_timeout=120)
-    with pytest.raises(MeshopsError, match="revision canary is still used by tag next"):
-        purge(mesh, wishes)
+    options = PurgeOptions(confirm=True, revision="canary", wait_timeout=120)
+    with pytest.raises(MeshopsError, match="Refusing to remove revision canary: it is still used by tag next"):
+        purge(mesh, options)
     mesh.delete(mesh.kind(ADMISSION, "MutatingWebhookConfiguration"), "istio-revision-tag-next")
     make(mesh, "Namespace", "shop", meta={"labels": {"istio.io/rev": "canary"}})
     with pytest.raises(MeshopsError, match="namespace shop"):
-        purge(mesh, wishes)
+        purge(mesh, options)
     mesh.patch(mesh.kind("v1", "Namespace"), "shop", {"metadata": {"labels": {"istio.io/rev": None}}})
     rest = set(left(mesh)) - {"ConfigMap istio-system/istio-canary"}
-    done = purge(mesh, wishes)
+    done = purge(mesh, options)
     assert [item["name"] for item in done["purged"]] == ["istio-canary"]
     assert set(left(mesh)) == rest
-    again = purge(mesh, wishes)
+    again = purge(mesh, options)
     assert again["changed"] is False
-    assert ["no revision canary to purge" in text for text in again["warnings"]] == [True], "it may be mistyped"
+    assert ["Revision canary not found" in text for text in again["warnings"]] == [True], "it may be mistyped"
 
 
 GATEWAY_API = "gateway.networking.k8s.io/v1"
@@ -512,7 +516,7 @@ def kubelet(cluster):
 @pytest.fixture
 def users_own(cluster, server, kubelet):
     """What is nobody's but the user's, though it looks much like Istio's, and what may only lose a label."""
-    purge(cluster, Wishes(confirm=True, wait_timeout=180, finalizer_timeout=1))
+    purge(cluster, PurgeOptions(confirm=True, wait_timeout=180, finalizer_timeout=1))
     for path in server["LAB_CRDS"].split(":"):
         if "gateway" in os.path.basename(path):
             for definition in yaml.safe_load_all(pathlib.Path(path).read_text()):
@@ -647,7 +651,9 @@ def gateways_with_routes_of_openshift(cluster, server):
     with tempfile.TemporaryDirectory() as folder:
         chart = pathlib.Path(folder) / "gateway"
         (chart / "templates").mkdir(parents=True)
-        (chart / "Chart.yaml").write_text("{apiVersion: v2, name: gateway, version: 1.31.0, home: https://istio.io}")
+        (chart / "Chart.yaml").write_text(
+            "{apiVersion: v2, name: gateway, version: 1.31.0, sources: [https://github.com/istio/istio]}"
+        )
         meta = "metadata: {name: edge}"
         (chart / "templates/edge.yaml").write_text(
             f"{{apiVersion: v1, kind: ServiceAccount, {meta}}}\n---\n"
@@ -685,14 +691,14 @@ def test_what_users_have_written_for_the_gateway_api_is_kept_with_the_mesh_objec
     workload(cluster, "Deployment", "istiod", "istio-system", COMPONENT)
     before = everything(cluster, "mine")
     keep = ("mesh_objects",)
-    done = purge(cluster, Wishes(confirm=True, keep=keep, wait_timeout=180, finalizer_timeout=1))
+    done = purge(cluster, PurgeOptions(confirm=True, keep=keep, wait_timeout=180, finalizer_timeout=1))
     assert everything(cluster, "mine") == before
     assert cluster.get(cluster.kind(GATEWAY_API, "GatewayClass"), "istio")
     assert cluster.get(cluster.kind("v1", "Namespace"), "istio-system") is None
     assert {("mesh_objects", "HTTPRoute"), ("gateway_api", "Deployment")} <= {
-        (i.get("part"), i["kind"]) for i in done["stays"]
+        (i.get("part"), i["kind"]) for i in done["retained"]
     }
-    assert purge(cluster, Wishes(confirm=True, keep=keep))["changed"] is False
+    assert purge(cluster, PurgeOptions(confirm=True, keep=keep))["changed"] is False
 
 
 @pytest.mark.parametrize(
@@ -713,7 +719,7 @@ def test_the_footprint_of(install, cluster, server, users_own):
     expected = install(cluster, server)
     found = {item.where for item in read_footprint(cluster).items}
     assert expected <= found
-    done = purge(cluster, Wishes(confirm=True, wait_timeout=180, finalizer_timeout=1))
+    done = purge(cluster, PurgeOptions(confirm=True, wait_timeout=180, finalizer_timeout=1))
     assert any("a new pod started in namespace mine" in line for line in done["proof"])
     assert read_footprint(cluster).items == ()
     assert everything(cluster, "mine") == before

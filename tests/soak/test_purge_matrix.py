@@ -170,7 +170,7 @@ def test_an_own_namespace_inside_istios(story, audited):
     pods = {p["metadata"]["uid"] for p in story.get("pods", "-n", "istio-system", "-l", "app=echo")["items"]}
     done = story.purge()
     assert {p["metadata"]["uid"] for p in story.get("pods", "-n", "istio-system", "-l", "app=echo")["items"]} == pods
-    assert any(i["name"] == "istio-system" and "Deployment" in i["why"][0] for i in done["stays"])
+    assert any(i["name"] == "istio-system" and "Deployment" in i["why"][0] for i in done["retained"])
     story.run("helm", "uninstall", "mine", "-n", "istio-system", "--wait")
     story.purge()
 

@@ -1,17 +1,21 @@
 # Copyright: (c) 2026, The meshops.istio authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Lists what C(footprint) reads: the only requests behind a footprint, and no more of them than needed."""
+"""Lists what C(footprint) reads: all requests behind a footprint, and no more of them than needed."""
 
 from __future__ import annotations
 
 import concurrent.futures
+import re
 import typing as t
 
 from ..cluster.client import Cluster
 from ..cluster.errors import ApiError
 from ..cluster.kinds import KNOWN, Kind, known
 from ..mesh.names import CA_SECRETS, gateway_api, istio_group
-from .charts import Release, id_of, read_releases
+from ..reconcile.identity import Key as Id
+from ..reconcile.identity import key
+from ..reconcile.types import K8sObject
+from .charts import CHART_KINDS, Release, read_releases
 from .evidence import candidate_namespaces
 from .footprint import footprint
 from .item import Footprint
@@ -27,6 +31,7 @@ _WHOLE = (
     ("apps", "Deployment"),
     ("apps", "DaemonSet"),
     ("apps", "StatefulSet"),
+    ("batch", "CronJob"),
     ("autoscaling", "HorizontalPodAutoscaler"),
     ("policy", "PodDisruptionBudget"),
     ("networking.k8s.io", "NetworkPolicy"),
@@ -44,54 +49,91 @@ _WHOLE = (
 _INGRESS_CLASS = Kind("networking.k8s.io", "v1", "IngressClass", "ingressclasses", False)
 _ATTACHMENT = Kind("k8s.cni.cncf.io", "v1", "NetworkAttachmentDefinition", "network-attachment-definitions", True)
 
-#: ConfigMaps and Secrets can be many, and Secrets are nobody's business: only these are asked for.
-_SELECTED: tuple[tuple[str, dict[str, str]], ...] = (
-    ("ConfigMap", {"labels": "istio.io/config=true"}),
-    ("ConfigMap", {"fields": "metadata.name=istio-ca-root-cert"}),
-    ("ConfigMap", {"labels": "app.kubernetes.io/part-of=istio"}),
-    ("ConfigMap", {"labels": "operator.istio.io/component"}),
-    ("Secret", {"labels": "istio/multiCluster=true"}),
-    ("Secret", {"labels": "app.kubernetes.io/part-of=istio"}),
-    ("Secret", {"labels": "operator.istio.io/component"}),
-    *(("Secret", {"fields": f"metadata.name={name}"}) for name in CA_SECRETS),
-    ("Secret", {"fields": "type=istio.io/key-and-cert"}),
-    ("Secret", {"labels": "owner=helm,status!=superseded", "fields": "type=helm.sh/release.v1"}),
+#: ConfigMaps and Secrets can be many, and Secrets are confidential: only these are asked for.
+_SELECTED: tuple[tuple[str, str | None, str | None], ...] = (
+    ("ConfigMap", "istio.io/config=true", None),
+    ("ConfigMap", None, "metadata.name=istio-ca-root-cert"),
+    ("ConfigMap", "app.kubernetes.io/part-of=istio", None),
+    ("ConfigMap", "operator.istio.io/component", None),
+    ("Secret", "istio/multiCluster=true", None),
+    ("Secret", "app.kubernetes.io/part-of=istio", None),
+    ("Secret", "operator.istio.io/component", None),
+    *(("Secret", None, f"metadata.name={name}") for name in CA_SECRETS),
+    ("Secret", None, "type=istio.io/key-and-cert"),
+    ("Secret", "owner=helm,status!=superseded", "type=helm.sh/release.v1"),
 )
 _CRD = KNOWN["apiextensions.k8s.io", "CustomResourceDefinition"]
+#: What can be a part of a path, and what can be in a label selector.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.:_-]*")
+_VERSION = re.compile(r"([a-z0-9.-]+/)?v[a-z0-9]+")
+_LABEL_VALUE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
+
+
+class Request(t.NamedTuple):
+    """One list: of all namespaces, unless it names one."""
+
+    kind: Kind
+    namespace: str | None = None
+    labels: str | None = None
+    fields: str | None = None
+
+
+class Listing(t.NamedTuple):
+    """What a footprint is read from.
+
+    :ivar objects: every object that may be Istio's, each once
+    :ivar complete: the namespaces of which everything is listed
+    :ivar unanswered: APIs that did not answer: what they serve in a namespace is not known
+    """
+
+    objects: list[K8sObject]
+    complete: list[str]
+    unanswered: list[str]
 
 
 def read_footprint(cluster: Cluster) -> Footprint:
     """The footprint of whatever Istio is, or was, in a cluster."""
-    listed, complete = list_istio(cluster)
-    return footprint(listed, complete)
+    return footprint(*list_istio(cluster))
 
 
-def list_istio(cluster: Cluster) -> tuple[list[dict], list[str]]:
-    """Every object that may be Istio's, each once, and the namespaces of which everything is listed."""
-    seen: dict[tuple, dict] = {}
+def list_istio(cluster: Cluster) -> Listing:
+    """Lists every object that may be Istio's, and all objects of the namespaces that may be deleted."""
+    seen: dict[Id, K8sObject] = {}
     access = _Access(cluster)
+    complete: list[str] = []
+    unanswered: list[str] = []
     with concurrent.futures.ThreadPoolExecutor(cluster.concurrency) as pool:
 
-        def each(requests: t.Iterable[tuple[Kind, dict]]) -> None:
+        def each(requests: t.Iterable[Request]) -> None:
             requests = list(requests)
-            for objects in pool.map(lambda r: _list(cluster, access, *r), requests):
-                seen.update((id_of(obj), obj) for obj in objects)
+            for objects in pool.map(lambda request: _list(cluster, access, request), requests):
+                seen.update((key(obj), obj) for obj in objects)
 
         each(_requests(cluster))
-        each((kind, {}) for kind in custom_kinds(o for o in seen.values() if o["kind"] == _CRD.kind))
+        each(Request(kind) for kind in custom_kinds(o for o in seen.values() if o["kind"] == _CRD.kind))
         each(
-            (KNOWN["", "Secret"], {"namespace": r.namespace, "labels": f"owner=helm,name={r.name}"})
+            Request(KNOWN["", "Secret"], r.namespace, f"owner=helm,name={r.name}")
             for r in read_releases(list(seen.values()))
+            if _LABEL_VALUE.fullmatch(r.name)
         )
         releases = read_releases(list(seen.values()))
-        objects = pool.map(lambda f: cluster.get(f[0], f[2], f[1]), _unseen(cluster, releases, seen))
-        seen.update((id_of(obj), obj) for obj in objects if obj is not None)
-        complete = candidate_namespaces(list(seen.values()))
-        complete = [name for name in complete if access.to(name)]
+        objects = pool.map(lambda f: _get(cluster, *f), _unseen(cluster, releases, seen))
+        seen.update((key(obj), obj) for obj in objects if obj is not None)
+        complete = [name for name in candidate_namespaces(list(seen.values())) if access.to(name)]
         if complete:
-            kinds = namespaced_kinds(cluster, pool)
-            each((kind, {"namespace": name}) for name in complete for kind in kinds)
-    return list(seen.values()), complete
+            kinds, unanswered = namespaced_kinds(cluster, pool)
+            each(Request(kind, name) for name in complete for kind in kinds)
+    return Listing(list(seen.values()), [] if unanswered else complete, unanswered)
+
+
+def _get(cluster: Cluster, kind: Kind, namespace: str | None, name: str) -> K8sObject | None:
+    """One object; None where it is not there, or its name, which a release's manifest gives, is not a valid one."""
+    try:
+        return cluster.get(kind, name, namespace)
+    except ApiError as error:
+        if error.status not in (400, 403):
+            raise
+        return None
 
 
 class _Access:
@@ -113,45 +155,55 @@ class _Access:
         return self._known[namespace]
 
 
-def _list(cluster: Cluster, access: _Access, kind: Kind, query: dict) -> list[dict]:
+def _list(cluster: Cluster, access: _Access, request: Request) -> list[K8sObject]:
     """The objects; of Secrets, where not all may be read, those in the namespaces where they may."""
+    kind, namespace, labels, fields = request
     try:
-        return cluster.list(kind, **query)
+        return cluster.list(kind, namespace, labels, fields)
     except ApiError as error:
-        if error.status != 403 or kind.kind != "Secret" or "namespace" in query:
+        if error.status != 403 or kind.kind != "Secret" or namespace:
             raise
-    names = [namespace["metadata"]["name"] for namespace in cluster.list(KNOWN["", "Namespace"])]
-    return [obj for name in names if access.to(name) for obj in cluster.list(kind, name, **query)]
+    names = [each["metadata"]["name"] for each in cluster.list(KNOWN["", "Namespace"])]
+    return [obj for name in names if access.to(name) for obj in cluster.list(kind, name, labels, fields)]
 
 
 def _unseen(
-    cluster: Cluster, releases: t.Iterable[Release], seen: t.Container[tuple]
+    cluster: Cluster, releases: t.Iterable[Release], seen: t.Container[Id]
 ) -> list[tuple[Kind, str | None, str]]:
-    """The objects of releases that no list holds, such as the Route of a gateway: kind, namespace, name."""
-    found = {}
+    """The objects of releases that no list holds, such as the Route of a gateway: kind, namespace, name.
+
+    Only kinds that Istio's charts contain are asked for, and only by names that can be a part of a path.
+    """
+    wanted = {}
     for release in releases:
         for ident, api_version in release.objects.items():
-            _group, kind_name, namespace, name = ident
-            if ident in seen:
+            group, kind_name, namespace, name = ident
+            valid = _NAME.fullmatch(name) and (not namespace or _NAME.fullmatch(namespace))
+            if (
+                ident in seen
+                or (group, kind_name) not in CHART_KINDS
+                or not valid
+                or not _VERSION.fullmatch(api_version)
+            ):
                 continue
             kind = known(api_version, kind_name) or cluster.discover(api_version).get(kind_name)
             if kind is not None and kind.namespaced == bool(namespace):
-                found[kind, namespace or None, name] = True
-    return list(found)
+                wanted[kind, namespace or None, name] = True
+    return list(wanted)
 
 
-def _requests(cluster: Cluster) -> t.Iterator[tuple[Kind, dict]]:
-    for key in _WHOLE:
-        yield KNOWN[key], {}
-    yield _CRD, {}
-    yield _INGRESS_CLASS, {}
-    yield _ATTACHMENT, {"labels": "operator.istio.io/component"}
-    for name, query in _SELECTED:
-        yield KNOWN["", name], query
+def _requests(cluster: Cluster) -> t.Iterator[Request]:
+    for group_and_kind in _WHOLE:
+        yield Request(KNOWN[group_and_kind])
+    yield Request(_CRD)
+    yield Request(_INGRESS_CLASS)
+    yield Request(_ATTACHMENT, labels="operator.istio.io/component")
+    for name, labels, fields in _SELECTED:
+        yield Request(KNOWN["", name], labels=labels, fields=fields)
 
 
-def custom_kinds(definitions: t.Iterable[dict]) -> list[Kind]:
-    """The kinds of Istio's and of the Gateway API that CustomResourceDefinitions define, in the version stored."""
+def custom_kinds(definitions: t.Iterable[K8sObject]) -> list[Kind]:
+    """The kinds of Istio's and of the Gateway API that CustomResourceDefinitions define, in their stored version."""
     kinds = []
     for definition in definitions:
         spec = definition["spec"]
@@ -167,16 +219,21 @@ def custom_kinds(definitions: t.Iterable[dict]) -> list[Kind]:
     return kinds
 
 
-def namespaced_kinds(cluster: Cluster, pool: concurrent.futures.Executor) -> list[Kind]:
-    """Every kind that can be listed in a namespace, each in its preferred version."""
-    groups = cluster.request("GET", "/apis")["groups"]
-    paths = ["/api/v1", *(f"/apis/{g['preferredVersion']['groupVersion']}" for g in groups)]
+def namespaced_kinds(cluster: Cluster, pool: concurrent.futures.Executor) -> tuple[list[Kind], list[str]]:
+    """Every kind that can be listed in a namespace, each once, in the first version that serves it.
 
-    def resources(path: str) -> list[Kind]:
+    A group serves some kinds in a version only that is not its preferred one, as C(kubectl api-resources) shows.
+
+    :returns: the kinds, and the group versions that do not answer
+    """
+    groups = cluster.request("GET", "/apis")["groups"]
+    paths = ["/api/v1", *(f"/apis/{version}" for group in groups for version in _versions(group))]
+
+    def resources(path: str) -> list[Kind] | None:
         try:
             answer = cluster.request("GET", path)
-        except ApiError:
-            return []  # an aggregated API without a backend: nothing of Istio's lives there
+        except ApiError as error:
+            return [] if error.status == 404 else None  # 404: its definition has just been deleted
         group, _slash, version = answer["groupVersion"].rpartition("/")
         return [
             Kind(group, version, r["kind"], r["name"], True)
@@ -184,4 +241,17 @@ def namespaced_kinds(cluster: Cluster, pool: concurrent.futures.Executor) -> lis
             if r["namespaced"] and "/" not in r["name"] and "list" in r["verbs"]
         ]
 
-    return [kind for kinds in pool.map(resources, paths) for kind in kinds if kind.group != "metrics.k8s.io"]
+    kinds: dict[tuple[str, str], Kind] = {}
+    unanswered = []
+    for path, served in zip(paths, pool.map(resources, paths), strict=True):
+        if served is None:
+            unanswered.append(path.removeprefix("/apis/"))
+        for kind in served or ():
+            kinds.setdefault((kind.group, kind.plural), kind)
+    return [kind for kind in kinds.values() if kind.group != "metrics.k8s.io"], unanswered
+
+
+def _versions(group: t.Mapping[str, t.Any]) -> list[str]:
+    """The versions of an API group, the preferred one first."""
+    preferred = group["preferredVersion"]["groupVersion"]
+    return [preferred, *(v["groupVersion"] for v in group["versions"] if v["groupVersion"] != preferred)]

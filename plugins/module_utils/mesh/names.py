@@ -4,14 +4,11 @@
 
 from __future__ import annotations
 
-#: The last two are there while a CA is rotated, and hold keys.
+#: Secrets of istiod's CA. The last two exist while a CA is rotated, and hold keys.
 CA_SECRETS = ("cacerts", "istio-ca-secret", "cacerts-next", "cacerts-previous")
-#: Injected pods of these can be replaced by a rolling restart of their owner.
+#: Workloads whose injected pods a rolling restart replaces.
 RESTARTABLE = ("Deployment", "StatefulSet", "DaemonSet")
-_GATEWAY_API = "gateway.networking.k8s.io"
-
-
-# -- reading ----------------------------------------------------------------
+GATEWAY_API = "gateway.networking.k8s.io"
 
 
 def istio_group(group: str) -> bool:
@@ -25,10 +22,10 @@ def istio_key(key: str) -> bool:
 
 
 def istio_finalizer(finalizer: str) -> bool:
-    """Whether a finalizer waits for an Istio operator."""
+    """Whether only Istio or one of its operators removes a finalizer."""
     return istio_group(finalizer.partition("/")[0])
 
 
 def gateway_api(group: str, kind: str) -> bool:
-    """Whether a kind is one of those that users write for the Gateway API."""
-    return group == _GATEWAY_API and (kind == "Gateway" or kind.endswith("Route"))
+    """Whether users write objects of this kind for the Gateway API."""
+    return group == GATEWAY_API and (kind == "Gateway" or kind.endswith("Route"))

@@ -15,12 +15,12 @@ import typing as t
 from ..cluster.client import Cluster
 from ..cluster.kinds import KNOWN
 from ..errors import MeshopsError
-from ..footprint.charts import id_of
 from ..footprint.footprint import footprint
 from ..footprint.item import Footprint
 from ..footprint.listing import list_istio
 from ..mesh.names import istio_group
 from ..mesh.pods import PROXY, injected, is_gateway
+from ..reconcile.identity import key
 from .redaction import redacted_object, redacted_text
 
 try:
@@ -40,8 +40,8 @@ def collect(cluster: Cluster, mesh: t.Mapping[str, t.Any], log_lines: int) -> di
     :param log_lines: how many of the last lines of each log
     :returns: path in the bundle -> text, with secrets removed
     """
-    listed, complete = list_istio(cluster)
-    found = footprint(listed, complete)
+    listing = list_istio(cluster)
+    listed, found = listing.objects, footprint(*listing)
     objects = chosen(listed, found)
     pods = [obj for obj in objects if obj["kind"] == "Pod"]
     namespaces = sorted({pod["metadata"]["namespace"] for pod in pods})
@@ -52,7 +52,7 @@ def collect(cluster: Cluster, mesh: t.Mapping[str, t.Any], log_lines: int) -> di
     )
     by_kind: dict[str, list[dict]] = collections.defaultdict(list)
     for obj in objects:
-        group = id_of(obj)[0]
+        group = key(obj)[0]
         by_kind[f"{obj['kind']}.{group}" if group else obj["kind"]].append(_shown(obj))
     with concurrent.futures.ThreadPoolExecutor(cluster.concurrency) as pool:
         events = pool.map(lambda namespace: _events(cluster, namespace), namespaces)
@@ -81,9 +81,9 @@ def chosen(listed: t.Iterable[dict], found: Footprint) -> list[dict]:
         for obj in listed
         if obj.get("type") != "helm.sh/release.v1"
         and (
-            id_of(obj) in ours
-            or istio_group(id_of(obj)[0])
-            or id_of(obj)[0] == _GATEWAY_API
+            key(obj) in ours
+            or istio_group(key(obj)[0])
+            or key(obj)[0] == _GATEWAY_API
             or (obj["kind"] == "Pod" and (injected(obj) or obj["metadata"]["namespace"] in _namespaces(found)))
         )
     ]

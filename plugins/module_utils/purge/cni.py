@@ -1,11 +1,10 @@
 # Copyright: (c) 2026, The meshops.istio authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Takes Istio's CNI plugin off the nodes, and proves on every node that its configuration is clean.
+"""Removes Istio's CNI plugin from the nodes, and proves on every node that its configuration is clean.
 
-Before the CNI's DaemonSet goes, another one takes its place that only sleeps: same image, same nodes, and the two
-host folders. In its pods the nodes' files can be read after the CNI has cleaned up behind itself, and be put right
-where it has not (istio/cni/pkg/install/install.go, Cleanup). Its presence tells a later run that nodes still have
-to be looked at.
+Before the CNI's DaemonSet is deleted, another one is created that only sleeps: same image, same nodes, and the two
+host folders. In its pods the nodes' files can be read after the CNI has cleaned up, and be repaired where it has not
+(istio/cni/pkg/install/install.go, Cleanup). While it exists a later run checks the nodes again.
 """
 
 from __future__ import annotations
@@ -18,9 +17,10 @@ from ..cluster.client import Cluster
 from ..cluster.kinds import KNOWN
 from ..errors import MeshopsError
 from ..footprint.item import MARK, Item
+from ..mesh.pods import is_ready
 from ..reconcile.readiness import unready
+from ..reconcile.types import K8sObject
 from .deletion import Deletions
-from .pod_termination import is_ready
 
 _DAEMON_SET = KNOWN["apps", "DaemonSet"]
 _POD = KNOWN["", "Pod"]
@@ -31,25 +31,26 @@ _LOOK = (
     f'cd {_CONFIG} && for f in *; do case $f in *.conf|*.conflist|*.json) echo "== $f"; cat "$f"; echo;;'
     f" *) echo \"== $f\";; esac; done; echo '== /'; ls {_BINARIES}"
 )
-_WRITE = 'printf "%s" "$2" > "$1.purge" && mv "$1.purge" "$1"'
+#: Keeps the file's mode and owner; it is replaced as a whole or not at all.
+_WRITE = 'cp -p "$1" "$1.purge" && printf "%s" "$2" > "$1.purge" && mv "$1.purge" "$1"'
 
 
-class Told(t.NamedTuple):
-    """What a user should know of the nodes: what was done there, and what could not be."""
+class Report(t.NamedTuple):
+    """What a user should know of the nodes: what was repaired there, and what could not be checked."""
 
-    remarks: list[str]
+    notes: list[str]
     warnings: list[str]
 
 
 def clean_nodes(
-    objects: Deletions, items: t.Sequence[Item], daemon_sets: t.Sequence[dict], timeout: float, told: Told
+    objects: Deletions, items: t.Sequence[Item], daemon_sets: t.Sequence[K8sObject], timeout: float, report: Report
 ) -> None:
-    """Takes the CNI away and proves the nodes clean.
+    """Removes the CNI and proves the nodes clean.
 
     :param items: of the CNI's DaemonSets, and those of this function that an interrupted purge has left
     :param daemon_sets: the same as they are
-    :param told: is filled
-    :raises MeshopsError: a node still names the plugin, or could not be looked at though it is ready
+    :param report: is filled
+    :raises MeshopsError: a node still names the plugin, or could not be checked though it is ready
     """
     cluster = objects.cluster
     watchers = [d for d in daemon_sets if (d["metadata"].get("labels") or {}).get(MARK) == "cni"]
@@ -59,18 +60,20 @@ def clean_nodes(
         if (cni["metadata"]["namespace"], cni["metadata"]["name"] + _SUFFIX) not in watched:
             watcher = watcher_of(cni)
             if watcher is None:
-                told.remarks.append(f"DaemonSet {cni['metadata']['name']} mounts no CNI folders: nodes not looked at")
+                report.notes.append(
+                    f"DaemonSet {cni['metadata']['name']} mounts no CNI folders: its nodes were not checked"
+                )
                 continue
             cluster.apply(watcher, force=True)
             watchers.append(watcher)
     _wait_ready(cluster, watchers, min(timeout, 60))
     objects.delete([i for i in items if (i.namespace, i.name) in {_where(d) for d in going}], foreground=True)
-    problems = [problem for watcher in watchers for problem in _look(cluster, watcher, told)]
+    problems = [problem for watcher in watchers for problem in _look(cluster, watcher, report)]
     if problems:
         raise MeshopsError("; ".join(problems))
 
 
-def _where(obj: dict) -> tuple[str, str]:
+def _where(obj: K8sObject) -> tuple[str, str]:
     return obj["metadata"]["namespace"], obj["metadata"]["name"]
 
 
@@ -79,8 +82,8 @@ def _ready_nodes(cluster: Cluster) -> dict[str, bool]:
     return {node["metadata"]["name"]: is_ready(node) for node in cluster.list(KNOWN["", "Node"])}
 
 
-def node_of(pod: dict) -> str:
-    """The node of a DaemonSet's pod, which may not be there yet."""
+def node_of(pod: K8sObject) -> str:
+    """The node of a DaemonSet's pod, which may not be running yet."""
     spec = pod["spec"]
     affinity = (spec.get("affinity") or {}).get("nodeAffinity") or {}
     terms = (affinity.get("requiredDuringSchedulingIgnoredDuringExecution") or {}).get("nodeSelectorTerms") or []
@@ -88,8 +91,8 @@ def node_of(pod: dict) -> str:
     return spec.get("nodeName") or next(iter(named), "")
 
 
-def watcher_of(cni: dict) -> dict | None:
-    """The DaemonSet that looks at the nodes in the CNI's place; None where the CNI mounts no configuration."""
+def watcher_of(cni: K8sObject) -> K8sObject | None:
+    """The DaemonSet that checks the nodes in place of the CNI; None where the CNI mounts no configuration."""
     meta, spec = cni["metadata"], cni["spec"]["template"]["spec"]
     mounts = {}
     for container in spec["containers"]:
@@ -137,14 +140,14 @@ def watcher_of(cni: dict) -> dict | None:
     }
 
 
-def _wait_ready(cluster: Cluster, watchers: t.Sequence[dict], timeout: float) -> None:
-    """Waits until a watcher runs on every node that is ready, but no longer than it may take."""
+def _wait_ready(cluster: Cluster, watchers: t.Sequence[K8sObject], timeout: float) -> None:
+    """Waits until a watcher runs on every node that is ready, but no longer than the timeout."""
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline and any(_late(cluster, watcher) for watcher in watchers):
         time.sleep(0.5)
 
 
-def _late(cluster: Cluster, watcher: dict) -> dict[str, str]:
+def _late(cluster: Cluster, watcher: K8sObject) -> dict[str, str]:
     """The nodes that are ready, and on which a watcher doesn't run, with the reason."""
     namespace, name = _where(watcher)
     live = cluster.get(_DAEMON_SET, name, namespace) or watcher
@@ -158,16 +161,16 @@ def _late(cluster: Cluster, watcher: dict) -> dict[str, str]:
     return late
 
 
-def _pods(cluster: Cluster, watcher: dict) -> list[dict]:
+def _pods(cluster: Cluster, watcher: K8sObject) -> list[K8sObject]:
     namespace, name = _where(watcher)
     pods = cluster.list(_POD, namespace, f"app.kubernetes.io/name={name}")
     return [pod for pod in pods if not pod["metadata"].get("deletionTimestamp")]
 
 
-def _look(cluster: Cluster, watcher: dict, told: Told) -> list[str]:
-    """Cleans each node on which a watcher runs, and takes the watcher away unless a later run needs it.
+def _look(cluster: Cluster, watcher: K8sObject, report: Report) -> list[str]:
+    """Cleans each node on which a watcher runs, and removes the watcher unless a later run needs it.
 
-    :returns: the nodes that are not clean, or could not be looked at, with the reason
+    :returns: the nodes that are not clean, or could not be checked, with the reason
     """
     namespace, name = _where(watcher)
     late, ready = _late(cluster, watcher), _ready_nodes(cluster)
@@ -177,20 +180,20 @@ def _look(cluster: Cluster, watcher: dict, told: Told) -> list[str]:
         if node not in ready:
             continue
         if not ready[node]:
-            told.warnings.append(
-                f"node {node} is not ready, so its CNI files were not looked at: when it is back, see that nothing in"
-                " its /etc/cni/net.d names istio-cni"
+            report.warnings.append(
+                f"Node {node} is not ready, so its CNI files were not checked: when it is ready again, check that"
+                " nothing in its /etc/cni/net.d names istio-cni"
             )
         elif node not in late:
             try:
-                told.remarks.extend(_clean_node(cluster, pod))
+                report.notes.extend(_clean_node(cluster, pod))
             except MeshopsError as error:
                 problems.append(str(error))
     if late:
         nodes = ", ".join(f"{node} ({why})" for node, why in sorted(late.items()))
         problems.append(
-            f"the CNI files could not be looked at on these nodes, where no pod of DaemonSet {namespace}/{name} runs:"
-            f" {nodes}. Mend that; or see yourself that nothing in /etc/cni/net.d names istio-cni there, and delete"
+            f"DaemonSet {namespace}/{name}: CNI files could not be checked on nodes where none of its pods runs:"
+            f" {nodes}. Fix that; or check yourself that nothing in /etc/cni/net.d names istio-cni there, and delete"
             " the DaemonSet"
         )
     if not problems:
@@ -198,8 +201,8 @@ def _look(cluster: Cluster, watcher: dict, told: Told) -> list[str]:
     return problems
 
 
-def _clean_node(cluster: Cluster, pod: dict) -> list[str]:
-    """Puts one node's files right where the CNI has not, and proves them clean."""
+def _clean_node(cluster: Cluster, pod: K8sObject) -> list[str]:
+    """Repairs one node's files where the CNI has not, and proves them clean."""
     namespace, name, node = pod["metadata"]["namespace"], pod["metadata"]["name"], pod["spec"]["nodeName"]
 
     def run(*command: str) -> str:
@@ -213,12 +216,12 @@ def _clean_node(cluster: Cluster, pod: dict) -> list[str]:
             run(_WRITE, "sh", path, content)
     left = node_repairs(run(_LOOK)) if repairs else {}
     if left:
-        raise MeshopsError(f"node {node} still holds Istio's CNI configuration: {', '.join(left)}")
-    return [f"node {node}: put right {path.removeprefix('/host')}, which Istio's CNI had left" for path in repairs]
+        raise MeshopsError(f"Node {node}: Istio's CNI configuration is still there: {', '.join(left)}")
+    return [f"Node {node}: repaired {path.removeprefix('/host')}, which Istio's CNI had left" for path in repairs]
 
 
 def node_repairs(seen: str) -> dict[str, str | None]:
-    """What is wrong on a node: path -> what the file should hold, or None where it should not be there.
+    """What is wrong on a node: path -> what the file should hold, or None where it should not exist.
 
     :param seen: what _LOOK prints: after C(== NAME) a file's content, after C(== /) the names of the binaries
     """

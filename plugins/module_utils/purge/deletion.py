@@ -1,6 +1,6 @@
 # Copyright: (c) 2026, The meshops.istio authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Deletes the objects of a footprint, many at once, and knows which of them are still on their way out."""
+"""Deletes the objects of a footprint, many at once, and knows which of them are still terminating."""
 
 from __future__ import annotations
 
@@ -14,21 +14,22 @@ from ..cluster.kinds import Kind
 from ..errors import MeshopsError
 from ..footprint.item import Item
 from ..mesh.names import istio_finalizer
-from .pod_termination import Endings
+from ..reconcile.types import K8sObject
+from .pod_termination import PodTermination
 
-#: Seconds between two looks at what is waited for; more of them where that is much.
+#: Seconds between two checks of the objects that are waited for; longer where they are many.
 POLL = 0.1
-#: Finalizers that Kubernetes answers by itself; taking them off would leave something behind.
+#: Finalizers that Kubernetes itself removes; removing them would leave something behind.
 _KUBERNETES_FINALIZERS = ("foregroundDeletion", "orphan", "kubernetes")
-_LOOKS_A_SECOND = 100
+_CHECKS_A_SECOND = 100
 
 
 class Deletions:
     """Asks for deletions, and waits for them later, together.
 
-    :param finalizers: is filled with the finalizers that were taken off because nobody answers them
-    :param hurry: whether control planes and gateways need not end in their own time
-    :ivar going: what was asked for and is not known to have gone
+    :param finalizers: is filled with the finalizers that were removed because no controller removes them
+    :param hurry: whether control planes and gateways are told to end before their grace period is over
+    :ivar going: objects that were asked to be deleted and are not known to be gone
     """
 
     def __init__(
@@ -37,48 +38,49 @@ class Deletions:
         wait_timeout: float,
         finalizer_timeout: float,
         finalizers: list[str],
+        *,
         hurry: bool = True,
     ) -> None:
         self.cluster = cluster
         self.wait_timeout, self.finalizer_timeout = wait_timeout, finalizer_timeout
         self.finalizers = finalizers
         self.going: list[Item] = []
-        self._endings = Endings(cluster) if hurry else None
+        self._termination = PodTermination(cluster) if hurry else None
 
     # -- one object -------------------------------------------------------
 
-    def get(self, item: Item) -> dict | None:
-        """The live object; None where it, or its kind, has gone."""
+    def get(self, item: Item) -> K8sObject | None:
+        """The live object; None where it, or its kind, is gone."""
         try:
             return self.cluster.get(self._kind(item), item.name, item.namespace or None)
         except ApiError:
             raise
         except MeshopsError:
-            return None  # its kind has gone with its CustomResourceDefinition
+            return None  # its kind is gone with its CustomResourceDefinition
 
     def patch(self, item: Item, patch: t.Any) -> None:
-        """Merges a patch into an object that may have gone."""
+        """Merges a patch into an object that may be gone."""
         try:
             self.cluster.patch(self._kind(item), item.name, patch, item.namespace or None)
         except ApiError as error:
             if error.status != 404:
                 raise
 
-    def take_off_finalizers(self, item: Item, obj: dict, which: t.Callable[[str], bool] = istio_finalizer) -> None:
-        """Takes finalizers off, and notes them."""
+    def remove_finalizers(self, item: Item, obj: K8sObject, which: t.Callable[[str], bool] = istio_finalizer) -> None:
+        """Removes finalizers, and notes them."""
         finalizers = obj["metadata"].get("finalizers") or []
-        taken = [f for f in finalizers if which(f)]
-        if not taken:
+        removed = [f for f in finalizers if which(f)]
+        if not removed:
             return
-        left = [f for f in finalizers if f not in taken]
+        left = [f for f in finalizers if f not in removed]
         patch = {"metadata": {"finalizers": left, "resourceVersion": obj["metadata"]["resourceVersion"]}}
         try:
             self.patch(item, patch)
         except ApiError as error:
             if error.status != 409:
                 raise
-            return  # somebody else has just written it: seen again while it is waited for
-        self.finalizers += [f"{item.where}: {name}" for name in taken]
+            return  # somebody else has just written it: checked again while it is waited for
+        self.finalizers += [f"{item.where}: {name}" for name in removed]
 
     def _kind(self, item: Item) -> Kind:
         return self.cluster.kind(item.api_version, item.kind)
@@ -91,49 +93,55 @@ class Deletions:
 
     # -- deletions --------------------------------------------------------
 
-    def delete(self, items: list[Item], foreground: bool = False) -> None:
+    def delete(self, items: t.Sequence[Item], *, foreground: bool = False) -> None:
         """Deletes objects and waits until they are gone."""
-        self.ask(items, foreground)
+        self.ask(items, foreground=foreground)
         self.wait(items)
 
-    def ask(self, items: list[Item], foreground: bool = False) -> None:
+    def ask(self, items: t.Iterable[Item], *, foreground: bool = False) -> None:
         """Asks for objects to be deleted.
 
-        :param foreground: they count as gone when what belongs to them has gone
+        :param foreground: they count as gone when everything that belongs to them is gone
         """
         self.each(lambda item: self._ask(item, foreground), items)
 
     def _ask(self, item: Item, foreground: bool) -> None:
-        # What the Sail operator made belongs to its own resources: it must not go before its turn.
-        how = "Orphan" if item.api_version.startswith("sailoperator.io/") else "Background"
+        # What the Sail operator created belongs to its own resources: it must not be deleted before its step.
+        propagation = "Orphan" if item.api_version.startswith("sailoperator.io/") else "Background"
         try:
             answer = self.cluster.delete(
-                self._kind(item), item.name, item.namespace or None, propagation="Foreground" if foreground else how
+                self._kind(item),
+                item.name,
+                item.namespace or None,
+                propagation="Foreground" if foreground else propagation,
+                uid=item.uid or None,
             )
-        except ApiError:
-            raise
+        except ApiError as error:
+            if error.status != 409:
+                raise
+            return  # another object has its name by now: what that is, the next look at the cluster decides
         except MeshopsError:
-            return  # its kind has gone with its CustomResourceDefinition
+            return  # its kind is gone with its CustomResourceDefinition
         if answer is not None and answer.get("kind") != "Status":
             self._answer_finalizers(item, answer, 0)
             self.going.append(item)
 
-    def _answer_finalizers(self, item: Item, obj: dict, waited: float) -> None:
-        """Istio's own finalizers are taken off at once, since nobody answers them; others of its objects later."""
+    def _answer_finalizers(self, item: Item, obj: K8sObject, waited: float) -> None:
+        """Removes Istio's own finalizers at once, since no controller removes them; others of its objects later."""
         if item.part in ("mesh_objects", "operators") and waited > self.finalizer_timeout:
-            self.take_off_finalizers(item, obj, lambda name: name not in _KUBERNETES_FINALIZERS)
+            self.remove_finalizers(item, obj, lambda name: name not in _KUBERNETES_FINALIZERS)
         elif item.part in ("mesh_objects", "operators", "control_plane", "gateways", "gateway_api"):
-            self.take_off_finalizers(item, obj)
+            self.remove_finalizers(item, obj)
 
     def hurry(self) -> bool:
-        """Whether a control plane or gateway takes its own time to end; those that nobody needs are told not to."""
-        return bool(self._endings) and self._endings.hurry(self.going)
+        """Whether a control plane or gateway still uses its grace period; those without clients are told to end."""
+        return self._termination is not None and self._termination.hurry(self.going)
 
     def wait(self, items: t.Iterable[Item] | None = None) -> None:
-        """Waits until objects whose deletion was asked for are gone.
+        """Waits until objects that were asked to be deleted are gone.
 
         :param items: only these; all by default
-        :raises MeshopsError: an object stays; the message names its finalizers
+        :raises MeshopsError: an object is still there; the message names its finalizers
         """
         wanted = None if items is None else set(items)
         begun = time.monotonic()
@@ -142,7 +150,7 @@ class Deletions:
             self.hurry()
             with concurrent.futures.ThreadPoolExecutor(self.cluster.concurrency) as pool:
                 seen = list(zip(waiting, pool.map(self.get, waiting), strict=True))
-            left = {item: obj for item, obj in seen if obj is not None and obj["metadata"].get("deletionTimestamp")}
+            left = {item: obj for item, obj in seen if obj is not None and _is_same(item, obj)}
             self.going = [item for item in self.going if item not in waiting or item in left]
             if not left:
                 return
@@ -150,7 +158,16 @@ class Deletions:
             if waited > self.wait_timeout:
                 item, obj = next(iter(left.items()))
                 finalizers = ", ".join(obj["metadata"].get("finalizers") or []) or "none"
-                raise MeshopsError(f"{item.where} isn't gone after {waited:.0f} s (its finalizers: {finalizers})")
+                raise MeshopsError(
+                    f"{item.where}: deletion failed (Timeout): still there after {waited:.0f} s. Remaining finalizers:"
+                    f" {finalizers}"
+                )
             for item, obj in left.items():
                 self._answer_finalizers(item, obj, waited)
-            time.sleep(max(POLL, len(left) / _LOOKS_A_SECOND))
+            time.sleep(max(POLL, len(left) / _CHECKS_A_SECOND))
+
+
+def _is_same(item: Item, obj: K8sObject) -> bool:
+    """Whether a live object is the one that was asked to be deleted, and not another that has its name by now."""
+    meta = obj["metadata"]
+    return bool(meta.get("deletionTimestamp")) and (not item.uid or meta.get("uid") == item.uid)

@@ -1,6 +1,6 @@
 # Copyright: (c) 2026, The meshops.istio authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What a purge takes away and what it leaves: a pure function of the footprint and the user's wishes."""
+"""What a purge deletes and what it retains: a pure function of the footprint and the options."""
 
 from __future__ import annotations
 
@@ -10,96 +10,123 @@ import typing as t
 from ..errors import MeshopsError
 from ..footprint.charts import Release
 from ..footprint.footprint import footprint
-from ..footprint.item import PARTS, Footprint, Item, mark_strips
+from ..footprint.item import Evidence, Footprint, Item, Part, Reason, mark_strips
 from ..footprint.revision import of_revision, uses_of_revision
-from .mtls import mtls_warnings
+from ..reconcile.types import K8sObject
+from ..reconcile.wording import listed as some
+from .order import Step, by_step
+from .outages import Outage, outages
 
-#: What each word of the option keep spares. CRDs can't go without their objects, nor a Gateway's workload without it.
-KEEPABLE = {
+#: What each word of the option keep retains. CRDs can't be deleted without their objects, nor a Gateway's workload
+#: without the Gateway.
+KEEPABLE: dict[str, tuple[Part, ...]] = {
     "crds": ("crds",),
     "mesh_objects": ("mesh_objects", "gateway_api", "crds"),
     "ca": ("ca",),
     "namespaces": ("namespaces",),
     "operators": ("operators",),
 }
-#: API groups of operators: where these are spared, so are the definitions of their resources.
+#: API groups of operators: where these are retained, so are the definitions of their resources.
 _OPERATOR_GROUPS = (".install.istio.io", ".sailoperator.io")
 
 
 @dataclasses.dataclass(frozen=True)
-class Plan:
-    """What goes (C(items), in order) and what stays, with the reasons, and what to put right first (C(warnings)).
+class Scope:
+    """Which part of a footprint a purge removes.
 
-    :ivar control_planes: the namespaces of control planes and operators that stay
+    :ivar keep: words of KEEPABLE
+    :ivar restart_workloads: whether running workloads lose their sidecars
+    :ivar revision: only this revision, and what nothing else uses
+    """
+
+    keep: tuple[str, ...] = ()
+    restart_workloads: bool = True
+    revision: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What is changed (C(items)) and what is retained, with the reasons, and what to fix first.
+
+    :ivar outages: what breaks requests on the way
+    :ivar control_planes: the namespaces of control planes and operators that are retained
     """
 
     items: tuple[Item, ...]
-    stays: tuple[Item, ...]
+    retained: tuple[Item, ...]
     releases: tuple[Release, ...]
     warnings: tuple[str, ...] = ()
+    outages: tuple[Outage, ...] = ()
     control_planes: tuple[str, ...] = ()
 
-    def part(self, *names: str) -> list[Item]:
+    def part(self, *names: Part) -> list[Item]:
         return [item for item in self.items if item.part in names]
 
     @property
-    def parts(self) -> list[str]:
-        """The parts that have something to do, in order."""
-        return [part for part in PARTS if self.part(part)]
+    def steps(self) -> list[tuple[Step, list[Item]]]:
+        """Every step in order, with its objects."""
+        return by_step(self.items)
+
+    @property
+    def ordered(self) -> list[Item]:
+        """The objects in the order of the steps."""
+        return [item for _step, items in self.steps for item in items]
 
 
 def plan_purge(
-    listed: list[dict],
+    listed: t.Sequence[K8sObject],
     complete: t.Collection[str],
-    keep: t.Collection[str] = (),
-    restart_workloads: bool = True,
-    revision: str | None = None,
+    scope: Scope | None = None,
+    unanswered: t.Collection[str] = (),
 ) -> Plan:
     """What a purge of the listed cluster does.
 
     :param listed: see footprint()
     :param complete: see footprint()
-    :param keep: words of KEEPABLE
-    :param restart_workloads: whether sidecars are taken out of running workloads
-    :param revision: only this revision, and what nothing else uses
+    :param unanswered: see footprint()
     :raises MeshopsError: the revision is still in use
     """
-    whole = footprint(listed, complete)
-    if revision:
-        return _plan_revision(whole, listed, revision)
-    holding = {item.namespace for item in whole.items if _spared_by(item, keep)}
-    items, stays = [], []
-    for item in whole.items:
-        if word := _spared_by(item, keep):
-            stays.append(_left(item, f"keep holds {word}"))
-        elif item.part == "namespaces" and item.name in holding:
-            stays.append(_left(item, "it holds what keep names"))
-        elif item.part == "sidecars" and not restart_workloads:
-            stays.append(_left(item, "restart_workloads is false: restart it yourself"))
-        else:
-            items.append(item)
+    scope = scope or Scope()
+    whole = footprint(listed, complete, unanswered)
+    if scope.revision:
+        return _plan_revision(whole, listed, scope.revision)
+    items, retained = _divide(whole, scope)
     going = {item.name for item in items if item.part == "namespaces"}
     items = [item for item in items if item.part != "proof"] + mark_strips(listed, going)
     restarts = [item for item in items if item.action == "restart"]
+    with_sidecars = [item for item in retained if item.part == "sidecars"] + list(whole.stuck)
     roots = {
         "istio-system",
         *(i.namespace for i in whole.items if i.part == "control_plane" and i.kind == "Deployment"),
     }
-    warnings = [
-        *mtls_warnings(listed, restarts, roots),
-        *_sidecars_that_stay([i for i in stays if i.part == "sidecars"] + list(whole.stuck)),
-    ]
     return Plan(
         tuple(items),
-        (*stays, *whole.unsure),
+        (*retained, *whole.unsure),
         whole.releases,
-        tuple(warnings),
+        (*_retained_sidecars(with_sidecars), *_addresses(listed, items)),
+        tuple(outages(listed, restarts, whole.stuck, roots)),
         tuple(name for name in whole.control_planes if name not in going),
     )
 
 
-def _spared_by(item: Item, keep: t.Collection[str]) -> str:
-    """The word in keep that spares an object; empty where there is none."""
+def _divide(whole: Footprint, scope: Scope) -> tuple[list[Item], list[Item]]:
+    """The items of a footprint that a purge changes, and those that its options retain."""
+    holding = {item.namespace for item in whole.items if _kept_by(item, scope.keep)}
+    items, retained = [], []
+    for item in whole.items:
+        if word := _kept_by(item, scope.keep):
+            retained.append(item.because(Evidence(Reason.KEPT, word)))
+        elif item.part == "namespaces" and item.name in holding:
+            retained.append(item.because(Evidence(Reason.HOLDS_KEPT)))
+        elif item.part == "sidecars" and not scope.restart_workloads:
+            retained.append(item.because(Evidence(Reason.NO_RESTART)))
+        else:
+            items.append(item)
+    return items, retained
+
+
+def _kept_by(item: Item, keep: t.Iterable[str]) -> str:
+    """The word in keep that retains an object; empty where there is none."""
     for word in keep:
         if item.part in KEEPABLE[word]:
             return word
@@ -108,60 +135,75 @@ def _spared_by(item: Item, keep: t.Collection[str]) -> str:
     return ""
 
 
-def _sidecars_that_stay(items: t.Sequence[Item]) -> list[str]:
+def _retained_sidecars(items: t.Sequence[Item]) -> list[str]:
     if not items:
         return []
-    shown = ", ".join(item.where for item in items[:5]) + (f" and {len(items) - 5} more" if len(items) > 5 else "")
     return [
-        f"sidecars stay in {shown} (see stays for what to do about each). Without a control plane their certificates"
-        " run out, after a day unless you have set another time"
+        f"Sidecars remain in {some([item.where for item in items], 5)}: without a control plane their certificates"
+        " expire, by default after a day. `retained` says for each what to do"
     ]
 
 
-def _plan_revision(whole: Footprint, listed: list[dict], revision: str) -> Plan:
+def _addresses(listed: t.Iterable[K8sObject], items: t.Iterable[Item]) -> list[str]:
+    """Services whose address is released with them, so that clients can't find a new one by it."""
+    going = {item.id for item in items if item.action == "delete" and item.kind == "Service"}
+    found = []
+    for obj in listed:
+        meta = obj["metadata"]
+        if obj["kind"] == "Service" and ("", "Service", meta.get("namespace") or "", meta["name"]) in going:
+            ingress = ((obj.get("status") or {}).get("loadBalancer") or {}).get("ingress") or []
+            found += [
+                f"{meta['namespace']}/{meta['name']} ({address})"
+                for entry in ingress
+                if (address := entry.get("ip") or entry.get("hostname"))
+            ]
+    if not found:
+        return []
+    return [f"The addresses of these load balancers are released: {some(found, 5)}. A restore may get other addresses"]
+
+
+def _plan_revision(whole: Footprint, listed: t.Sequence[K8sObject], revision: str) -> Plan:
     known = sorted(
         {item.revision for item in whole.items if item.revision and item.part in ("webhooks", "control_plane")}
     )
     going = of_revision(whole, revision)
     if not going.items:
-        unknown = f"there is no revision {revision} to purge; revisions here: {', '.join(known)}"
+        unknown = f"Revision {revision} not found. Revisions in this cluster: {', '.join(known)}"
         return Plan((), (), (), (unknown,) if known else ())
     uses = uses_of_revision(listed, revision)
     if uses:
-        shown = ", ".join(uses[:10]) + (f" and {len(uses) - 10} more" if len(uses) > 10 else "")
         raise MeshopsError(
-            f"revision {revision} is still used by {shown}: move them to another revision first"
-            f" (revisions here: {', '.join(known)})"
+            f"Refusing to remove revision {revision}: it is still used by {some(uses)}. Move them to another revision"
+            f" first (revisions in this cluster: {', '.join(known)}).",
+            {"uses": [{"kind": use.kind.name.lower(), "name": use.name} for use in uses]},
         )
     return Plan(going.items, (), going.releases)
 
 
-def _left(item: Item, why: str) -> Item:
-    return dataclasses.replace(item, action="leave", why=(why, *item.why))
-
-
 def plan_text(plan: Plan) -> tuple[str, str]:
-    """The plan as text before and after, for diff mode: by part and kind, with reasons."""
+    """The plan as text before and after, for diff mode: by step, with reasons."""
     going = []
-    for part in plan.parts:
-        going.append(f"{part}:")
-        going += [f"  {_line(item)}" for item in plan.part(part)]
-    stays = ["stays:", *(f"  {item.where}: {'; '.join(item.why)}" for item in plan.stays)] if plan.stays else []
-    return "".join(f"{line}\n" for line in going + stays), "".join(f"{line}\n" for line in stays)
+    for step, items in plan.steps:
+        if items:
+            going.append(f"{step.name}:")
+            going += [f"  {_line(item)}" for item in items]
+    retained = [f"  {item.where}: {'; '.join(item.why)}" for item in plan.retained]
+    after = ["retained:", *retained] if retained else []
+    return "".join(f"{line}\n" for line in going + after), "".join(f"{line}\n" for line in after)
 
 
 def _line(item: Item) -> str:
-    verb = {"delete": "delete", "strip": "take off", "restart": "restart"}[item.action]
+    keys = ", ".join(str(key) for key in item.keys)
     if item.action == "strip":
-        return f"{verb} {item.where}: {', '.join(item.keys)}"
-    keys = f" and take off {', '.join(item.keys)}" if item.keys else ""
-    return f"{verb} {item.where}{keys}: {'; '.join(item.why)}"
+        return f"remove from {item.where}: {keys}"
+    also = f" and remove {keys}" if keys else ""
+    return f"{item.action} {item.where}{also}: {'; '.join(item.why)}"
 
 
 def plan_summary(plan: Plan) -> dict[str, int]:
-    """How many objects of each kind go."""
+    """How many objects of each kind are deleted."""
     counts: dict[str, int] = {}
-    for item in plan.items:
+    for item in plan.ordered:
         if item.action == "delete":
             counts[item.kind] = counts.get(item.kind, 0) + 1
     return counts

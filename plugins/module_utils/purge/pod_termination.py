@@ -1,12 +1,12 @@
 # Copyright: (c) 2026, The meshops.istio authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Gives ending pods of Istio's own less time to end, where nobody needs the rest of it.
+"""Ends terminating pods of Istio before their grace period is over, where they have no clients.
 
-An istiod may wait ten seconds for its proxies to hang up, and nobody asks it for anything any more. A gateway waits
-five seconds for requests that are under way (terminationDrainDuration), whether or not there are any: where the
-kernel knows of no client's connection, there are none, and since its Service went first none come. Its Envoy is told
-to quit, upon which the pod ends (pkg/envoy/agent.go, terminate); a shorter grace would come too late for the kubelet.
-Of a node that does not answer nobody would ever hear that a pod has ended there: such pods are struck off.
+An istiod may wait ten seconds for its proxies to disconnect, and has no clients any more. A gateway waits five seconds
+for requests that are under way (terminationDrainDuration), whether or not there are any: where the kernel knows of no
+client's connection, there are none, and since its Service was deleted first no new ones come. Its Envoy is told to
+quit, upon which the pod ends (pkg/envoy/agent.go, terminate); a shorter grace period would come too late for the
+kubelet. The kubelet of a node that does not answer never reports the end of a pod: such pods are deleted by force.
 """
 
 from __future__ import annotations
@@ -23,14 +23,15 @@ from ..errors import MeshopsError
 from ..footprint.item import Item
 from ..mesh.names import RESTARTABLE
 from ..mesh.pods import PROXY, is_ready, owner_of
+from ..reconcile.types import K8sObject
 
 _POD = KNOWN["", "Pod"]
 _NODE = KNOWN["", "Node"]
-#: Seconds that an istiod has to end.
+#: Grace period of an istiod in seconds.
 _GRACE = 1
-#: Seconds until a gateway with clients is looked at again.
+#: Seconds until a gateway with clients is checked again.
 _PAUSE = 0.5
-#: Seconds after the end of its grace from which a pod should be gone, unless its node does not answer.
+#: Seconds after the end of its grace period from which a pod should be gone, unless its node does not answer.
 _OVERDUE = 5
 #: Ports of every proxy that serve no client: administration, debugging, the agent, health, metrics, its own DNS.
 _OWN_PORTS = frozenset((15000, 15004, 15020, 15021, 15053, 15090))
@@ -42,18 +43,18 @@ _QUIT = ["pilot-agent", "request", "POST", "quitquitquit"]
 _LISTEN, _OVER = "0A", ("06", "07")  # TIME_WAIT, CLOSE
 
 
-class Endings:
-    """Looks at the ending pods of workloads, again and again while these are waited for."""
+class PodTermination:
+    """Checks the terminating pods of workloads, again and again while these are waited for."""
 
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
         self._not_before: dict[str, float] = {}
-        self._told: set[str] = set()
+        self._quitting: set[str] = set()
 
     def hurry(self, workloads: t.Iterable[Item]) -> bool:
-        """Shortens the end of those pods of some workloads that nobody needs.
+        """Ends those pods of some workloads that have no clients.
 
-        :returns: whether any of their pods still takes its own time
+        :returns: whether any of their pods still uses its grace period
         """
         owners = {
             (i.namespace, i.kind, i.name)
@@ -67,16 +68,16 @@ class Endings:
             if (namespace, *(owner_of(pod) or ())) in owners
         ]
         with concurrent.futures.ThreadPoolExecutor(self.cluster.concurrency) as pool:
-            list(pool.map(self._strike_off, [pod for pod in pods if _is_overdue(pod)]))
-            return not all(list(pool.map(self._shorten, [pod for pod in pods if _takes_its_time(pod)])))
+            list(pool.map(self._force, [pod for pod in pods if _is_overdue(pod)]))
+            return not all(list(pool.map(self._shorten, [pod for pod in pods if _uses_grace(pod)])))
 
-    def _strike_off(self, pod: dict) -> None:
+    def _force(self, pod: K8sObject) -> None:
         meta, node = pod["metadata"], pod["spec"].get("nodeName")
         if node and not is_ready(self.cluster.get(_NODE, node)):
             self.cluster.delete(_POD, meta["name"], meta["namespace"], uid=meta["uid"], grace=0)
 
-    def _shorten(self, pod: dict) -> bool:
-        """Whether a pod ends soon, having been told to."""
+    def _shorten(self, pod: K8sObject) -> bool:
+        """Whether a pod ends soon, because it was told to."""
         meta = pod["metadata"]
         containers = {container["name"] for container in pod["spec"]["containers"]}
         if not meta.get("deletionTimestamp"):
@@ -86,9 +87,9 @@ class Endings:
             return True
         return containers == {PROXY} and self._quit(meta)
 
-    def _quit(self, meta: dict) -> bool:
-        """Whether a gateway has been told to quit, since it has no clients."""
-        if meta["uid"] in self._told:
+    def _quit(self, meta: K8sObject) -> bool:
+        """Whether a gateway was told to quit, since it has no clients."""
+        if meta["uid"] in self._quitting:
             return True
         if time.monotonic() < self._not_before.get(meta["uid"], 0):
             return False
@@ -96,18 +97,18 @@ class Endings:
         try:
             if has_clients(self._run(meta, ["sh", "-c", _SOCKETS])):
                 return False
-            self._told.add(meta["uid"])
+            self._quitting.add(meta["uid"])
             self._run(meta, _QUIT)
-        except MeshopsError:  # an image without a shell, no right to, or it has just ended
+        except MeshopsError:  # no shell in the image, no permission, or it has just ended
             self._not_before[meta["uid"]] = float("inf")
-        return meta["uid"] in self._told
+        return meta["uid"] in self._quitting
 
-    def _run(self, meta: dict, command: list[str]) -> str:
+    def _run(self, meta: K8sObject, command: list[str]) -> str:
         return self.cluster.execute(meta["namespace"], meta["name"], command, PROXY, timeout=5)
 
 
-def _is_overdue(pod: dict) -> bool:
-    """Whether a pod should long have ended: its deletionTimestamp is the end of its grace."""
+def _is_overdue(pod: K8sObject) -> bool:
+    """Whether a pod should long have ended: its deletionTimestamp is the end of its grace period."""
     until = pod["metadata"].get("deletionTimestamp")
     if not until:
         return False
@@ -115,29 +116,29 @@ def _is_overdue(pod: dict) -> bool:
     return since.total_seconds() > _OVERDUE
 
 
-def _takes_its_time(pod: dict) -> bool:
+def _uses_grace(pod: K8sObject) -> bool:
     meta = pod["metadata"]
     return not meta.get("deletionTimestamp") or meta.get("deletionGracePeriodSeconds", 0) > _GRACE
 
 
-def has_clients(told: str) -> bool:
-    """Whether anybody is connected to a gateway, or may be; where that can't be told, somebody may.
+def has_clients(sockets: str) -> bool:
+    """Whether anybody is connected to a gateway, or may be; where that is not known, somebody may.
 
     A client's connection ends at a port where the gateway listens, or listened until it began to end: at one below
     those that the kernel gives to connections that the gateway itself opens. A bound UDP port may serve HTTP/3.
 
-    :param told: what C(_SOCKETS) prints: the range of the latter ports, then the kernel's tables of sockets
+    :param sockets: what C(_SOCKETS) prints: the range of the latter ports, then the kernel's tables of sockets
     """
-    ports, _newline, tables = told.partition("\n")
+    ports, _newline, tables = sockets.partition("\n")
     try:
         lowest = int(ports.split()[0])
-        sockets = list(_sockets(tables))
+        found = list(_sockets(tables))
     except (ValueError, IndexError):
         return True
-    listening = {port for kind, port, _local, state in sockets if kind == "tcp" and state == _LISTEN}
+    listening = {port for kind, port, _local, state in found if kind == "tcp" and state == _LISTEN}
     if not listening:
         return True  # every proxy listens somewhere: these are not its sockets
-    for kind, port, local, state in sockets:
+    for kind, port, local, state in found:
         if port in _OWN_PORTS:
             continue
         if kind == "udp":

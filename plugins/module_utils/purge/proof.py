@@ -12,6 +12,7 @@ from ..cluster.errors import ApiError
 from ..cluster.kinds import KNOWN
 from ..errors import MeshopsError
 from ..mesh.pods import has_proxy, was_injected
+from ..reconcile.types import K8sObject
 
 _NAMESPACE = KNOWN["", "Namespace"]
 _POD = KNOWN["", "Pod"]
@@ -22,21 +23,23 @@ _POLL = 0.1
 _OWN_RULES = ("exceeded quota", "violates PodSecurity", "must specify limits", "must specify requests", "forbidden:")
 
 
-def prove(cluster: Cluster, namespaces: list[str], image: str, timeout: float, mesh_objects: bool) -> list[str]:
-    """Writes without keeping in each of the namespaces that had injection, and starts a real pod in the first.
+def prove(
+    cluster: Cluster, namespaces: t.Iterable[str], image: str, timeout: float, *, mesh_objects: bool
+) -> list[str]:
+    """Creates objects by a dry run in each namespace that had injection, and starts a real pod in the first.
 
-    Where Istio's API was kept, an object of it is written too. A namespace that is on its way out takes nothing new and
-    is passed over. Without any other, C(default) stands in for them, and no pod is started.
+    Where Istio's API is retained, an object of it is created, too. A namespace that is terminating accepts nothing new
+    and is skipped. Without any other, C(default) is used in their place, and no pod is started.
 
-    :param mesh_objects: whether Istio's API, where there is one, is to stay
+    :param mesh_objects: whether Istio's API, where there is one, is retained
     :returns: what was proved, one sentence each
-    :raises MeshopsError: a write was refused, or the pod did not start; the message says why
+    :raises MeshopsError: a write was refused, or the pod did not start
     """
     proved = []
-    namespaces = [name for name in namespaces if _stays(cluster, name)]
-    started = not namespaces
+    remaining = [name for name in namespaces if _remains(cluster, name)]
+    started = not remaining
     mesh_object = mesh_objects and "Sidecar" in cluster.discover(_SIDECAR)
-    for namespace in namespaces or ["default"]:
+    for namespace in remaining or ["default"]:
         for obj in (_config_map(namespace), _pod(namespace, image), *([_sidecar(namespace)] if mesh_object else [])):
             refusal = _refusal(cluster, obj)
             if refusal is None:
@@ -51,30 +54,30 @@ def prove(cluster: Cluster, namespaces: list[str], image: str, timeout: float, m
     return proved
 
 
-def _stays(cluster: Cluster, namespace: str) -> bool:
+def _remains(cluster: Cluster, namespace: str) -> bool:
     live = cluster.get(_NAMESPACE, namespace)
     return live is not None and not live["metadata"].get("deletionTimestamp")
 
 
-def _refusal(cluster: Cluster, obj: dict) -> str | None:
+def _refusal(cluster: Cluster, obj: K8sObject) -> str | None:
     try:
         cluster.create(obj, dry_run=True)
     except ApiError as error:
         if any(words in str(error) for words in _OWN_RULES) and "webhook" not in str(error):
             return str(error)
         raise MeshopsError(
-            f"after the purge, creating a {obj['kind']} in namespace {obj['metadata']['namespace']} is refused: {error}"
+            f"{obj['kind']} in namespace {obj['metadata']['namespace']}: creation failed after the purge: {error}"
         ) from error
     return None
 
 
-def _start(cluster: Cluster, pod: dict, timeout: float) -> str:
+def _start(cluster: Cluster, pod: K8sObject, timeout: float) -> str:
     namespace = pod["metadata"]["namespace"]
     made = cluster.create(pod)
     name = made["metadata"]["name"]
     try:
         if was_injected(made) or has_proxy(made):
-            raise MeshopsError(f"something still injects Istio's sidecar into pods in namespace {namespace}")
+            raise MeshopsError(f"Pod {namespace}/{name}: Istio's sidecar is still injected after the purge")
         deadline = time.monotonic() + timeout
         while True:
             live = cluster.get(_POD, name, namespace) or made
@@ -83,13 +86,15 @@ def _start(cluster: Cluster, pod: dict, timeout: float) -> str:
             if time.monotonic() > deadline:
                 conditions = (live.get("status") or {}).get("conditions") or []
                 why = "; ".join(c["message"] for c in conditions if c.get("message")) or "no reason is given"
-                raise MeshopsError(f"after the purge, a new pod does not start in namespace {namespace}: {why}")
+                raise MeshopsError(
+                    f"Pod {namespace}/{name}: not started {timeout:.0f} s after the purge (Timeout): {why}"
+                )
             time.sleep(_POLL)
     finally:
         cluster.delete(_POD, name, namespace)
 
 
-def has_started(pod: dict) -> bool:
+def has_started(pod: K8sObject) -> bool:
     """Whether a pod runs, or has its sandbox with a network address and lacks only an image."""
     status = pod.get("status") or {}
     if status.get("phase") in ("Running", "Succeeded"):
@@ -99,15 +104,15 @@ def has_started(pod: dict) -> bool:
     return bool(status.get("podIP")) and lacks_image
 
 
-def _config_map(namespace: str) -> dict[str, t.Any]:
+def _config_map(namespace: str) -> K8sObject:
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"generateName": _NAME, "namespace": namespace}}
 
 
-def _sidecar(namespace: str) -> dict[str, t.Any]:
+def _sidecar(namespace: str) -> K8sObject:
     return {"apiVersion": _SIDECAR, "kind": "Sidecar", "metadata": {"generateName": _NAME, "namespace": namespace}}
 
 
-def _pod(namespace: str, image: str) -> dict[str, t.Any]:
+def _pod(namespace: str, image: str) -> K8sObject:
     return {
         "apiVersion": "v1",
         "kind": "Pod",

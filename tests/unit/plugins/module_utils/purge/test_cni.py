@@ -132,9 +132,9 @@ class Nodes:
     def clean(self):
         """What clean_nodes says."""
         item = Item("cni", "delete", "apps/v1", "DaemonSet", "kube-system", "istio-cni-node", ())
-        told = purge_cni.Told([], [])
-        purge_cni.clean_nodes(self, [item], [cni()], 0.01, told)
-        return told
+        report = purge_cni.Report([], [])
+        purge_cni.clean_nodes(self, [item], [cni()], 0.01, report)
+        return report
 
 
 def test_every_node_is_looked_at():
@@ -146,7 +146,7 @@ def test_every_node_is_looked_at():
 def test_a_node_that_is_not_ready_keeps_no_other_from_being_looked_at():
     nodes = Nodes({"a": True, "b": False, "c": True})
     warnings = nodes.clean().warnings
-    assert ["node b is not ready, so its CNI files were not looked at" in text for text in warnings] == [True]
+    assert ["Node b is not ready, so its CNI files were not checked" in text for text in warnings] == [True]
     assert nodes.read == ["a", "c"]
     assert nodes.daemon_sets == {}
 
@@ -154,8 +154,11 @@ def test_a_node_that_is_not_ready_keeps_no_other_from_being_looked_at():
 @pytest.mark.parametrize(
     ("trouble", "words"),
     [
-        ({"broken": ["b"]}, r"DaemonSet kube-system/istio-cni-node-purge runs: b \(its phase is Pending\)"),
-        ({"dirty": ["b"]}, r"node b still holds Istio's CNI configuration: /host/etc/cni/net.d/01.conf"),
+        (
+            {"broken": ["b"]},
+            r"DaemonSet kube-system/istio-cni-node-purge: CNI files could not be checked.*: b \(its phase is Pending\)",
+        ),
+        ({"dirty": ["b"]}, r"Node b: Istio's CNI configuration is still there: /host/etc/cni/net.d/01.conf"),
     ],
 )
 def test_a_node_that_is_not_clean_or_not_seen_is_named_and_looked_at_again_by_the_next_run(trouble, words):

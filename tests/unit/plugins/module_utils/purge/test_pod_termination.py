@@ -7,7 +7,7 @@ from __future__ import annotations
 import pytest
 from ansible_collections.meshops.istio.plugins.module_utils.errors import MeshopsError
 from ansible_collections.meshops.istio.plugins.module_utils.footprint.item import Item
-from ansible_collections.meshops.istio.plugins.module_utils.purge.pod_termination import Endings, has_clients
+from ansible_collections.meshops.istio.plugins.module_utils.purge.pod_termination import PodTermination, has_clients
 
 #: A gateway of Istio 1.31 while nobody but the kubelet and istiod has to do with it.
 LISTENS = """\
@@ -113,13 +113,13 @@ def workload(name, part="gateways"):
 
 def test_an_istiod_is_needed_by_nobody():
     cluster = Cluster(pod("istiod", "discovery"))
-    assert not Endings(cluster).hurry([workload("istiod", "control_plane")])
+    assert not PodTermination(cluster).hurry([workload("istiod", "control_plane")])
     assert cluster.deleted == [("istiod-7-x", 1)]
 
 
 def test_a_gateway_without_clients_ends_soon():
     cluster = Cluster(pod("gw", "istio-proxy"), answer=told())
-    endings = Endings(cluster)
+    endings = PodTermination(cluster)
     assert not endings.hurry([workload("gw")])
     assert not endings.hurry([workload("gw")])
     assert cluster.asked == ["sh", "pilot-agent"], "told once"
@@ -128,7 +128,7 @@ def test_a_gateway_without_clients_ends_soon():
 
 def test_a_gateway_with_clients_takes_its_time():
     cluster = Cluster(pod("gw", "istio-proxy"), answer=told(tcp(8080)))
-    endings = Endings(cluster)
+    endings = PodTermination(cluster)
     assert endings.hurry([workload("gw")])
     assert endings.hurry([workload("gw")])
     assert cluster.asked == ["sh"], "neither told to quit, nor asked again at once"
@@ -136,7 +136,7 @@ def test_a_gateway_with_clients_takes_its_time():
 
 def test_a_gateway_that_can_not_be_asked_takes_its_time():
     cluster = Cluster(pod("gw", "istio-proxy"))
-    endings = Endings(cluster)
+    endings = PodTermination(cluster)
     assert endings.hurry([workload("gw")])
     assert endings.hurry([workload("gw")])
     assert cluster.asked == ["sh"]
@@ -145,12 +145,12 @@ def test_a_gateway_that_can_not_be_asked_takes_its_time():
 @pytest.mark.parametrize("node", ["False", "Unknown"])
 def test_a_pod_that_should_long_have_ended_on_a_node_that_does_not_answer_is_struck_off(node):
     cluster = Cluster(pod("cni", "install-cni", grace=1), pod("mine", "app", grace=1), node=node)
-    Endings(cluster).hurry([workload("cni", "cni")])
+    PodTermination(cluster).hurry([workload("cni", "cni")])
     assert cluster.deleted == [("cni-7-x", 0)]
     late = pod("cni", "install-cni", grace=1)
     late["metadata"]["deletionTimestamp"] = "2999-01-01T00:00:00Z"
     cluster = Cluster(late, node=node)
-    Endings(cluster).hurry([workload("cni", "cni")])
+    PodTermination(cluster).hurry([workload("cni", "cni")])
     assert cluster.deleted == [], "it still has its time"
 
 
@@ -166,6 +166,6 @@ def test_a_pod_that_should_long_have_ended_on_a_node_that_does_not_answer_is_str
 )
 def test_what_is_left_alone(found, slow):
     cluster = Cluster(found, answer=told())
-    assert Endings(cluster).hurry([workload("gw")]) is slow
+    assert PodTermination(cluster).hurry([workload("gw")]) is slow
     assert cluster.deleted == []
     assert cluster.asked == []

@@ -1,16 +1,16 @@
 # Copyright: (c) 2026, The meshops.istio authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Where mutual TLS would break requests while sidecars go one workload at a time."""
+"""Which requests fail while workloads lose their sidecars one at a time."""
 
 from __future__ import annotations
 
 import pytest
-from ansible_collections.meshops.istio.plugins.module_utils.footprint.item import Item
-from ansible_collections.meshops.istio.plugins.module_utils.purge.mtls import mtls_warnings
+from ansible_collections.meshops.istio.plugins.module_utils.footprint.item import Evidence, Item, Reason
+from ansible_collections.meshops.istio.plugins.module_utils.purge.outages import OutageKind, outages
 
 
 def restarted(name, namespace="shop"):
-    return Item("sidecars", "restart", "apps/v1", "Deployment", namespace, name, ("pods carry a sidecar",))
+    return Item("sidecars", "restart", "apps/v1", "Deployment", namespace, name, (Evidence(Reason.SIDECAR),))
 
 
 def deployment(name, namespace="shop"):
@@ -43,9 +43,13 @@ def rule(host, namespace="shop", **spec):
     }
 
 
-def warn(*listed, restarts=("a", "b")):
+def found_by(*listed, restarts=("a", "b"), stuck=()):
     objects = [deployment("a"), deployment("b"), *listed]
-    return mtls_warnings(objects, [restarted(name) for name in restarts], {"istio-system"})
+    return outages(objects, [restarted(name) for name in restarts], stuck, {"istio-system"})
+
+
+def warn(*listed, **options):
+    return [str(outage) for outage in found_by(*listed, **options)]
 
 
 def test_a_strict_namespace_is_named_with_its_workloads_and_the_remedy():
@@ -109,3 +113,50 @@ def test_destination_rules_that_demand_the_sidecars_tls(destination, warned):
 
 def test_nothing_is_said_where_nothing_is_restarted():
     assert warn(authentication("default", mode="STRICT"), restarts=()) == []
+
+
+def policy(*sources, namespace="shop", action=None, app=None, when=None):
+    rule = {"from": [{"source": source} for source in sources]} if sources else {}
+    spec = {
+        "rules": [{**rule, **({"when": when} if when else {})}],
+        **({"action": action} if action else {}),
+        **({"selector": {"matchLabels": {"app": app}}} if app else {}),
+    }
+    meta = {"name": "policy", "namespace": namespace}
+    return {"apiVersion": "security.istio.io/v1", "kind": "AuthorizationPolicy", "metadata": meta, "spec": spec}
+
+
+@pytest.mark.parametrize(
+    ("authorization", "workloads"),
+    [
+        (policy({"principals": ["cluster.local/ns/shop/sa/a"]}), 2),
+        (policy({"namespaces": ["shop"]}, app="b"), 1),
+        (policy({"serviceAccounts": ["shop/a"]}, namespace="istio-system"), 2),
+        (policy(when=[{"key": "source.principal", "values": ["x"]}]), 2),
+        (policy({"notPrincipals": ["x"]}, action="DENY"), 2),
+        (policy(when=[{"key": "source.namespace", "notValues": ["x"]}], action="DENY"), 2),
+        (policy({"principals": ["x"]}, action="DENY"), 0),
+        (policy({"ipBlocks": ["10.0.0.0/8"]}), 0),
+        (policy({"principals": ["x"]}, namespace="another"), 0),
+        (policy({"principals": ["x"]}, app="nobody"), 0),
+        (policy({"principals": ["x"]}, action="AUDIT"), 0),
+        (policy(), 0),
+    ],
+)
+def test_policies_by_identity_are_outages(authorization, workloads):
+    found = found_by(authorization)
+    assert [(each.kind, len(each.workloads)) for each in found] == (
+        [(OutageKind.IDENTITY, workloads)] if workloads else []
+    )
+
+
+def test_strict_for_a_pod_that_keeps_its_sidecar_is_an_outage():
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "alone", "namespace": "shop", "labels": {"app": "alone"}},
+    }
+    stuck = Item("", "leave", "v1", "Pod", "shop", "alone", (Evidence(Reason.NO_CONTROLLER),))
+    (found,) = found_by(pod, authentication("own", mode="STRICT", app="alone"), stuck=[stuck])
+    assert found.workloads == ("Pod shop/alone",)
+    assert found.report()["reason"] == "StrictMutualTls"

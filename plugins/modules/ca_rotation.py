@@ -12,10 +12,11 @@ version_added: 0.1.0
 author: The meshops.istio authors (@meshops)
 description:
   - Puts a CA into the secret C(cacerts), renews its intermediate, or rotates its root, while the mesh serves.
-  - A rotation goes in phases, both roots trusted, then signed with the new one, then the old root gone.
+  - In phases, both roots are trusted, then the new one signs, then the old root is dropped.
     After each phase a gate proves in the mesh itself that every namespace's ConfigMap, every webhook's C(caBundle),
-    every istiod and every proxy is there. Nothing goes on by a timer.
-  - What a run needs lies in the cluster. A run that was killed goes on when it is started again, from any machine.
+    every istiod and every proxy is there. No timer decides.
+  - What a run needs is stored in the cluster. A run that was killed continues when it is started
+    again, from any machine.
   - Keys are never returned, shown or logged.
 options:
   action:
@@ -79,8 +80,8 @@ options:
     description:
       - A directory for the root, on the host that the module runs on. Where it holds C(root-cert.pem) and
         C(root-key.pem) they are used; otherwise a new root and its key are written there, once, with mode 0600 in a
-        directory of mode 0700. A rotation wants another root, hence another directory, each time.
-      - The root's key never goes into the cluster. Without this option it is forgotten as soon as it has signed the
+        directory of mode 0700. A rotation needs another root, hence another directory, each time.
+      - The root's key is never written to the cluster. Without this option it is forgotten as soon as it has signed the
         intermediate, which can then be replaced by O(action=rotate) only.
     type: path
   root_key:
@@ -94,8 +95,8 @@ options:
     elements: str
   mesh_config:
     description:
-      - The mesh config that the control plane will have. Its C(trustDomain) and C(trustDomainAliases) count where there
-        is no control plane yet; of one that runs, its own mesh config counts.
+      - The mesh config that the control plane will have. Its C(trustDomain) and C(trustDomainAliases) count before
+        there is a control plane; of one that runs, its own mesh config counts.
     type: dict
   min_days:
     description: A CA that expires within so many days is refused.
@@ -235,7 +236,7 @@ not_ready:
   elements: str
   sample: [app/broken-6f7c9d-x2b4k (Deployment/broken)]
 blocked_by:
-  description: What blocks a gate, and why. The former name RV(held_up_by) has the same contents.
+  description: What blocks a gate, and why. RV(held_up_by) has the same contents.
   returned: when a gate is not met in time
   type: list
   elements: dict

@@ -1,6 +1,6 @@
 # Copyright: (c) 2026, The meshops.istio authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Where a new CA comes from: made here, with a root whose key stays out of the cluster, or brought by the user."""
+"""Makes a new CA, with a root whose key is never written to the cluster, or reads the user's own."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def prepared_root(spec: CaSpec, not_this: Certificate | None = None) -> tuple[Ce
     found = root_in(spec.root_dir) if spec.root_dir else None
     if found and not_this and found[0] == not_this:
         raise CertificateError(
-            f"root_dir {spec.root_dir} holds the root in use, {name(found[0])}: a rotation wants another root;"
+            f"root_dir {spec.root_dir} holds the root in use, {name(found[0])}: a rotation needs another root:"
             " give an empty directory for it"
         )
     return found
@@ -144,7 +144,7 @@ def generated(
 ) -> Bundle:
     """A new intermediate under a new root, or under the root in root_dir.
 
-    The root's key is on disk, where it was asked for, before anything is written to the cluster: no later failure
+    The root's key is on disk, where root_dir names it, before anything is written to the cluster: no later failure
     loses it.
 
     :param not_this: the root in use, where another one is wanted

@@ -1,6 +1,6 @@
 # Copyright: (c) 2026, The meshops.istio authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Which CA a run goes to: a pure decision from what was asked for, what is there, and what was brought."""
+"""The CA that a run brings the mesh to: a pure decision from the action, the present CA and the user's own one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Action = t.Literal["install", "rotate", "renew", "abort", "status"]
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """What a user asks for, apart from the new CA's own properties.
+    """The options of a run, apart from the new CA's own properties.
 
     :ivar files: the user's own CA (ca_cert, ca_key, root_cert, cert_chain); empty where one is generated
     :ivar trust_domains: those of a new intermediate; empty for those of the mesh config
@@ -67,7 +67,7 @@ class Keep:
 
 @dataclasses.dataclass(frozen=True)
 class Use:
-    """Go to a CA that is there: brought by the user, or where a rotation that is under way goes."""
+    """Use a CA that exists: the user's own, or the target of a rotation that is under way."""
 
     bundle: Bundle
 
@@ -95,7 +95,7 @@ Decision = Keep | Use | Refuse | Generate
 
 
 def decide(action: Action, present: Present, brought: Bundle | None, namespace: str = "istio-system") -> Decision:
-    """Where to go. The first of these that applies: what is under way, what can't be, what the action asks for.
+    """The first of these that applies: the target of a rotation under way, a refusal, what the action requires.
 
     :param brought: the user's own CA, known to be usable
     """
@@ -179,6 +179,8 @@ def _replace(action: Action, present: Present, brought: Bundle | None) -> Decisi
     if action == "rotate" and present.bundle and fingerprints(brought.roots) == fingerprints(present.bundle.roots):
         if brought.signer == present.bundle.signer:
             return Keep()
+        if brought.root != present.bundle.root:  # both are trusted already: the middle of a rotation by hand
+            return Use(brought)
         return _refuse(
             Reason.WRONG_ACTION, "files lead to the root in use: use the entry point renew for a new intermediate"
         )

@@ -1,6 +1,6 @@
 # Copyright: (c) 2026, The meshops.istio authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Whether the whole mesh is where a phase wants it, and who holds it up. Pure: it judges what others have read."""
+"""Whether the whole mesh meets a phase, and what blocks it. Pure: it judges what others have read."""
 
 from __future__ import annotations
 
@@ -147,9 +147,9 @@ class Blocker:
 def config_map_blockers(
     expected: Expectation, namespaces: t.Iterable[str], config_maps: t.Mapping[str, frozenset[str]]
 ) -> list[Blocker]:
-    """Who holds it up among the ConfigMaps from which pods mount the roots.
+    """What blocks the gate among the ConfigMaps from which pods mount the roots.
 
-    :param namespaces: every namespace that istiod looks after
+    :param namespaces: every namespace that istiod serves
     :param config_maps: namespace -> fingerprints in its ConfigMap
     """
     found = []
@@ -163,7 +163,7 @@ def config_map_blockers(
 
 
 def webhook_blockers(expected: Expectation, ca_bundles: t.Mapping[str, frozenset[str]]) -> list[Blocker]:
-    """Who holds it up among the webhooks by which the API server calls istiod.
+    """What blocks the gate among the webhooks by which the API server calls istiod.
 
     :param ca_bundles: name of a webhook -> fingerprints in its caBundle
     """
@@ -175,7 +175,7 @@ def webhook_blockers(expected: Expectation, ca_bundles: t.Mapping[str, frozenset
 
 
 def istiod_blockers(expected: Expectation, istiods: t.Iterable[Istiod]) -> list[Blocker]:
-    """Which istiod hasn't loaded the secret, or comes or goes just now (two generations overwrite each other)."""
+    """Which istiod hasn't loaded the secret, or is starting or ending (two generations overwrite each other)."""
     reasons = ((istiod, _istiod_reason(expected, istiod)) for istiod in istiods)
     return [Blocker(f"istiod {istiod.name}", found[1], found[0]) for istiod, found in reasons if found]
 
@@ -256,7 +256,7 @@ def _several(fingerprints: t.Iterable[str]) -> str:
 def unprepared(
     istiods: t.Sequence[Istiod], proxies: t.Sequence[Proxy], push: t.Mapping[str, bool]
 ) -> tuple[list[Obstacle], list[Proxy]]:
-    """What stands against a rotation of the root, in advance.
+    """What prevents a rotation of the root, in advance.
 
     :param push: revision -> proxyMetadata.PROXY_CONFIG_XDS_AGENT is set in its mesh config
     :returns: reasons to refuse, each with its remedy; proxies to restart so that they take new roots
@@ -324,8 +324,8 @@ def shared_root(neighbours: Neighbours, roots: frozenset[str]) -> list[Obstacle]
         return []
     message = (
         f"the root may be shared with other control planes or clusters: {'; '.join(found)}. From phase sign on, their"
-        " proxies would refuse those of this mesh. Rotate them together: bring every one the new root first, as"
-        " docs/ca.md has it, and then run this with accept_shared_root: true (ca_accept_shared_root)"
+        " proxies would refuse those of this mesh. Rotate them together, phase by phase, as docs/ca.md describes, with"
+        " accept_shared_root: true (ca_accept_shared_root)"
     )
     return [Obstacle(Reason.SHARED_ROOT, message)]
 

@@ -5,7 +5,7 @@
 A plain rollout ends the old pod while the API server and proxies may still be sent to it: configuration is
 then refused by a webhook that doesn't answer. Here the new pods become ready while the old ones stay
 (the rollout is held), the old ones leave the Services, and end only after that.
-A killed run leaves both generations serving; the next run goes on from there.
+A killed run leaves both generations serving; the next run continues from there.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def restart_istiods(cluster: Cluster, namespace: str, timeout: float) -> None:
 
 
 def finish_restart(cluster: Cluster, namespace: str, timeout: float) -> None:
-    """Goes on with a restart that was killed: lets held rollouts go and ends old pods that have left the Services."""
+    """Continues a restart that was killed: lets held rollouts go and ends old pods that have left the Services."""
     for deployment in cluster.list(DEPLOYMENT, namespace):
         if _HELD in (deployment["metadata"].get("annotations") or {}):
             _restart(cluster, namespace, deployment["metadata"]["name"], timeout)
@@ -71,7 +71,7 @@ def _restart(cluster: Cluster, namespace: str, name: str, timeout: float) -> Non
 
 
 def _hold(cluster: Cluster, deployment: K8sObject) -> K8sObject:
-    """Starts the rollout, held: new pods come up, no old one goes."""
+    """Starts the rollout, held: new pods start, no old one ends."""
     meta, spec = deployment["metadata"], deployment["spec"]
     own: K8sObject = {"minReadySeconds": spec.get("minReadySeconds")}
     strategy: K8sObject = {}

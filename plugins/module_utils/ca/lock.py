@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """One run at a time changes a mesh's CA: a Lease that the run renews.
 
-A run that was killed leaves its Lease, which expires. Where ansible-playbook alone was killed, the module goes on by
+A run that was killed leaves its Lease, which expires. Where ansible-playbook alone was killed, the module continues by
 itself; it sees that and gives way at its next step, so that the next run takes over without a wait.
 """
 

@@ -50,7 +50,7 @@ def now() -> datetime.datetime:
 
 
 def secret_text(secret: K8sObject | None) -> dict[str, str]:
-    """A secret's data, decoded; empty where there is no secret."""
+    """A secret's data, decoded; empty without a secret."""
     data = (secret or {}).get("data") or {}
     return {key: base64.b64decode(value).decode(errors="replace") for key, value in data.items()}
 
@@ -242,7 +242,7 @@ def root_config_maps(cluster: Cluster, name: str) -> dict[str, frozenset[str]]:
 
 
 def served_roots(maps: t.Mapping[str, frozenset[str]], namespace: str) -> frozenset[str]:
-    """The roots that istiod gives out: those in its own namespace, or where it looks after others only, in most."""
+    """The roots that istiod gives out: those in its own namespace, or else those in most of the others."""
     if namespace in maps or not maps:
         return maps.get(namespace, frozenset())
     held = list(maps.values())

@@ -1,6 +1,6 @@
 # Copyright: (c) 2026, The meshops.istio authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Which CA the mesh works with now, told from its secrets, its roots in use and its istiod pods. Pure."""
+"""Which CA the mesh works with now, by its secrets, its roots in use and its istiod pods. Pure."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Present:
     :ivar plugged: it is in cacerts, put there by somebody other than istiod
     :ivar watched: every istiod (but those that are about to go) follows changes of cacerts
     :ivar pending: a CA in cacerts that istiod doesn't use yet, since it was started without it
-    :ivar following: where a rotation that is under way goes
+    :ivar following: the target of a rotation that is under way
     :ivar previous: where it came from
     :ivar origin: what it came from: self-signed, istio-generated or plugged-in; empty where no rotation is under way
     :ivar lost: cacerts was deleted in the middle of the rotation; bundle is what it must have held
@@ -266,8 +266,8 @@ def present_ca(
     raise CannotRotate(
         f"the secret {CACERTS} holds {names(plugged.trusted)}, but istiod still serves"
         f" {', '.join(sorted(short(root) for root in served))} and does not take the change; at its next restart it"
-        " would cut the mesh in two. No secret here holds the key of the CA that it serves: put the former"
-        f" contents of {CACERTS} back, then start the rotation again",
+        " would cut the mesh in two. No secret here holds the key of the CA that it serves: restore the previous"
+        f" contents of {CACERTS}, then start the rotation again",
         Reason.UNKNOWN_CA,
     )
 
@@ -283,16 +283,16 @@ def _bundle_in(secrets: Secrets, name: str) -> Bundle | None:
             raise CertificateError("root-cert.pem holds no certificate")
     except CertificateError as error:
         raise CannotRotate(
-            f"the secret {name} can't be used: {error}. Put its former contents back, or delete it if nobody needs it",
+            f"the secret {name} can't be used: {error}. Restore its previous contents, or delete it if nobody needs it",
             Reason.UNREADABLE_SECRET,
         ) from None
     return bundle
 
 
 def _lost(previous: Bundle, following: Bundle, served: frozenset[str]) -> Bundle:
-    """What cacerts held before it was deleted in the middle of a rotation, told by the roots that istiod serves.
+    """What cacerts held before it was deleted in the middle of a rotation, by the roots that istiod serves.
 
-    Where it serves both, either CA may have signed last; leaves of either are trusted then, so the former goes on.
+    Where it serves both, either CA may have signed last; both are trusted, so the previous one keeps signing.
 
     :raises CannotRotate: istiod serves neither
     """
@@ -303,8 +303,8 @@ def _lost(previous: Bundle, following: Bundle, served: frozenset[str]) -> Bundle
     raise CannotRotate(
         f"the secret {CACERTS} was deleted in the middle of a rotation, and istiod serves"
         f" {', '.join(sorted(short(root) for root in served)) or 'no root'}, which is neither where the rotation came"
-        f" from nor where it goes: put the former contents of {CACERTS} back, or to begin anew from what istiod serves"
-        f" delete {NEXT} and {PREVIOUS}",
+        f" from nor its target: restore the previous contents of {CACERTS}, or to start again from what istiod"
+        f" serves, delete {NEXT} and {PREVIOUS}",
         Reason.UNKNOWN_CA,
     )
 

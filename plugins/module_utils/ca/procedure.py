@@ -2,8 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Installs, renews and rotates a mesh's CA, and takes a rotation back: step, proof in the mesh, next step.
 
-Everything that a run needs lies in the cluster, so any run, from any machine, goes on where another ended:
-cacerts holds what istiod signs with, cacerts-next where a rotation goes, cacerts-previous where it came from.
+Everything that a run needs is stored in the cluster, so any run, from any machine, continues where another ended:
+cacerts holds what istiod signs with, cacerts-next the target of a rotation, cacerts-previous where it came from.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ class Mesh:
             return False
         raise CannotRotate(
             f"Secret {self.namespace}/{NEXT}: the rotation can't be taken back (NotFound): a rotation is in phase"
-            f" {phase}, and what it came from and goes to is gone. Restore {NEXT} and {PREVIOUS} from a backup, or run"
+            f" {phase}, and its origin and its target are gone. Restore {NEXT} and {PREVIOUS} from a backup, or run"
             " the entry point rotate to go on to another root.",
             Reason.ABORT_IMPOSSIBLE,
         )
@@ -171,7 +171,7 @@ class Mesh:
         )
 
     def resume(self) -> None:
-        """Goes on with a restart of istiod that was killed half-way, and clears what a run left that was killed
+        """Continues a restart of istiod that was killed half-way, and clears what a run left that was killed
         before its first step or after its last.
         """
         finish_restart(self.cluster, self.namespace, self.timeout)
@@ -238,10 +238,10 @@ class Mesh:
     # -- the walk -------------------------------------------------------------
 
     def walk(self, present: Present, target: Bundle, *, back: bool = False) -> None:
-        """Goes from the present CA to the target, proving each phase in the mesh before the next.
+        """Brings the mesh from the present CA to the target, proving each phase in the mesh before the next.
 
         :param back: the target is where a rotation came from
-        :raises GateNotMet: the mesh doesn't follow; the next run goes on from here
+        :raises GateNotMet: the mesh doesn't follow; the next run continues from here
         """
         if present.bundle is None:
             raise CannotRotate("no CA is in use, so there is none to go on from", Reason.NO_CONTROL_PLANE)
@@ -272,7 +272,7 @@ class Mesh:
         self._finish(present, target, back=back)
 
     def _keep(self, present: Present, target: Bundle) -> None:
-        """Puts where the rotation goes and where it comes from into the cluster, before the first step."""
+        """Writes the rotation's target and its origin into the cluster, before the first step."""
         secrets = self.secrets()
         if NEXT in secrets or present.bundle is None:
             return
@@ -401,7 +401,7 @@ def _ztunnel_obstacles(ztunnels: t.Sequence[Proxy]) -> list[Obstacle]:
         f"{len(ztunnels)} ztunnels run ({gate.listed(ztunnels)}): they take new roots at a restart only, and no"
         " gate here reads what they hold, so a rotation of the root could not be proven. Rotate such a mesh by"
         " hand: restart the DaemonSet of ztunnel while both roots are trusted, and see with `istioctl"
-        " ztunnel-config certificates` that each has both before the old one goes; renew works without that"
+        " ztunnel-config certificates` that each has both before the old one is dropped; renew works without that"
     )
     return [Obstacle(Reason.ZTUNNEL, message)]
 
@@ -412,7 +412,7 @@ def _unseen_obstacles(unseen: t.Sequence[str]) -> list[Obstacle]:
     shown = ", ".join(unseen[:10]) + (f" and {len(unseen) - 10} more" if len(unseen) > 10 else "")
     message = (
         f"istiod serves {len(unseen)} proxies that are no pods of this cluster ({shown}), so no gate can look"
-        " at them: with ca_unproven_proxies: true it goes on without them; see yourself that they follow"
+        " at them: with ca_unproven_proxies: true the rotation continues without them; see yourself that they follow"
     )
     return [Obstacle(Reason.UNPROVEN_PROXIES, message)]
 

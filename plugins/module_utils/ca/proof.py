@@ -1,6 +1,6 @@
 # Copyright: (c) 2026, The meshops.istio authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Proves, look by look, that the whole mesh is where a phase wants it, and makes it get there without delay."""
+"""Proves, look by look, that the whole mesh meets a phase, and makes it do so without delay."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _FEW = 4
 
 
 class GateNotMet(MeshopsError):
-    """The mesh isn't where the phase wants it; the text names what blocks it.
+    """The mesh does not meet the phase; the text names what blocks it.
 
     :ivar result: what a module returns beside its message
     """
@@ -43,8 +43,8 @@ class GateNotMet(MeshopsError):
         more = f"\n- and {len(blockers) - 20} more" if len(blockers) > 20 else ""
         if phase:
             text = (
-                f"the gate after phase {phase} isn't met after {seconds:.0f} s; nothing goes on until it is."
-                f" Blocked by:\n{shown}{more}\nPut these right and run this again: it goes on from here."
+                f"the gate after phase {phase} isn't met after {seconds:.0f} s; the rotation waits until it is."
+                f" Blocked by:\n{shown}{more}\nPut these right and run this again: it continues from here."
                 " Or take the rotation back with ca_rotation_abort: true"
             )
         else:
@@ -84,7 +84,7 @@ class Proof:
         self._nudged.clear()
 
     def prove(self, expected: rotation.Expectation, phase: str) -> None:
-        """Waits until the whole mesh is where a phase wants it, twice in a row.
+        """Waits until the whole mesh meets a phase, twice in a row.
 
         :raises GateNotMet: it isn't within the timeout
         """
@@ -117,9 +117,9 @@ class Proof:
         return data
 
     def _look(self, expected: rotation.Expectation, *, last: bool) -> tuple[list[gate.Blocker], int]:
-        """One look at the mesh: who holds the gate up, and how many proxies were read for it.
+        """One look at the mesh: what blocks the gate, and how many proxies were read for it.
 
-        Pods are listed anew each time; a proxy that was where it should be isn't asked again until it restarts. Proxies
+        Pods are listed again each time; a proxy that met the phase isn't asked again until it restarts. Proxies
         come after istiod, which brings them there, and are all asked only once one of them has got there.
 
         :param last: whether all that hold it up are to be named, since no further look follows

@@ -4,7 +4,7 @@
 
 istiod takes a new bundle without a restart only where the old and the new set of roots contain one another
 (handleEvent in pilot/pkg/bootstrap/istio_ca.go), and agents reach istiod by the roots in their mounted file.
-So a new root goes in three writes, each proven in the whole mesh before the next:
+So a new root takes three writes, each proven in the whole mesh before the next:
 
 trust: the present signer, both roots. sign: the new signer, both roots. drop: the new signer, its root alone.
 
@@ -66,7 +66,7 @@ def next_step(
             "trust",
             dataclasses.replace(present, roots=_roots("trust", [*missing, *present.trusted], present.signer)),
             False,
-            f"trust {names(missing)} beside {names(present.trusted)}; {name(present.signer)} goes on signing",
+            f"trust {names(missing)} beside {names(present.trusted)}; {name(present.signer)} keeps signing",
         )
     old = [root for root in present.trusted if root not in target.trusted]
     if present.signer != target.signer:
@@ -124,7 +124,7 @@ class Expectation:
     :ivar root_expiry: Unix time at which the first certificate of root-cert.pem expires: what istiod reports;
         None where istiod need not have loaded the secret
     :ivar chain_expiry: the same for cert-chain.pem
-    :ivar same_root: no root comes or goes: proxies that don't take the push are in no danger
+    :ivar same_root: no root changes: proxies that don't take the push are in no danger
     """
 
     roots: frozenset[str]
@@ -139,7 +139,7 @@ def expectation(bundle: Bundle, target: Bundle, other: Bundle | None = None) -> 
     """What must be seen in the mesh before the step after this bundle.
 
     :param bundle: what the secret holds
-    :param target: where the rotation goes; leaves are looked at once its signer signs
+    :param target: the target of the rotation; leaves are looked at once its signer signs
     :param other: the bundle at the other end of the rotation
     """
     roots = frozenset(root.fingerprint for root in bundle.trusted)

@@ -114,7 +114,7 @@ def summary(
             *_warnings(present, roots, intermediates, unread, warn_days),
             *_leaf_warnings(proxies, now),
             *_trust_domain_warnings(present, trust_domains),
-            *(f"proxy {each} is no pod of this cluster, so what it holds can't be read" for each in unseen),
+            *(f"proxy {each} is not a pod of this cluster, so what it holds can't be read" for each in unseen),
         ],
     }
 

@@ -36,7 +36,7 @@ class BrokenBundle(MeshopsError):
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Bundle:
-    """A signer with its key, its chain, and the roots that the mesh is told to trust.
+    """A signer with its key, its chain, and the roots that the mesh trusts.
 
     :ivar certificate: PEM of the certificate that signs workloads (ca-cert.pem)
     :ivar key: PEM of its private key (ca-key.pem)
@@ -80,7 +80,7 @@ class Bundle:
     def read(self) -> tuple[Certificate, tuple[Certificate, ...], tuple[Certificate, ...]]:
         """The signer, the chain and the roots.
 
-        :raises CertificateError: one can't be read, or there is no signer; names the key of the secret
+        :raises CertificateError: one can't be read, or the signer is missing; names the key of the secret
         """
         found = []
         texts = {"ca-cert.pem": self.certificate, "cert-chain.pem": self.chain, "root-cert.pem": self.roots}

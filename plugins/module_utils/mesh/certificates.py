@@ -146,7 +146,7 @@ class Certificate:
 
     @property
     def weakness(self) -> str:
-        """Why nobody should trust its key or signature any more; empty where there is no reason."""
+        """Why nobody should trust its key or signature any more; empty without a reason."""
         key = self.x509.public_key()
         if isinstance(key, rsa.RSAPublicKey) and key.key_size < 2048:
             return f"its RSA key has {key.key_size} bits, fewer than 2048"

@@ -133,8 +133,8 @@ def revision_of(pod: t.Mapping[str, t.Any]) -> str:
     The first of these that is there, each as istiod's source has it:
 
     1. C(revision) in the annotation C(sidecar.istio.io/status). The injector writes its own revision there
-       (getInjectionStatus in pkg/kube/inject/webhook.go), and says why the label is no answer: a user's C(istio.io/rev)
-       may hold a revision tag, and stays as it is.
+       (getInjectionStatus in pkg/kube/inject/webhook.go), and says why not in the label: a user's C(istio.io/rev) may
+       hold a revision tag, and is retained.
     2. The label C(istio.io/rev) of a proxy that no injector has seen: istiod writes its revision there for gateways and
        waypoints of the Gateway API (C(kube-gateway.yaml) and C(waypoint.yaml) in istio-discovery/files).
     3. The annotation C(istio.io/rev): the ztunnel chart writes it, as did injectors before Istio 1.10, whose status

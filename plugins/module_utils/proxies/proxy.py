@@ -18,11 +18,11 @@ class Proxy:
     :ivar owner: kind and name of what made the pod, such as C(Deployment/web); empty for a bare pod
     :ivar push: whether it takes new roots while it runs (PROXY_CONFIG_XDS_AGENT)
     :ivar running: whether its container runs; one that doesn't holds nothing and starts with what is valid then
-    :ivar generation: changes when the pod or its proxy starts anew
+    :ivar generation: changes when the pod or its proxy starts again
     :ivar roots: fingerprints it trusts (ROOTCA), None where unread
     :ivar chain: its leaf and what follows
     :ivar mounted: fingerprints in its mounted root-cert.pem, by which it reaches istiod; None where unread
-    :ivar control_plane: the namespace of the istiod from which it has its certificate; empty where that isn't told
+    :ivar control_plane: the namespace of the istiod from which it has its certificate; empty where that is unknown
     :ivar error: why it could not be read
     """
 

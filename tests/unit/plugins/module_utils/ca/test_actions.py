@@ -651,6 +651,18 @@ def test_a_root_that_another_cluster_shares_is_renewed(renewable):
     assert phases(run(mesh, "renew", root_dir=place)) == ["sign"]
 
 
+def test_a_shared_root_can_be_rotated_phase_by_phase(mesh):
+    old, new = made(), made()
+    mesh.running(plugged=old)
+    remote_secret(mesh)
+    for bundle, roots, phase in ((old, (old, new), "trust"), (new, (old, new), "sign"), (new, (new,), "drop")):
+        files = {"ca_cert": bundle.certificate, "ca_key": bundle.key, "cert_chain": bundle.chain}
+        files["root_cert"] = "".join(each.roots for each in roots)
+        assert phases(run(mesh, "rotate", source="files", files=files, accept_shared_root=True)) == [phase]
+        assert set(mesh.loaded.trusted) == {each.root for each in roots}
+    assert (mesh.loaded.signer, secrets(mesh)) == (new.signer, ["cacerts", "istio-remote-secret-west"])
+
+
 def test_several_networks_are_found(mesh):
     mesh.running(plugged=made())
     mesh.objects["Namespace", None, "istio-system"]["metadata"]["labels"] = {"topology.istio.io/network": "east"}

@@ -83,7 +83,7 @@ _STATUS = {
 _DELETION_POLICY = {
     "type": "string",
     "enum": ["Delete", "Retain"],
-    "description": "Whether what was installed goes with this object (Delete, the default) or stays (Retain).",
+    "description": "Delete (the default) removes the components with this object, Retain keeps them.",
 }
 _COLUMNS = [
     {"name": "Profile", "type": "string", "jsonPath": ".status.profile"},

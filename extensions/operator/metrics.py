@@ -13,8 +13,8 @@ _HELP = {
     "istio_operator_reconcile_seconds": ("summary", "How long runs took."),
     "istio_operator_failures_total": ("counter", "Runs that failed."),
     "istio_operator_changes_total": ("counter", "Releases that were changed, by what was done."),
-    "istio_operator_last_success_timestamp_seconds": ("gauge", "When a run last ended well."),
-    "istio_operator_ready": ("gauge", "Whether an IstioOperator is as asked for."),
+    "istio_operator_last_success_timestamp_seconds": ("gauge", "When a run last succeeded."),
+    "istio_operator_ready": ("gauge", "Whether an IstioOperator is ready."),
     "process_cpu_seconds_total": ("counter", "CPU time of the controller itself, without the playbooks that it runs."),
     "process_resident_memory_bytes": ("gauge", "Memory of the controller itself."),
 }
@@ -39,13 +39,13 @@ class Metrics:
             self._add(metric, "", value, labels)
 
     def observe(self, metric: str, value: float, **labels: str) -> None:
-        """Takes one value of a summary in."""
+        """Adds one value to a summary."""
         with self._lock:
             self._add(metric, "_sum", value, labels)
             self._add(metric, "_count", 1, labels)
 
     def forget(self, **labels: str) -> None:
-        """Drops what is said about an object that has gone; counters stay."""
+        """Removes the gauges of an object that no longer exists; counters are retained."""
         wanted = set(labels.items())
         with self._lock:
             for name, (kind, _help) in _HELP.items():

@@ -19,7 +19,7 @@ class Heartbeat:
         self._beats[threading.get_ident()] = time.monotonic()
 
     def end(self) -> None:
-        """Records that the calling thread has nothing more to do: its silence is no fault."""
+        """Records that the calling thread has nothing more to do: its silence is not a fault."""
         self._beats.pop(threading.get_ident(), None)
 
     @property
@@ -29,7 +29,7 @@ class Heartbeat:
 
 
 class CancelToken:
-    """Whether a run was asked to stop. A token that was cancelled stays so."""
+    """Whether a run was asked to stop. Cancelling is final."""
 
     def __init__(self) -> None:
         self._cancelled = threading.Event()

@@ -455,7 +455,7 @@ def test_what_two_objects_ask_for_has_one_owner(operator):
     operator.write(second())
     until(lambda: operator.object("second").get("status", {}).get("state") == "Invalid", "it is refused")
     message = operator.object("second")["status"]["message"]
-    assert message.startswith("spec.revision: default is that of IstioOperator istio-system/mesh already")
+    assert message.startswith("spec.revision: default already belongs to IstioOperator istio-system/mesh")
     mine = {"name": "istio-ingressgateway", "enabled": True, "k8s": {**GATEWAY, "replicaCount": 3}}
     operator.write(second(profile="empty", components={"ingressGateways": [mine]}))
     until(lambda: operator.object("second")["status"]["state"] == "Ready", "it has nothing to do")

@@ -9,11 +9,12 @@ import os
 import pathlib
 import subprocess
 import sys
+import time
 
 import pytest
 import yaml
 from ansible_collections.meshops.istio.extensions.operator import drift
-from ansible_collections.meshops.istio.extensions.operator.documents import wanted
+from ansible_collections.meshops.istio.extensions.operator.documents import desired
 from ansible_collections.meshops.istio.extensions.operator.settings import Settings
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.client import Cluster
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.errors import ApiError
@@ -133,7 +134,7 @@ def test_the_operator_may_make_whatever_the_charts_render(profile, api_server, c
     obj = asked_for(namespace, profile, components={"cni": {"enabled": True}})
     seen = set()
     with Helm(binary=api_server["LAB_HELM4"]) as helm:
-        rendered = [one for release in wanted(obj, settings).releases for one in render(helm, release)]
+        rendered = [one for release in desired(obj, settings).releases for one in render(helm, release)]
     assert ("openshift" in profile) == any(one["kind"] == NETWORK.kind for one in rendered)
     for one in rendered:
         place = one["metadata"].get("namespace")
@@ -164,7 +165,7 @@ def test_in_the_namespace_default_the_operator_may_make_only_what_the_cni_needs(
     operator.create(network("istio-cni"))
     operator.delete(NETWORK, "istio-cni", "default")
     operator.apply(network("mine", namespace), dry_run=True)
-    with pytest.raises(ApiError, match="the operator may write only what is called as Istio calls it, not mine"):
+    with pytest.raises(ApiError, match="the operator may write only objects with names of Istio, not mine"):
         operator.create(network("mine"))
     with pytest.raises(ApiError, match="forbidden"):
         operator.create(network("istio-cni", "kube-public"))
@@ -222,3 +223,129 @@ def test_the_operators_own_playbooks_install_and_remove_the_profile_openshift(
         run([{"name": name, "namespace": place, "state": "absent"} for name, place in names.items()])
     assert cluster.get(NETWORK, "istio-cni", "default") is None
     assert cluster.list(KNOWN["apps", "DaemonSet"], "kube-system") == []
+
+
+RBAC, ADMISSION = "rbac.authorization.k8s.io", "admissionregistration.k8s.io"
+
+
+def cluster_role(name: str, **rule: object) -> dict:
+    return {"apiVersion": f"{RBAC}/v1", "kind": "ClusterRole", "metadata": {"name": name}, "rules": [rule]}
+
+
+def binding(name: str, role: str, account: str, namespace: str, kind: str = "ClusterRoleBinding") -> dict:
+    meta = {"name": name, **({"namespace": namespace} if kind == "RoleBinding" else {})}
+    subject = {"kind": "ServiceAccount", "name": account, "namespace": namespace}
+    role_ref = {"apiGroup": RBAC, "kind": "ClusterRole", "name": role}
+    return {"apiVersion": f"{RBAC}/v1", "kind": kind, "metadata": meta, "roleRef": role_ref, "subjects": [subject]}
+
+
+def webhook(kind: str, name: str, namespace: str, **more: object) -> dict:
+    client = {"service": {"name": "istiod", "namespace": namespace, "path": "/x"}}
+    rule = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}
+    entry = {"name": "x.istio.io", "clientConfig": client, "rules": [rule], "sideEffects": "None"}
+    entry |= {"admissionReviewVersions": ["v1"], "failurePolicy": "Ignore", **more}
+    return {"apiVersion": f"{ADMISSION}/v1", "kind": kind, "metadata": {"name": name}, "webhooks": [entry]}
+
+
+def attacks(namespace: str) -> dict[str, dict]:
+    """Objects by which the operator's account would get more rights than Istio's charts give away."""
+    everything = {"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}
+    role, mutating = f"istiod-clusterrole-{namespace}", "MutatingWebhookConfiguration"
+    all_kinds = {"apiGroups": ["*"], "apiVersions": ["*"], "operations": ["*"], "resources": ["*"]}
+    conversion = {
+        "strategy": "Webhook",
+        "webhook": {"conversionReviewVersions": ["v1"], "clientConfig": {"url": "https://x.example"}},
+    }
+    crd = {
+        "group": "evil.istio.io",
+        "scope": "Cluster",
+        "names": {"kind": "E", "plural": "es"},
+        "conversion": conversion,
+    }
+    crd["versions"] = [
+        {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": {"type": "object"}}}
+    ]
+    other = {"apiVersion": "v1", "kind": "Namespace"}
+    return {
+        "bind cluster-admin to itself": binding("pwn", "cluster-admin", "istio-operator", namespace),
+        "bind cluster-admin by a name of Istio": binding("istio-x", "cluster-admin", "istiod", namespace),
+        "bind Istio's role to itself": binding("istio-x", role, "istio-operator", namespace),
+        "bind Istio's role to another account": binding("istio-x", role, "evil", namespace),
+        "bind Istio's role elsewhere": binding("istio-x", role, "istiod", "kube-public"),
+        "bind another role in a namespace": binding("istio-x", "cluster-admin", "istiod", namespace, "RoleBinding"),
+        "a role with all rights": cluster_role(role, **everything),
+        "a role that escalates": cluster_role(role, apiGroups=[RBAC], resources=["clusterroles"], verbs=["escalate"]),
+        "a role that impersonates": cluster_role(role, apiGroups=[""], resources=["users"], verbs=["impersonate"]),
+        "a role that writes Secrets": cluster_role(role, apiGroups=[""], resources=["secrets"], verbs=["update"]),
+        "a role that runs commands": cluster_role(role, apiGroups=[""], resources=["pods/exec"], verbs=["create"]),
+        "a role for paths": cluster_role(role, nonResourceURLs=["*"], verbs=["get"]),
+        "a role of another name": cluster_role("istio-x", apiGroups=[""], resources=["pods"], verbs=["get"]),
+        "an aggregated role": {**cluster_role(role, apiGroups=[""], resources=["pods"], verbs=["get"]),
+                               "aggregationRule": {"clusterRoleSelectors": [{"matchLabels": {"a": "b"}}]}},
+        "a name that only a rule with another name has": cluster_role(
+            role, apiGroups=["certificates.k8s.io"], resources=["signers"], resourceNames=["*"], verbs=["approve"]
+        ),
+        "a webhook for all kinds": webhook(mutating, "istio-sidecar-injector", namespace, rules=[all_kinds]),
+        "a webhook elsewhere": webhook(mutating, "istio-sidecar-injector", "kube-public"),
+        "a webhook outside": webhook(mutating, "istio-sidecar-injector", "x", clientConfig={"url": "https://x.example"}),
+        "a webhook of another name": webhook(mutating, "istio-x", namespace),
+        "a validating webhook for pods": webhook("ValidatingWebhookConfiguration", "istio-validator-x", namespace),
+        "a definition with a conversion": {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+                                           "metadata": {"name": "es.evil.istio.io"}, "spec": crd},
+        "another namespace": {**other, "metadata": {"name": "new-one"}},
+    }  # fmt: skip
+
+
+def test_the_operators_account_gets_no_more_rights_than_istio(namespace, guarded):
+    """Each way that a review found, and their relatives, as the operator's account; the API server refuses each."""
+    answers = {name: answer_to(guarded, obj) for name, obj in attacks(namespace).items()}
+    assert {name: error for name, error in answers.items() if "the operator may" not in error} == {}
+
+
+@pytest.fixture
+def guarded(namespace, by_the_operator):
+    """The operator's account, once the API server goes by its guard, which takes it a moment."""
+    operator, deadline = Cluster(by_the_operator), time.monotonic() + 60
+    probe = binding("probe", "cluster-admin", "istio-operator", namespace)
+    while "the operator may" not in answer_to(operator, probe):
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+    return operator
+
+
+def answer_to(operator: Cluster, obj: dict) -> str:
+    try:
+        operator.create(obj, dry_run=True)
+    except ApiError as error:
+        return str(error)
+    return "accepted"
+
+
+def test_the_operators_account_cannot_change_its_guard(cluster, namespace, by_the_operator, guarded):
+    name = f"istio-operator-{namespace}.meshops.istio"
+    operator = guarded
+    for kind in ("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"):
+        served = KNOWN[ADMISSION, kind]
+        for verb in ("update", "patch", "delete", "deletecollection"):
+            what = {"group": ADMISSION, "resource": served.plural, "name": name, "verb": verb}
+            assert not allowed(cluster, by_the_operator, **what), f"{verb} {kind}"
+        with pytest.raises(ApiError, match="forbidden"):
+            operator.delete(served, name, dry_run=True)
+        with pytest.raises(ApiError, match="forbidden"):
+            operator.patch(served, name, {"metadata": {"labels": {"a": "b"}}}, dry_run=True)
+    rules = [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]
+    with pytest.raises(ApiError, match="the operator may write only"):
+        operator.patch(KNOWN[RBAC, "ClusterRole"], f"istio-operator-{namespace}", {"rules": rules}, dry_run=True)
+
+
+def test_the_operators_account_changes_only_istios_labels_of_namespaces(guarded):
+    operator, kind = guarded, KNOWN["", "Namespace"]
+    for labels in ({"istio-injection": "enabled"}, {"istio.io/rev": "canary"}, {"topology.istio.io/network": "n1"}):
+        operator.patch(kind, "kube-public", {"metadata": {"labels": labels}}, dry_run=True)
+    for meta in (
+        {"labels": {"pod-security.kubernetes.io/enforce": "privileged"}},
+        {"annotations": {"scheduler.alpha.kubernetes.io/node-selector": "a=b"}},
+        {"finalizers": ["a.example/b"]},
+    ):
+        with pytest.raises(ApiError, match="only Istio's labels and annotations"):
+            operator.patch(kind, "kube-public", {"metadata": meta}, dry_run=True)

@@ -9,6 +9,7 @@ import collections
 import json
 import pathlib
 import subprocess
+import sys
 import tomllib
 
 import pytest
@@ -27,7 +28,9 @@ def lines_of(paths: list[pathlib.Path]) -> int:
 
 
 def test_no_folder_of_module_utils_has_more_than_15_files():
-    counts = collections.Counter(relative(path.parent) for path in python_files(MODULE_UTILS))
+    counts = collections.Counter(
+        relative(path.parent) for path in python_files(MODULE_UTILS) if path.name != "__init__.py"
+    )
     assert {folder: count for folder, count in counts.items() if count > LARGEST_FOLDER} == {}
 
 
@@ -155,3 +158,21 @@ def test_every_redirect_leads_from_a_free_name_to_a_plugin_that_exists():
         folder = ROOT / "plugins" / kind
         assert (folder / f"{new.rsplit('.', 1)[1]}.py").exists(), f"{kind} {old} -> {new}"
         assert not (folder / f"{old}.py").exists(), f"{kind} {old} exists, its redirect would hide it"
+
+
+def test_the_picture_of_the_architecture_is_up_to_date():
+    done = subprocess.run(
+        [sys.executable, ROOT / "tools/draw_architecture.py"], capture_output=True, text=True, check=True
+    )
+    assert (ROOT / "docs/architecture.svg").read_text() == done.stdout, (
+        "run tools/draw_architecture.py > docs/architecture.svg"
+    )
+
+
+def test_the_documentation_names_every_room():
+    text = (ROOT / "docs/architecture.md").read_text()
+    assert [
+        path.name
+        for path in MODULE_UTILS.iterdir()
+        if path.is_dir() and f"`{path.name}`" not in text and path.name != "__pycache__"
+    ] == []

@@ -46,6 +46,13 @@ options:
         other manager.
     type: bool
     default: false
+  force_conflicts_from:
+    description:
+      - The field managers from which fields are taken over, instead of from all of them.
+      - Items that they keep in a declared list are removed where the list is declared without them.
+    type: list
+    elements: str
+    default: []
   wait:
     description:
       - Whether to wait until the object is ready, as far as its status tells, or until it is gone.

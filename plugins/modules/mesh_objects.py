@@ -91,6 +91,19 @@ options:
       - Take over fields that another field manager owns. Otherwise they are an error that names manager and fields.
     type: bool
     default: false
+  force_conflicts_from:
+    description:
+      - The field managers from which fields are taken over, instead of from all of them.
+      - Items that they keep in a declared list are removed where the list is declared without them.
+    type: list
+    elements: str
+    default: []
+  keep_weights:
+    description:
+      - Leave the weights of the destinations that a live route has already as they are, as a canary controller
+        (Argo Rollouts, Flagger) sets them. The declared weights are those of new routes.
+    type: bool
+    default: false
   settle:
     description:
       - Seconds that proxies are given to take the new subsets of a DestinationRule before the routes are written that
@@ -235,7 +248,8 @@ summary:
 import gc
 
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.module import run_module
-from ansible_collections.meshops.istio.plugins.module_utils.objects.reconcile import SETTLE, reconcile_objects
+from ansible_collections.meshops.istio.plugins.module_utils.objects.options import SETTLE, ApplyOptions
+from ansible_collections.meshops.istio.plugins.module_utils.objects.reconcile import reconcile_objects
 from ansible_collections.meshops.istio.plugins.module_utils.objects.sources import declared_objects
 
 ARGUMENT_SPEC = {
@@ -250,17 +264,24 @@ ARGUMENT_SPEC = {
     "wait": {"type": "bool", "default": False},
     "wait_timeout": {"type": "int", "default": 120},
     "force_conflicts": {"type": "bool", "default": False},
+    "force_conflicts_from": {"type": "list", "elements": "str", "default": []},
+    "keep_weights": {"type": "bool", "default": False},
     "settle": {"type": "float", "default": SETTLE},
     "concurrency": {"type": "int", "default": 16},
 }
 PASSED_ON = (
     "state", "namespace", "owner", "adopt", "prune", "prune_all", "wait", "wait_timeout", "force_conflicts", "settle",
+    "keep_weights",
 )  # fmt: skip
 
 
 def run(module, cluster):
     objects = declared_objects(module.params["objects"], module.params["src"])
-    return reconcile_objects(module, cluster, objects, **{name: module.params[name] for name in PASSED_ON})
+    options = ApplyOptions(
+        force_conflicts_from=tuple(module.params["force_conflicts_from"]),
+        **{name: module.params[name] for name in PASSED_ON},
+    )
+    return reconcile_objects(module, cluster, objects, options)
 
 
 def main():

@@ -16,6 +16,12 @@ extends_documentation_fragment:
   - meshops.istio.connection
   - meshops.istio.attributes
 options:
+  keep_weights:
+    description:
+      - Leave the weights of the destinations that a live route has already as they are, as a canary controller
+        (Argo Rollouts, Flagger) sets them. The declared weights are those of new routes.
+    type: bool
+    default: false
   parent_refs:
     description:
       - The gateways or services that the route attaches to.

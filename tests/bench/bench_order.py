@@ -25,7 +25,8 @@ import yaml
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "e2e"))
 
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.client import Cluster
-from ansible_collections.meshops.istio.plugins.module_utils.objects.reconcile import SETTLE, reconcile_objects
+from ansible_collections.meshops.istio.plugins.module_utils.objects.options import SETTLE, ApplyOptions
+from ansible_collections.meshops.istio.plugins.module_utils.objects.reconcile import reconcile_objects
 from test_objects_order import HOST, routing, service
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -69,7 +70,8 @@ class Bench:
         self._declare([service()], SETTLE)
 
     def _declare(self, objects: list[dict], settle: float) -> None:
-        reconcile_objects(MODULE, self.cluster, objects, settle=settle, force_conflicts=True)  # kubectl had its turn
+        options = ApplyOptions(settle=settle, force_conflicts=True)
+        reconcile_objects(MODULE, self.cluster, objects, options)  # kubectl had its turn
 
     def add_others(self) -> None:
         """Gives every proxy of the namespace more to do, as in a mesh of many services."""

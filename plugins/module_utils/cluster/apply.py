@@ -11,11 +11,13 @@ import time
 import typing as t
 
 from ..errors import MeshopsError
+from ..reconcile.handover import Handover, released, without
 from ..reconcile.identity import Key
 from ..reconcile.order import Stage
 from ..reconcile.plan import Change
 from ..reconcile.types import K8sObject
-from .client import Cluster
+from .client import FIELD_MANAGER, Cluster
+from .edit import Operation, edit
 from .errors import ApiError
 
 #: What was done, by what was planned.
@@ -25,6 +27,15 @@ _DONE = {"create": "created", "update": "updated", "delete": "deleted"}
 #: an unbroken stream of writes both would go in one push.
 _QUIET = 0.2
 _CONFLICT = re.compile(r'conflict with "([^"]*)"(?: with subresource "[^"]*")?(?: using (\S+))?')
+
+
+#: Whether to take over fields that a field manager owns.
+Force = t.Callable[[str], bool]
+
+
+def never(_manager: str) -> bool:
+    """Takes nothing over from anybody."""
+    return False
 
 
 @dataclasses.dataclass
@@ -63,7 +74,7 @@ def execute(
     cluster: Cluster,
     stages: t.Iterable[Stage],
     settle: float,
-    force: bool = False,
+    force: Force = never,
     dry_run: bool = False,
     explain: t.Callable[[Change, ApiError], str] | None = None,
     after_stage: t.Callable[[Stage, list[Outcome]], None] | None = None,
@@ -75,7 +86,7 @@ def execute(
 
     :param stages: see C(reconcile.order.stages)
     :param settle: seconds to wait before a stage that asks for it, and between changes that wait for each other
-    :param force: take over fields that other managers own
+    :param force: whether to take over fields that a manager owns
     :param dry_run: let the server check everything, and keep nothing
     :param explain: a better message for a refusal, from the change and the refusal
     :param after_stage: called between stages with what became of the former
@@ -134,7 +145,7 @@ def _obstacle(
 def _carry_out(
     cluster: Cluster,
     change: Change,
-    force: bool,
+    force: Force,
     dry_run: bool,
     explain: t.Callable[[Change, ApiError], str] | None,
     keep: t.Callable[[Change], bool],
@@ -158,18 +169,38 @@ def _carry_out(
     return Outcome(change, "unchanged" if same else _DONE[change.action], obj if keep(change) else None)
 
 
-def _apply(cluster: Cluster, change: Change, force: bool, dry_run: bool) -> K8sObject:
+def _apply(cluster: Cluster, change: Change, force: Force, dry_run: bool) -> K8sObject:
     """Applies; a conflict of two writers at one moment, and not of two owners, is tried again."""
+    desired = change.after or {}
+    if change.handover and not dry_run:
+        _give_up(cluster, desired, change.handover)
     deadline = cluster.deadline()
     pause = 0.05
+    forced = False
     while True:
         try:
-            return cluster.apply(change.after, force=force, dry_run=dry_run)
+            applied = cluster.apply(desired, force=forced, dry_run=dry_run)
+            return without(applied, change.handover) if dry_run else applied
         except ApiError as error:
-            if error.status != 409 or conflict_of(change.title, error) or time.monotonic() > deadline:
+            conflict = conflict_of(change.title, error)
+            if conflict and not forced and all(map(force, conflict.owners)):
+                forced = True
+                continue
+            if error.status != 409 or conflict or time.monotonic() > deadline:
                 raise
         time.sleep(pause)
         pause = min(pause * 2, 1)
+
+
+def _give_up(cluster: Cluster, desired: K8sObject, claims: Handover) -> None:
+    """Takes the claims of other managers from an object, so that what they kept goes when it is applied."""
+
+    def operations(live: K8sObject) -> list[Operation]:
+        entries = released(live, claims, FIELD_MANAGER)
+        return [{"op": "replace", "path": "/metadata/managedFields", "value": entries}] if entries else []
+
+    meta = desired["metadata"]
+    edit(cluster, cluster.kind(desired["apiVersion"], desired["kind"]), meta["name"], meta.get("namespace"), operations)
 
 
 def _version(obj: K8sObject) -> str:

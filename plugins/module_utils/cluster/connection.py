@@ -23,6 +23,7 @@ from .proxy import proxy_for
 try:
     import urllib3
     import yaml
+    from urllib3._collections import HTTPHeaderDict  # urllib3 1.26 has it nowhere else
 except ImportError:
     urllib3 = None  # type: ignore[assignment]
 
@@ -145,7 +146,7 @@ def _with_identity(headers: dict[str, str], identity: t.Mapping[str, t.Any]) -> 
     """The headers with those that name the impersonated user: a line for each group."""
     if not identity:
         return headers
-    several = urllib3.HTTPHeaderDict(headers)
+    several = HTTPHeaderDict(headers)
     for name, value in auth.identity_headers(identity):
         several.add(name, value)
     return several

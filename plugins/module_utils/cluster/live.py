@@ -41,6 +41,7 @@ class Live:
     :param kinds: see C(labels); where one isn't served in its version, it is read in another
     :param if_allowed: those of C(kinds) that may be left out where the user may not list them and no namespace is known
     :ivar unserved: after iterating, the kinds that the server doesn't serve in the version asked for
+    :ivar unseen: after iterating, the kinds of which objects with the label may exist that the user may not list
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Live:
         if_allowed: t.Collection[Kind] = (),
     ) -> None:
         self.unserved: set[Kind] = set()
+        self.unseen: set[Kind] = set()
         self._cluster = cluster
         self._wanted = wanted
         self._if_allowed = if_allowed
@@ -111,6 +113,8 @@ class Live:
     def _pages_by_namespace(self, read: _Read, refusal: ApiError) -> t.Iterator[list[dict]]:
         """For a user who may not look into the whole cluster; what it may not list at all it can't have labelled."""
         namespaces = self._namespaces(read)
+        if read.labels:
+            self.unseen.add(read.kind)
         if not namespaces:
             if read.labels and read.kind in self._if_allowed:
                 return
@@ -121,6 +125,11 @@ class Live:
             except ApiError as error:
                 if error.status != 403 or not read.labels:
                     raise
+
+    @property
+    def seen_namespaces(self) -> list[str]:
+        """The namespaces in which objects with the label are looked for where the user may not list all."""
+        return sorted({namespace for kind in self._wanted for namespace in self._wanted[kind] if namespace})
 
     def _namespaces(self, read: _Read) -> list[str]:
         """Where to look for objects, for a user who may not look into the whole cluster."""

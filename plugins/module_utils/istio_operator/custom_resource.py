@@ -11,6 +11,7 @@ import typing as t
 from ..cluster.client import Cluster
 from ..cluster.kinds import Kind
 from ..errors import MeshopsError
+from ..objects.options import ApplyOptions
 from ..objects.reconcile import reconcile_objects
 from ..reconcile.diff import diff
 from ..reconcile.plan import Change
@@ -61,10 +62,14 @@ def reconcile_istio_operator(module: t.Any, cluster: Cluster) -> dict[str, t.Any
             "the cluster doesn't know IstioOperator: install the operator first, with the role meshops.istio.operator"
         )
     timeout = params["wait_timeout"]
-    found = reconcile_objects(
-        module, cluster, [obj], state=params["state"], force_conflicts=True, return_objects=True, wait_timeout=timeout,
+    options = ApplyOptions(
+        state=params["state"],
+        force_conflicts=True,
+        return_objects=True,
+        wait_timeout=timeout,
         wait=params["wait"] and params["state"] == "absent",
-    )  # fmt: skip
+    )
+    found = reconcile_objects(module, cluster, [obj], options)
     entry = found["objects"][0]
     result = {"changed": found["changed"], "action": entry["action"], "components": [], "message": ""}
     if found.get("diff"):

@@ -6,9 +6,10 @@ from __future__ import annotations
 
 import re
 
-from ..cluster.client import Cluster
+from ..cluster.client import FIELD_MANAGER, Cluster
 from ..cluster.errors import ApiError
 from ..errors import MeshopsError
+from ..reconcile.handover import described, kept_items
 from ..reconcile.plan import Change
 from ..reconcile.schema import Schema
 from .schemas import _Schemas
@@ -30,7 +31,7 @@ class _Explainer:
         text = str(error)
         said = sentences(text, error.causes, change.after or {}, lambda: self._schema(change))
         if said:
-            return f"{change.title}: {'; '.join(said)}"
+            return f"{change.title}: {'; '.join(said)}{_kept_by_others(change)}"
         if error.status == 404 and f'namespaces "{change.namespace}" not found' in text:
             self.missing_namespace[change.key] = True
             return (
@@ -47,3 +48,11 @@ class _Explainer:
             return self._schemas.published(change.api_version, change.kind)
         except MeshopsError:  # the message does without it
             return None
+
+
+def _kept_by_others(change: Change) -> str:
+    """Items of lists that other managers keep beside the declared ones: often what makes an object invalid."""
+    if not change.before or not change.after:
+        return ""
+    kept = kept_items(change.after, change.before, FIELD_MANAGER)
+    return f". Not declared, but kept: {described(kept)}. Remove it with force_conflicts: true" if kept else ""

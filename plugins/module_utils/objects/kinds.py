@@ -16,6 +16,8 @@ from ..errors import MeshopsError
 from ..reconcile.compare import is_built_in
 from ..reconcile.identity import title
 from ..reconcile.plan import Change
+from ..reconcile.types import K8sObject
+from ..reconcile.wording import and_more, nearest
 
 #: The groups whose objects are the mesh's own; what is pruned is looked for in all of their kinds.
 MESH_GROUPS = (
@@ -26,7 +28,7 @@ MESH_GROUPS = (
     "gateway.networking.k8s.io",
 )
 #: What else is looked for to be pruned: what is declared beside the mesh's objects; not what holds data or runs once.
-_BESIDE = tuple(
+BESIDE = tuple(
     kind
     for kind in KNOWN.values()
     if kind.group in ("apps", "autoscaling", "networking.k8s.io", "policy", "rbac.authorization.k8s.io")
@@ -40,7 +42,7 @@ _IN_A_PATH = re.compile(r"(?!\.\.?\Z)[^/%?#\s]+\Z")
 # -- kinds ----------------------------------------------------------------
 
 
-class _Kinds:
+class Kinds:
     """The kinds of declared objects: from the known table, from declared CustomResourceDefinitions, by discovery."""
 
     def __init__(self, cluster: Cluster, declared: list[dict]) -> None:
@@ -123,18 +125,30 @@ class _Kinds:
     def pruned(self) -> list[Kind]:
         """The kinds in which objects of an owner are looked for."""
         mesh = [kind for (group, _kind), kind in KNOWN.items() if group in MESH_GROUPS]
-        mesh += _BESIDE
+        mesh += BESIDE
         given = [kind for kind in self._found.values() if kind]
         known = {(kind.group, kind.kind) for kind in given}
         return given + [kind for kind in mesh if (kind.group, kind.kind) not in known]
 
-    def elsewhere(self, unserved: t.Iterable[Kind]) -> dict[Kind | None, str]:
-        """The declared kinds of the mesh that the server doesn't serve as declared, with the apiVersion that it serves.
+    def resolve(self, declared: list[K8sObject], namespace: str) -> list[K8sObject]:
+        """The declared objects with their final namespace and apiVersion.
 
-        The versions of such a kind have the same fields, and Istio's documentation shows now one and now another.
+        A kind of the mesh is taken in a version that the server serves: its versions have the same fields, and Istio's
+        documentation shows now one and now another.
         """
-        found = {kind: self._serving(kind) for kind in unserved if kind.group in MESH_GROUPS}
-        return {kind: version for kind, version in found.items() if version and kind in self._found.values()}
+        placed = [self.place(obj, namespace) for obj in declared]
+        served: dict[Kind, str] = {}
+        for kind in {kind for kind in self._found.values() if kind and kind.group in MESH_GROUPS}:
+            if kind.api_version + kind.kind not in self._declared:
+                served[kind] = self._serving(kind) or kind.api_version
+        if all(version == kind.api_version for kind, version in served.items()):
+            return placed
+        return [self._in_version(obj, served) for obj in placed]
+
+    def _in_version(self, obj: K8sObject, served: t.Mapping[Kind, str]) -> K8sObject:
+        kind = self.of(obj)
+        version = served.get(kind) if kind else None
+        return {**obj, "apiVersion": version} if version and version != obj["apiVersion"] else obj
 
     def unserved(self, kinds: t.Iterable[Kind], todo: list[Change]) -> set[Kind]:
         """The unserved kinds of which objects are to be written."""
@@ -170,10 +184,22 @@ class _Kinds:
     def _unserved_text(self, api_version: str, kind: str, objs: list[dict]) -> str:
         from ..reconcile.refusal import unserved
 
-        more = f" and {len(objs) - 1} more" if len(objs) > 1 else ""
+        more = and_more(len(objs) - 1)
         group, version = split_api_version(api_version)
         serving = self._serving(Kind(group, version, kind, "", True))
-        return unserved(f"{title(objs[0])}{more}", api_version, kind, serving)
+        text = unserved(f"{title(objs[0])}{more}", api_version, kind, serving)
+        near = None if serving else self._nearest(api_version, kind)
+        return f"{text}. Did you mean {near}?" if near else text
+
+    def _nearest(self, api_version: str, kind: str) -> str | None:
+        """A kind with a like name, in the same group where there is one."""
+        group, _version = split_api_version(api_version)
+        same_group = [*self._cluster.discover(api_version), *(k.kind for k in KNOWN.values() if k.group == group)]
+        same_kind = [k for k in KNOWN.values() if k.kind == kind]
+        near = nearest(kind, same_group, 0.75)
+        if near == kind or (near is None and same_kind):
+            return next((f"apiVersion {k.api_version}" for k in same_kind if k.api_version != api_version), None)
+        return near
 
 
 def _defined(obj: dict) -> list[Kind]:

@@ -14,11 +14,15 @@ import typing as t
 from ..cluster.client import Cluster
 from ..cluster.live import Live
 from ..errors import MeshopsError
-from ..reconcile.identity import OWNER_LABEL
+from ..reconcile.identity import OWNER_LABEL, Key
 from ..reconcile.plan import Change, PlanError, plan
+from ..reconcile.types import K8sObject
+from ..reconcile.weights import with_live_weights
+from ..reconcile.wording import listed
 from .check_mode import _untriable, _untried
 from .explain import _Explainer
-from .kinds import _BESIDE, _defined, _Kinds, _serves
+from .kinds import BESIDE, Kinds, _defined, _serves
+from .options import ApplyOptions
 from .result import Module, ObjectsFailed, _failure_text, _result
 from .schemas import server_schemas
 
@@ -26,134 +30,88 @@ if t.TYPE_CHECKING:
     from ..cluster.apply import Outcome
     from ..reconcile.order import Stage
 
-#: How long proxies are given to take subsets before routes name them, and routes before subsets go, in seconds: ten
-#: times istiod's moment of quiet before a push. tests/bench/order measures what is too short.
-SETTLE = 1.0
+DEFAULTS = ApplyOptions()
 
 
 def reconcile_objects(
-    module: Module,
-    cluster: Cluster,
-    objects: t.Iterable[dict],
-    state: str = "present",
-    owner: str | None = None,
-    prune: bool = False,
-    prune_all: bool = False,
-    wait: bool = False,
-    wait_timeout: float = 120,
-    force_conflicts: bool = False,
-    namespace: str = "default",
-    return_objects: bool = False,
-    adopt: bool = True,
-    settle: float = SETTLE,
-) -> dict:
-    """Makes the cluster hold what is declared, and says what was done; in check mode what would be done.
+    module: Module, cluster: Cluster, objects: t.Iterable[K8sObject], options: ApplyOptions = DEFAULTS
+) -> dict[str, t.Any]:
+    """Makes the cluster hold what is declared, and reports what was done; in check mode what would be done.
 
     :param module: tells check mode, and whether a diff is wanted
     :param objects: objects with apiVersion, kind and metadata.name (see C(reconcile.documents.objects))
-    :param state: C(present), or C(absent): delete them; only apiVersion, kind, name and namespace count then
-    :param owner: the set that they belong to: their label C(meshops.istio/owner)
-    :param prune: delete objects of this owner that are not declared any more, if all that is declared could be
-        written; they are looked for in the kinds of the mesh, in C(_BESIDE), and in the kinds that are declared
-    :param prune_all: allow this even where nothing is declared, so that everything of the owner goes
-    :param wait: wait until all are ready, or gone
-    :param wait_timeout: seconds that the whole may take; also how long refused requests are repeated
-    :param force_conflicts: take fields over from other field managers
-    :param namespace: where objects live that name no namespace
-    :param adopt: whether objects that are there and belong to no owner become this one's
-    :param return_objects: put the live object into its entry, as C(object)
-    :param settle: seconds that proxies are given to take new subsets before routes name them, and routes before
-        subsets go
     :returns: C(changed), C(objects): an entry each with C(kind), C(namespace), C(name), C(action) (created, updated,
         deleted, unchanged, failed), C(error) where it failed and C(note) where check mode could not tell all;
-        C(summary): how many of which action; C(diff) where the module wants one
+        C(summary): how many of which action; C(diff) where the module wants one; C(warnings)
     :raises MeshopsError: what is declared can't be right; nothing has been changed
     :raises ObjectsFailed: some objects failed; all others are done
     """
-    cluster.retry_until = time.monotonic() + wait_timeout
+    cluster.retry_until = time.monotonic() + options.wait_timeout
     try:
-        return _reconcile(
-            module, cluster, list(objects), state, owner, prune, prune_all, wait, wait_timeout, force_conflicts,
-            namespace, return_objects, adopt, settle,
-        )  # fmt: skip
+        return _reconcile(module, cluster, list(objects), options, cluster.retry_until)
     finally:
         cluster.retry_until = None
 
 
 def _reconcile(
-    module: Module,
-    cluster: Cluster,
-    declared: list[dict],
-    state: str,
-    owner: str | None,
-    prune: bool,
-    prune_all: bool,
-    wait: bool,
-    wait_timeout: float,
-    force_conflicts: bool,
-    namespace: str,
-    return_objects: bool,
-    adopt: bool,
-    settle: float,
-) -> dict:
-    begin = time.monotonic()
-    if not namespace:
-        raise MeshopsError("namespace is empty: name the namespace of objects that name none, or leave the option out")
-    if not 0 <= settle < float("inf"):
-        raise MeshopsError(f"settle is {settle}: give the seconds that proxies need to take a change, 0 or more")
-    if prune:
-        _check_prune(declared, owner, prune_all, state)
-    kinds = _Kinds(cluster, declared)
-    declared = [kinds.place(obj, namespace) for obj in declared]
-    kinds.raise_unknown(may_come=module.check_mode and state == "present")
-    options: dict[str, t.Any] = {
-        "state": state,
-        "owner_name": owner,
-        "prune": prune,
-        "schemas": server_schemas(cluster),
-        "keep_unchanged": wait or return_objects,
-        "adopt": adopt,
-    }
-    labels = f"{OWNER_LABEL}={owner}" if prune else None
-    try:
-        live = Live(cluster, kinds.wanted(declared), labels, kinds.pruned(), _BESIDE)
-        changes = plan(declared, live, **options)
-        elsewhere = kinds.elsewhere(live.unserved)
-        if elsewhere:
-            declared = [{**obj, "apiVersion": elsewhere.get(kinds.of(obj), obj["apiVersion"])} for obj in declared]
-            live = Live(cluster, kinds.wanted(declared), labels, kinds.pruned(), _BESIDE)
-            changes = plan(declared, live, **options)
-    except PlanError as error:
-        raise MeshopsError(str(error)) from error
+    module: Module, cluster: Cluster, objects: list[K8sObject], options: ApplyOptions, deadline: float
+) -> dict[str, t.Any]:
+    options.check(len(objects))
+    kinds = Kinds(cluster, objects)
+    declared = kinds.resolve(objects, options.namespace)
+    kinds.raise_unknown(may_come=module.check_mode and options.state == "present")
+    labels = f"{OWNER_LABEL}={options.owner}" if options.prune else None
+    live = Live(cluster, kinds.wanted(declared), labels, kinds.pruned(), BESIDE)
+    changes = _plan(declared, live, cluster, options)
     todo = [change for change in changes if change.action != "unchanged"]
     unserved = kinds.unserved(live.unserved, todo)
-    kinds.require(unserved, todo, wait_timeout, may_come=module.check_mode)
+    kinds.require(unserved, todo, options.wait_timeout, may_come=module.check_mode)
     missing = {(kind.api_version, kind.kind) for kind in unserved} | kinds.unknown
-    outcomes = _carry_out(
-        module, cluster, todo, settle, force_conflicts, missing, begin + wait_timeout, keep=wait or return_objects
-    )
-    result = _result(module, changes, outcomes, return_objects)
+    outcomes = _carry_out(module, cluster, todo, options, missing, deadline)
+    result = _result(module, changes, outcomes, options.return_objects)
+    result["warnings"] = _warnings(changes, live, options)
     failures = [outcome for outcome in outcomes.values() if outcome.error]
     if failures:
         raise ObjectsFailed(_failure_text(failures, len(changes)), result)
-    if wait and not module.check_mode:
-        _wait(cluster, changes, outcomes, result, begin + wait_timeout - time.monotonic())
+    if options.wait and not module.check_mode:
+        _wait(cluster, changes, outcomes, result, deadline - time.monotonic())
     return result
 
 
-def _check_prune(declared: list[dict], owner: str | None, prune_all: bool, state: str) -> None:
-    if not owner:
-        raise MeshopsError("prune deletes what an owner no longer declares: set the option owner too")
-    if state == "absent":
-        raise MeshopsError(
-            "prune and state absent contradict each other: to delete all of an owner, give no objects,"
-            " state present and prune_all: true"
+def _plan(declared: list[K8sObject], live: Live, cluster: Cluster, options: ApplyOptions) -> list[Change]:
+    try:
+        return plan(
+            declared,
+            live,
+            state=options.state,
+            owner_name=options.owner,
+            prune=options.prune,
+            schemas=server_schemas(cluster),
+            keep_unchanged=options.keep_objects,
+            adopt=options.adopt,
+            forced=options.takes_items,
+            adjust=with_live_weights if options.keep_weights else None,
         )
-    if not declared and not prune_all:
-        raise MeshopsError(
-            f"nothing is declared, so prune would delete everything of owner {owner!r}:"
-            " if that is meant, set prune_all: true; else check that objects or src lead to the objects"
+    except PlanError as error:
+        raise MeshopsError(str(error)) from error
+
+
+def _warnings(changes: list[Change], live: Live, options: ApplyOptions) -> list[str]:
+    """What pruning could not see, or does not own."""
+    warnings = []
+    foreign = [change.title for change in changes if change.unproven]
+    if foreign:
+        warnings.append(
+            f"Not pruned, although labelled as owner {options.owner!r}'s: {listed(foreign)}. This collection has not"
+            " applied them, or their managedFields are lost, as after a restore. Declare them once, or delete them."
         )
+    if live.unseen:
+        kinds = sorted({kind.kind for kind in live.unseen})
+        warnings.append(
+            f"This user may not list {listed(kinds)} in all namespaces: objects of owner {options.owner!r} are pruned"
+            f" only in {listed(live.seen_namespaces) or 'no namespace'}, and retained elsewhere."
+        )
+    return warnings
 
 
 # -- execution ------------------------------------------------------------
@@ -163,12 +121,10 @@ def _carry_out(
     module: Module,
     cluster: Cluster,
     todo: list[Change],
-    settle: float,
-    force: bool,
+    options: ApplyOptions,
     missing: set[tuple[str, str]],
     deadline: float,
-    keep: bool,
-) -> dict[tuple, Outcome]:
+) -> dict[Key, Outcome]:
     """Executes, or tries where check mode lets it; an outcome for every change, by key."""
     if not todo:
         return {}
@@ -176,7 +132,7 @@ def _carry_out(
     from ..cluster.wait import wait_established
     from ..reconcile.order import stages
 
-    outcomes: dict[tuple, Outcome] = {}
+    outcomes: dict[Key, Outcome] = {}
     if module.check_mode:
         todo, outcomes = _untried(todo, missing)
     explainer = _Explainer(cluster)
@@ -196,13 +152,15 @@ def _carry_out(
     done = execute(
         cluster,
         stages(todo),
-        settle,
-        force=force,
+        options.settle,
+        force=options.takes_over,
         dry_run=module.check_mode,
         explain=explainer,
         after_stage=after_stage,
         keep=lambda change: (
-            keep or change.kind == "CustomResourceDefinition" or (module._diff and change.action == "update")
+            options.keep_objects
+            or change.kind == "CustomResourceDefinition"
+            or (module._diff and change.action == "update")
         ),
     )
     for outcome in done:
@@ -220,7 +178,7 @@ def _carry_out(
 
 
 def _wait(
-    cluster: Cluster, changes: list[Change], outcomes: dict[tuple, Outcome], result: dict, timeout: float
+    cluster: Cluster, changes: list[Change], outcomes: dict[Key, Outcome], result: dict[str, t.Any], timeout: float
 ) -> None:
     from ..cluster.wait import wait_gone
     from ..cluster.workloads import wait_ready

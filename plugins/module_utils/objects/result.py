@@ -44,7 +44,7 @@ def _result(module: Module, changes: list[Change], outcomes: dict[tuple, Outcome
             "action": action,
             "error": str(outcome.error) if outcome and outcome.error else None,
         }
-        note = outcome.note if outcome else change.note
+        note = (outcome.note if outcome else "") or change.note
         if note:
             entry["note"] = note
         if full:

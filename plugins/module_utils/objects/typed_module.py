@@ -11,6 +11,7 @@ from ..cluster.module import run_module
 from ..errors import MeshopsError
 from ..reconcile.conform import conform, may_not_conform
 from ..reconcile.schema import Schema
+from .options import ApplyOptions
 from .reconcile import reconcile_objects
 from .result import ObjectsFailed
 
@@ -23,10 +24,14 @@ OBJECT_SPEC: dict[str, dict] = {
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     "owner": {"type": "str"},
     "force_conflicts": {"type": "bool", "default": False},
+    "force_conflicts_from": {"type": "list", "elements": "str", "default": []},
     "wait": {"type": "bool", "default": False},
     "wait_timeout": {"type": "int", "default": 120},
 }
 _PASSED_ON = ("namespace", "state", "owner", "force_conflicts", "wait", "wait_timeout")
+#: The kinds whose routes have weights, which a canary controller may set.
+_WEIGHTED = ("VirtualService", "HTTPRoute", "GRPCRoute", "TCPRoute", "TLSRoute")
+_KEEP_WEIGHTS: dict[str, t.Any] = {"type": "bool", "default": False}
 
 
 def run_typed_module(api_version: str, kind: str, fields: dict[str, dict], required: t.Sequence[str] = ()) -> None:
@@ -42,6 +47,9 @@ def run_typed_module(api_version: str, kind: str, fields: dict[str, dict], requi
     if "labels" in fields:
         options["metadata_labels"] = OBJECT_SPEC["labels"]
 
+    if kind in _WEIGHTED:
+        options["keep_weights"] = _KEEP_WEIGHTS
+
     def run(module: t.Any, cluster: Cluster) -> dict:
         cluster.retry_time = module.params["wait_timeout"]
         obj = build(api_version, kind, fields, module.params)
@@ -52,8 +60,14 @@ def run_typed_module(api_version: str, kind: str, fields: dict[str, dict], requi
                 document = cluster.openapi(served.api_version)
                 obj = conform(obj, Schema.of_kind(document, served.group, served.version, kind))
         passed_on = {name: module.params[name] for name in _PASSED_ON}
+        apply_options = ApplyOptions(
+            return_objects=True,
+            force_conflicts_from=tuple(module.params["force_conflicts_from"]),
+            keep_weights=module.params.get("keep_weights") or False,
+            **passed_on,
+        )
         try:
-            result = reconcile_objects(module, cluster, [obj], return_objects=True, **passed_on)
+            result = reconcile_objects(module, cluster, [obj], apply_options)
         except ObjectsFailed as error:
             error.result = _of_one(error.result)
             raise
@@ -93,6 +107,8 @@ def _of_one(result: dict) -> dict:
     one = {"changed": result["changed"], "action": entry["action"], "object": entry["object"]}
     if result.get("diff"):
         one["diff"] = result["diff"][0]
+    if result.get("warnings"):
+        one["warnings"] = result["warnings"]
     if entry.get("note"):
         one["note"] = entry["note"]
     return one

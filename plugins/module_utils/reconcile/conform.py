@@ -1,6 +1,10 @@
 # Copyright: (c) 2026, The meshops.istio authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Numbers and truth values that were given as text, as C(-e weight=10) does, become what the schema asks for."""
+"""Values become the type that the schema asks for: numbers given as text, as C(-e weight=10) does, and the reverse.
+
+ansible-core keeps native types, so that the quoted template of a number gives a number. Only integers become text: the
+text of 1.10 was lost when it was read as a number.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +18,18 @@ _NUMBER = re.compile(r"[-+]?\d+(\.\d+)?")
 _TRUTH = {"true": True, "false": False}
 
 
-def may_not_conform(value: t.Any) -> bool:
-    """Whether a text in a value looks like a number or a truth value, so that it is worth asking the schema."""
+#: Fields that are numbers in every kind of the mesh; for these alone no schema is read.
+_NUMBERS = {"weight", "number", "port", "targetPort", "value", "httpStatus", "attempts"}
+
+
+def may_not_conform(value: t.Any, field: str = "") -> bool:
+    """Whether a value may be of another type than its schema's, so that it is worth reading the schema."""
     if isinstance(value, dict):
-        return any(may_not_conform(v) for v in value.values())
+        return any(may_not_conform(v, k) for k, v in value.items())
     if isinstance(value, list):
-        return any(may_not_conform(v) for v in value)
+        return any(may_not_conform(v, field) for v in value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return field not in _NUMBERS
     return isinstance(value, str) and bool(_NUMBER.fullmatch(value) or value.lower() in _TRUTH)
 
 
@@ -31,6 +41,8 @@ def conform(value: t.Any, schema: Schema | None) -> t.Any:
         return {k: conform(v, schema.child(k)) for k, v in value.items()}
     if isinstance(value, list):
         return [conform(v, schema.item()) for v in value]
+    if schema.type == "string" and isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
     if isinstance(value, str):
         if schema.type == "integer" and _INTEGER.fullmatch(value):
             return int(value)

@@ -155,7 +155,10 @@ def _check(value: dict, meta: dict, what: str) -> None:
         texts.update({f"{field}.{name}": text for name, text in pairs.items()})
     for field, text in texts.items():
         if not isinstance(text, str):
-            raise DocumentError(f"{what}: metadata.{field} is {text!r}: quote it, it must be a string")
+            raise DocumentError(
+                f"{what}: metadata.{field} is {text!r}: quote it, it must be a string; or write it with `| string`"
+                " where it comes from a template"
+            )
     for field in text_fields(value):
         pairs = value.get(field) or {}
         if not isinstance(pairs, dict):

@@ -44,17 +44,17 @@ def handed_over(live: t.Mapping[str, t.Any], gives: t.Callable[[str], bool], to:
     own = [e for e in entries if not e.get("subresource") and e["manager"] == to]
     if not given:
         return None
-    fields = functools.reduce(_union, [entry.get("fieldsV1") or {} for entry in given + own])
+    fields = functools.reduce(union, [entry.get("fieldsV1") or {} for entry in given + own])
     newest = {**(given + own)[-1], "manager": to, "operation": "Apply", "fieldsV1": fields}
     return [newest, *(e for e in entries if e not in given and e not in own)]
 
 
-def _union(one: Fields, other: Fields) -> Fields:
+def union(one: Fields, other: Fields) -> Fields:
     """Both trees as one; a leaf beside a branch stays as the branch's own C(.)."""
     both = {**one, **other}
     for name in one:
         if name in other:
-            both[name] = _union(one[name], other[name])
+            both[name] = union(one[name], other[name])
     return {".": {}, **both} if both and not (one and other) else both
 
 

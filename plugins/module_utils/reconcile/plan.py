@@ -8,6 +8,7 @@ import dataclasses
 import typing as t
 
 from .compare import SchemaSource, apply_differences, value_differences
+from .handover import Handover, described, handover
 from .identity import OWNER_LABEL, Key, declared, key, owner, title
 from .managed_fields import applied_entry
 from .types import K8sObject
@@ -27,6 +28,8 @@ class Change:
     :ivar reasons: why an update is needed, one sentence a field
     :ivar pruned: it is not declared any more
     :ivar note: why something that might be expected isn't done
+    :ivar unproven: it has our owner's label, but this collection has not applied it, so it is not pruned
+    :ivar handover: what other field managers give up, see C(handover.handover)
     """
 
     action: str
@@ -39,6 +42,8 @@ class Change:
     reasons: list[str] = dataclasses.field(default_factory=list)
     pruned: bool = False
     note: str = ""
+    unproven: bool = False
+    handover: Handover = dataclasses.field(default_factory=dict)
 
     @classmethod
     def deletion(cls, live: K8sObject, *, pruned: bool = False) -> Change:
@@ -75,6 +80,8 @@ def plan(
     schemas: SchemaSource | None = None,
     keep_unchanged: bool = False,
     adopt: bool = True,
+    forced: t.Callable[[str], bool] = lambda manager: False,
+    adjust: t.Callable[[K8sObject, K8sObject], K8sObject] | None = None,
 ) -> list[Change]:
     """Decides for every object what has to be done.
 
@@ -93,6 +100,8 @@ def plan(
     :param schemas: see C(compare.SchemaSource)
     :param keep_unchanged: keep C(before) of unchanged objects too
     :param adopt: whether objects that belong to no owner become C(owner_name)'s; else one is a problem
+    :param forced: see C(handover.handover)
+    :param adjust: gives the declared object as it is to be compared and written, from it and the live one
     :returns: the changes: first the declared objects in their order, then what is pruned
     :raises PlanError: an object is declared twice, or belongs to another owner, or to none, or is about to go
     """
@@ -103,8 +112,12 @@ def plan(
         identity = key(found)
         want = wanted.get(identity)
         if want is None:
-            if prune and owner_name and manager and owner(found) == owner_name and applied_entry(found, manager):
-                pruned[identity] = _pruning(found)
+            if prune and owner_name and manager and owner(found) == owner_name:
+                if applied_entry(found, manager):
+                    pruned[identity] = _pruning(found)
+                elif not _made_by_a_controller(found):
+                    note = "not pruned: it has the owner's label, but was not applied by this collection"
+                    pruned[identity] = _change("unchanged", found, before=found, note=note, unproven=True)
             continue
         other = owner(found)
         if owner_name and other and other != owner_name:
@@ -130,13 +143,21 @@ def plan(
             continue
         if other and not owner_name and not owner(want):
             _label(want, other)
+        if adjust is not None:
+            want = wanted[identity] = adjust(want, found)
         compared = (
             value_differences(want, found, schemas)
             if manager is None
             else apply_differences(want, found, manager, schemas)
         )
+        claims = handover(want, found, manager, forced) if manager and _shared(found, manager) else {}
+        if claims:
+            compared += [f"{described(claims)} is given up"]
         if compared:
-            changes[identity] = _change("update", want, before=found, after=want, reasons=compared)
+            note = f"takes over {described(claims)}" if claims else ""
+            changes[identity] = _change(
+                "update", want, before=found, after=want, reasons=compared, handover=claims, note=note
+            )
         else:
             changes[identity] = _change("unchanged", want, before=found if keep_unchanged else None, after=want)
     if problems:
@@ -146,6 +167,18 @@ def plan(
             action = "create" if state == "present" else "unchanged"
             changes[identity] = _change(action, want, after=want if state == "present" else None)
     return [*(changes[identity] for identity in wanted), *pruned.values()]
+
+
+def _made_by_a_controller(live: K8sObject) -> bool:
+    """Whether a controller has made an object, with a copy of its owner's labels."""
+    meta = live["metadata"]
+    applied = any(entry.get("operation") == "Apply" for entry in meta.get("managedFields") or ())
+    return bool(meta.get("ownerReferences")) or applied
+
+
+def _shared(live: K8sObject, manager: str) -> bool:
+    """Whether others than we have written an object."""
+    return any(entry.get("manager") != manager for entry in live["metadata"].get("managedFields") or ())
 
 
 def _is_going(obj: dict) -> bool:

@@ -32,6 +32,7 @@ _REMEDIES = {
     "list": "write each item on a line of its own that begins with a dash",
     "map": "write its fields below it, without dashes",
 }
+_TEMPLATE = ", or with `| string` where it comes from a template"
 #: What servers put before the words that matter.
 _LEAD = re.compile(r"""^Invalid value: (?:"[^"]*"|[^\s:"]+): |^\S+ in body |.* evaluating rule: """)
 _DURATION = re.compile(r"type conversion error from 'string' to 'google.protobuf.Duration'|must be a valid duration")
@@ -148,12 +149,13 @@ def _misfit(path: str, problem: str, obj: t.Mapping[str, t.Any], schema: t.Calla
 
 def _as_string(path: str, value: t.Any) -> str:
     if isinstance(value, bool):
-        return f'write "{str(value).lower()}"'
+        return f'write "{str(value).lower()}"{_TEMPLATE}'
     if value is None:
         return "write it in quotes"
     if not isinstance(value, (int, float)):
         return "write a single value"
-    return f'write "{value}"' if "abels" in path else f'write "{value}", or "{value}s" where it is a duration'
+    text = f'write "{value}"' if "abels" in path else f'write "{value}", or "{value}s" where it is a duration'
+    return text + _TEMPLATE
 
 
 def _unknown(path: str, schema: Schema | None) -> str:

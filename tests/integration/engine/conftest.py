@@ -9,6 +9,7 @@ import subprocess
 import types
 
 import pytest
+from ansible_collections.meshops.istio.plugins.module_utils.objects.options import ApplyOptions
 from ansible_collections.meshops.istio.plugins.module_utils.objects.reconcile import reconcile_objects
 
 
@@ -18,7 +19,7 @@ def reconcile(cluster):
 
     def run(objects, check_mode=False, on=None, **options):
         module = types.SimpleNamespace(check_mode=check_mode, _diff=True)
-        return reconcile_objects(module, on or cluster, objects, **options)
+        return reconcile_objects(module, on or cluster, objects, ApplyOptions(**options))
 
     return run
 

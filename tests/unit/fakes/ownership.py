@@ -238,7 +238,7 @@ def apply(
     merged = copy.deepcopy(_merge(base, want, "", shape))
     others = set().union(*(paths for who, paths in sets.items() if who != me))
     kept = declared | others
-    dropped = sorted(own_before - kept, key=len, reverse=True)
+    dropped = sorted(own_before - kept, key=len)  # an item as a whole before its parts
     for path in dropped:
         below = {other for other in kept if other[: len(path)] == path}
         if not below:

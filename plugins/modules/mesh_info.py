@@ -6,21 +6,21 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: mesh_info
-short_description: Say what runs in a mesh
+short_description: Report the state of a mesh
 version_added: 0.1.0
 description:
   - Reads the control planes, revision tags, proxies, gateways, trusted roots and namespaces of a mesh, with one list
     request a kind.
-  - Nothing is changed, and no private key is read.
+  - Changes nothing, and reads no private key.
 extends_documentation_fragment:
   - meshops.istio.connection
   - meshops.istio.attributes.info
 options:
   sections:
     description:
-      - What to read.
-      - V(footprint) names every object that Istio put into the cluster. It takes some dozens of requests and a long
-        answer, so it is given only when asked for.
+      - Sections to read.
+      - V(footprint) lists every object of Istio's in the cluster. It takes some dozens of requests and gives a long
+        answer, so it is not read by default.
     type: list
     elements: str
     choices: [control_planes, proxies, gateways, ca, namespaces, footprint]
@@ -60,7 +60,7 @@ EXAMPLES = r"""
 RETURN = r"""
 control_planes:
   description: Every istiod.
-  returned: when asked for
+  returned: when the section is read
   type: list
   elements: dict
   contains:
@@ -108,7 +108,7 @@ tags:
       revision: 1-31-0
 proxies:
   description: Every proxy of a pod that has not ended.
-  returned: when asked for
+  returned: when the section is read
   type: list
   elements: dict
   contains:
@@ -148,7 +148,7 @@ proxy_versions:
     1.31.0: 12
 gateways:
   description: Every gateway and waypoint.
-  returned: when asked for
+  returned: when the section is read
   type: list
   elements: dict
   contains:
@@ -192,8 +192,8 @@ gateways:
       type: list
       elements: dict
 ca:
-  description: What the namespaces are told to trust.
-  returned: when asked for
+  description: What the namespaces trust.
+  returned: when the section is read
   type: dict
   contains:
     roots:
@@ -213,8 +213,8 @@ ca:
       type: list
       elements: dict
 namespaces:
-  description: Every namespace that is told to be in the mesh, or has pods that are.
-  returned: when asked for
+  description: Every namespace that chooses the mesh by its labels, or has pods in it.
+  returned: when the section is read
   type: list
   elements: dict
   contains:
@@ -267,18 +267,25 @@ findings:
       description: The object that it is about.
       returned: success
       type: str
+    code:
+      description:
+        - The same for programs. One of V(control_plane_down), V(control_plane_degraded), V(tag_without_control_plane),
+          V(namespace_without_control_plane), V(proxy_not_ready), V(proxies_outdated), V(gateway_down),
+          V(gateway_without_service), V(root_unreadable), V(roots_differ), V(root_expired), V(root_expires).
+      returned: success
+      type: str
     text:
       description: What is wrong and what to do.
       returned: success
       type: str
 footprint:
   description: Every object that is Istio's, with C(part), C(kind), C(namespace), C(name), and C(why) it is counted.
-  returned: when asked for
+  returned: when the section is read
   type: list
   elements: dict
-stays:
-  description: What looks like Istio's, and why M(meshops.istio.purge) would leave it alone.
-  returned: when RV(footprint) is asked for
+retained:
+  description: Objects that look like Istio's, and why M(meshops.istio.purge) would retain them.
+  returned: when RV(footprint) is read
   type: list
   elements: dict
 """
@@ -310,7 +317,7 @@ def run(module: AnsibleModule, cluster: Cluster) -> dict:
     if "footprint" in sections:
         found = read_footprint(cluster)
         result["footprint"] = [item.report() for item in found.items]
-        result["stays"] = [item.report() for item in found.unsure]
+        result["retained"] = [item.report() for item in found.unsure]
     return {"changed": False, **result}
 
 

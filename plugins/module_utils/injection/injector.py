@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """What the injector makes of a pod, asked of itself: it is given the pod in a dry run.
 
-Where the pod's namespace would refuse it, because its quota is used up or a policy forbids it, the question is put in
+Where the pod's namespace would refuse it, because its quota is used up or a policy forbids it, it is asked in
 another namespace, with the namespace's choice as the pod's own.
 """
 
@@ -58,7 +58,7 @@ class Answer:
 
 
 def sidecar(pod: t.Mapping[str, t.Any]) -> Sidecar:
-    """The sidecar of a pod, which may be an init container that goes on running."""
+    """The sidecar of a pod, which may be a native sidecar, an init container that keeps running."""
     proxy = proxy_container(pod)
     if proxy is None:
         return Sidecar()
@@ -67,7 +67,7 @@ def sidecar(pod: t.Mapping[str, t.Any]) -> Sidecar:
 
 
 def asking_label(revision: str) -> dict[str, str]:
-    """The label that a pod asks for a sidecar of a revision with."""
+    """The label by which a pod selects a sidecar of a revision."""
     return {REVISION: revision} if revision else {INJECT: "true"}
 
 

@@ -68,7 +68,7 @@ def plan_removals(cluster: Cluster, names: t.Collection[str], revision: str) -> 
 
     Only a label that this collection set, and that chooses the declared revision, is removed: another inventory may
     declare the namespaces of another revision. A namespace with injected pods keeps its label, because their next
-    restart would take them out of the mesh.
+    restart would remove their sidecar.
     """
     chosen = {key: value for key, value in wanted_labels(revision).items() if value is not None}
     ((key, _value),) = chosen.items()

@@ -150,9 +150,9 @@ def _finish(
 ) -> None:
     """Waits until a roll-out that an earlier run began has replaced all pods.
 
-    :raises MeshopsError: it doesn't, so that a pod goes on serving that isn't as it should be
+    :raises MeshopsError: it doesn't, so that a pod keeps serving that isn't as it should be
     """
-    unfinished = f"{title(workload)}: its roll-out is not finished: {stale}, and serves on"
+    unfinished = f"{title(workload)}: its roll-out is not finished: {stale}, and keeps serving"
     if check_mode:
         result["warnings"].append(unfinished)
         return

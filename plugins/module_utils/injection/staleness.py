@@ -76,7 +76,7 @@ class Judgement:
     """What the pods of a workload lack.
 
     :ivar stale: why the workload has to be restarted
-    :ivar unfinished: why a roll-out has not reached all pods: an older pod goes on serving that isn't as it should be
+    :ivar unfinished: why a roll-out has not reached all pods: an older pod keeps serving that isn't as it should be
     """
 
     stale: Stale | None = None

@@ -238,7 +238,7 @@ def tags(listed: Listed) -> list[Tag]:
 
 
 def version_numbers(version: str | None) -> tuple[int, ...] | None:
-    """The numbers of a version, C(1.31.0-fips) -> C((1, 31, 0)); None where a tag is no version, such as C(latest)."""
+    """The numbers of a version, C(1.31.0-fips) -> C((1, 31, 0)); None where a tag has no numbers, such as C(latest)."""
     match = _NUMBERS.search(version or "")
     return tuple(int(number) for number in match.groups()) if match else None
 
@@ -378,7 +378,7 @@ def _istiod_version(istiod: K8sObject) -> str | None:
 
 
 def _mode(labels: Labels) -> tuple[str, str]:
-    """How pods of a namespace join the mesh (sidecar, ambient, none), and the revision or tag that is asked for.
+    """How pods of a namespace join the mesh (sidecar, ambient, none), and the revision or tag that they select.
 
     istio-injection, whatever its value, wins over istio.io/rev:
     manifests/charts/istio-control/istio-discovery/templates/mutatingwebhook.yaml

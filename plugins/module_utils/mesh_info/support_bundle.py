@@ -1,6 +1,6 @@
 # Copyright: (c) 2026, The meshops.istio authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""A support bundle: what somebody needs who is asked why a mesh doesn't work, without its secrets."""
+"""A support bundle: what support needs to find out why a mesh doesn't work, without its secrets."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from ..footprint.listing import list_istio
 from ..mesh.names import istio_group
 from ..mesh.pods import PROXY, injected, is_gateway
 from ..reconcile.identity import key
+from ..reconcile.types import K8sObject
 from .redaction import redacted_object, redacted_text
 
 try:
@@ -36,7 +37,7 @@ MOST_SIDECARS = 50
 def collect(cluster: Cluster, mesh: t.Mapping[str, t.Any], log_lines: int) -> dict[str, str]:
     """The files of a bundle.
 
-    :param mesh: what C(mesh_info.read_mesh) and C(mesh_findings.findings) gave
+    :param mesh: what C(read.read_mesh) and C(findings.findings) gave
     :param log_lines: how many of the last lines of each log
     :returns: path in the bundle -> text, with secrets removed
     """
@@ -50,7 +51,7 @@ def collect(cluster: Cluster, mesh: t.Mapping[str, t.Any], log_lines: int) -> di
         [{k: getattr(r, k) for k in ("namespace", "name", "chart", "version", "status")} for r in found.releases],
         indent=2,
     )
-    by_kind: dict[str, list[dict]] = collections.defaultdict(list)
+    by_kind: dict[str, list[K8sObject]] = collections.defaultdict(list)
     for obj in objects:
         group = key(obj)[0]
         by_kind[f"{obj['kind']}.{group}" if group else obj["kind"]].append(_shown(obj))
@@ -64,7 +65,7 @@ def collect(cluster: Cluster, mesh: t.Mapping[str, t.Any], log_lines: int) -> di
     return files
 
 
-def _shown(obj: dict) -> dict:
+def _shown(obj: K8sObject) -> K8sObject:
     """An object as the bundle holds it; a CustomResourceDefinition without its schemas, which are known and long."""
     shown = redacted_object(obj)
     if obj["kind"] == "CustomResourceDefinition":
@@ -73,7 +74,7 @@ def _shown(obj: dict) -> dict:
     return shown
 
 
-def chosen(listed: t.Iterable[dict], found: Footprint) -> list[dict]:
+def chosen(listed: t.Iterable[K8sObject], found: Footprint) -> list[K8sObject]:
     """The objects that a bundle holds: what is Istio's, what configures it, and the pods with a proxy."""
     ours = {item.id for item in found.items}
     return [
@@ -103,22 +104,22 @@ class Log(t.NamedTuple):
     previous: bool
 
 
-def with_logs(pods: t.Iterable[dict]) -> list[dict]:
+def with_logs(pods: t.Iterable[K8sObject]) -> list[K8sObject]:
     """The pods whose logs are taken: Istio's own, gateways, and MOST_SIDECARS with a sidecar, the troubled first."""
     members = [pod for pod in pods if injected(pod) and not is_gateway(pod)]
     own = [pod for pod in pods if not injected(pod) or is_gateway(pod)]
     return own + sorted(members, key=lambda pod: not _troubled(pod))[:MOST_SIDECARS]
 
 
-def _troubled(pod: dict) -> bool:
+def _troubled(pod: K8sObject) -> bool:
     return any(not state.get("ready") or state.get("restartCount") for state in _states(pod, "containerStatuses"))
 
 
-def _states(pod: dict, *which: str) -> list[dict]:
+def _states(pod: K8sObject, *which: str) -> list[K8sObject]:
     return [state for name in which for state in pod.get("status", {}).get(name) or []]
 
 
-def wanted_logs(pod: dict) -> list[Log]:
+def wanted_logs(pod: K8sObject) -> list[Log]:
     """The logs of a pod that tell of the mesh: all of an Istio pod's containers, of others the proxy's."""
     states = _states(pod, "initContainerStatuses", "containerStatuses")
     meta = pod["metadata"]
@@ -140,14 +141,14 @@ def _log(cluster: Cluster, log: Log, lines: int) -> str:
     try:
         return cluster.logs(log.namespace, log.pod, log.container, lines=lines, previous=log.previous)
     except MeshopsError as error:
-        return f"can't be read: {error}\n"
+        return f"This log can't be read: {error}\n"
 
 
-def _events(cluster: Cluster, namespace: str) -> list[dict]:
+def _events(cluster: Cluster, namespace: str) -> list[K8sObject]:
     return cluster.list(KNOWN["", "Event"], namespace)
 
 
-def _yaml(objects: t.Iterable[dict]) -> str:
+def _yaml(objects: t.Iterable[K8sObject]) -> str:
     dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
     return yaml.dump_all(objects, Dumper=dumper, sort_keys=False, default_flow_style=False)
 
@@ -159,7 +160,7 @@ def write(files: t.Mapping[str, str], dest: str) -> None:
     """
     top = os.path.basename(dest).removesuffix(".gz").removesuffix(".tar").removesuffix(".tgz")
     try:
-        descriptor = os.open(dest, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        descriptor = os.open(dest, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
         with os.fdopen(descriptor, "wb") as stream, tarfile.open(fileobj=stream, mode="w:gz") as archive:
             os.fchmod(descriptor, 0o600)  # of a file that was there already
             for path, text in sorted(files.items()):

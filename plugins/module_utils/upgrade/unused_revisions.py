@@ -157,9 +157,9 @@ def _clients(cluster: Cluster, istiod: ControlPlane, mesh: Mesh) -> tuple[list[s
             answer = json.loads(cluster.execute(istiod["namespace"], name, command, "discovery"))
             clients |= {each["proxy"] for each in answer if each.get("proxy")}
         except (ApiError, MeshopsError) as error:
-            return [], f"can't be asked for its clients: {error}"
+            return [], f"doesn't report its clients: {error}"
         except (ValueError, TypeError):
-            return [], "can't be asked for its clients: /debug/syncz of its pod gives no list (ENABLE_DEBUG_ON_HTTP)"
+            return [], "doesn't report its clients: /debug/syncz of its pod gives no list (ENABLE_DEBUG_ON_HTTP)"
     return [f"client {client} outside this cluster's pods" for client in sorted(clients - local)], ""
 
 

@@ -78,7 +78,9 @@ def test_second_run_after_a_failed_rollout_fails_while_a_pod_serves_without_side
         raise MeshopsError("Deployment n/w is not ready: CrashLoopBackOff")
 
     monkeypatch.setattr(injection, "wait_ready", wait_ready)
-    with pytest.raises(MeshopsError, match="n/w: its roll-out is not finished: pod old has no sidecar, and serves on"):
+    with pytest.raises(
+        MeshopsError, match="n/w: its roll-out is not finished: pod old has no sidecar, and keeps serving"
+    ):
         reconcile_injection(unfinished(), InjectionOptions(["n"]))
     looked = reconcile_injection(unfinished(), InjectionOptions(["n"]), check_mode=True)
     assert not looked["changed"]

@@ -65,7 +65,7 @@ def test_texts_lose_their_secrets(text, secret):
         "https://example.com:8443/x@y",
     ],
 )
-def test_other_texts_stay(text):
+def test_other_texts_are_retained(text):
     assert redacted_text(text) == text
 
 
@@ -104,12 +104,87 @@ def test_objects_lose_values_of_sensitive_fields():
     shown = redacted_object(obj)
     assert "hunter22" not in json.dumps(shown)
     spec = shown["spec"]
-    assert spec["env"][1] == {"name": "LEVEL", "value": "info"}
+    assert spec["env"] == [{"name": "DB_PASSWORD", "value": REMOVED}, {"name": "LEVEL", "value": REMOVED}]
     assert spec["headers"]["request"]["set"]["x-kind"] == "a"
     assert spec["config"] == {"inline_string": "function f() end"}
     assert spec["tls"]["credentialName"] == "books-tls"
     assert spec["volumes"] == [{"secret": {"secretName": "cacerts"}}]
     assert spec["automountServiceAccountToken"] is True
+
+
+@pytest.mark.parametrize(
+    "name",
+    "AWS_SECRET_ACCESS_KEY SECRET_KEY SECRET_KEY_BASE DB_PASS MYSQL_PWD ENCRYPTION_KEY JWT_SIGNING_KEY ACCESS_KEY"
+    " PASSWORD_1 TOKEN_2 GITHUB_PAT LEVEL".split(),
+)
+def test_environment_shows_names_and_no_values_of_users(name):
+    pod = {
+        "kind": "Pod",
+        "metadata": {"name": "x"},
+        "spec": {"containers": [{"env": [{"name": name, "value": "hunter22"}]}]},
+    }
+    shown = redacted_object(pod)
+    assert shown["spec"]["containers"][0]["env"] == [{"name": name, "value": REMOVED}]
+
+
+def test_environment_of_istio_that_support_needs_is_shown():
+    source = {"name": "PASSWORD", "valueFrom": {"secretKeyRef": {"name": "db", "key": "password"}}}
+    env = [{"name": "ISTIO_META_CLUSTER_ID", "value": "east"}, {"name": "PILOT_ENABLE_STATUS", "value": "true"}, source]
+    pod = {"kind": "Pod", "metadata": {"name": "x"}, "spec": {"env": env}}
+    assert redacted_object(pod)["spec"]["env"][:2] == env[:2]
+    assert redacted_object(pod)["spec"]["env"][2]["valueFrom"]["secretKeyRef"]["name"] == "db"
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        (["--db-password", "hunter22"], ["--db-password", REMOVED]),
+        (["--token", "hunter22", "--v", "2"], ["--token", REMOVED, "--v", "2"]),
+        (["--api-key=hunter22"], [f"--api-key={REMOVED}"]),
+        (["--secret", "--verbose", "x"], ["--secret", "--verbose", "x"]),
+        (["proxy", "sidecar", "--domain", "x.svc"], ["proxy", "sidecar", "--domain", "x.svc"]),
+        (["sh", "-c", "run --password hunter22 --x"], ["sh", "-c", f"run --password {REMOVED} --x"]),
+    ],
+)
+def test_arguments_after_flags_that_name_a_secret_are_removed(words, shown):
+    pod = {"kind": "Pod", "metadata": {"name": "x"}, "spec": {"containers": [{"args": words}]}}
+    assert redacted_object(pod)["spec"]["containers"][0]["args"] == shown
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"jwtRules": [{"issuer": "x", "jwks": '{"keys": [{"kty": "oct", "k": "hunter22"}]}'}]},
+        {"pluginConfig": {"credentials": ["hunter22"], "secretKey": "hunter22", "tokens": ["hunter22"]}},
+        {"inlineCode": "local key = 'hunter22'"},
+        {"value": {"inline_code": "x = 'hunter22'"}},
+        {"credentials": ["hunter22"], "tokens": ["hunter22"], "secretKey": "hunter22"},
+    ],
+    ids="jwks plugin lua lua-envoy lists".split(),
+)
+def test_fields_that_hold_secrets_never_leave(spec):
+    assert "hunter22" not in json.dumps(redacted_object({"kind": "X", "metadata": {"name": "x"}, "spec": spec}))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: 1\npassword: >-\n  hunter22\nb: 2\n",
+        "db:\n  api_key: |\n    hunter22\n    more\n  x: y\n",
+        '{"kty": "oct", "k": "hunter22"}',
+        "run --db-password hunter22",
+    ],
+)
+def test_config_maps_lose_block_texts_and_keys(text):
+    shown = redacted_object({"kind": "ConfigMap", "metadata": {"name": "x"}, "data": {"c.yaml": text}})["data"][
+        "c.yaml"
+    ]
+    assert "hunter22" not in shown
+
+
+def test_jwks_uri_and_credential_names_remain():
+    spec = {"jwtRules": [{"jwksUri": "https://x/jwks", "issuer": "i"}], "tls": {"credentialName": "c"}}
+    assert redacted_object({"kind": "X", "metadata": {"name": "x"}, "spec": spec})["spec"] == spec
 
 
 NAMES = st.sampled_from(["spec", "env", "a", "list", "value", "name"])

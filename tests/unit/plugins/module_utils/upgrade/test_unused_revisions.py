@@ -142,7 +142,7 @@ def test_revision_whose_istiod_cannot_be_asked_is_retained(moved: Mesh, answer: 
     moved.syncz = {"istiod-1-30-x": answer}
     others = other_revisions(moved, Upgraded("1-31"))
     assert others["unused_releases"] == []
-    assert "can't be asked for its clients" in others["warnings"][0]
+    assert "doesn't report its clients" in others["warnings"][0]
 
 
 def test_revision_beside_remote_secrets_is_retained(moved: Mesh) -> None:

@@ -49,6 +49,15 @@ def next_step(
     :param watched: whether every istiod reads the cacerts secret and follows its changes
     :param lost: the secret isn't there, though istiod works with what it held
     :param multi_root: istiod takes a change of the bytes of root-cert.pem (ISTIO_MULTIROOT_MESH)
+
+    With C(old) and C(new), two CAs that share no root:
+
+    >>> [step.phase for step in all_steps(old, new)]
+    ['trust', 'sign', 'drop']
+    >>> next_step(old, new).bundle.signer == old.signer
+    True
+    >>> next_step(new, new) is None
+    True
     """
     if not watched and not lost and present.signer == target.signer and set(present.trusted) == set(target.trusted):
         return None

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import datetime
+import doctest
 import functools
 import itertools
 
@@ -44,6 +45,11 @@ def test_from_self_signed_to_plugged_in():
     assert phases(steps) == ["adopt", "trust", "sign", "drop"]
     assert steps[0].bundle == self_signed("A")
     assert [step.restart_istiod for step in steps] == [True, False, False, False]
+
+
+def test_examples_in_the_documentation():
+    done = doctest.testmod(rotation, extraglobs={"old": bundle("A"), "new": bundle("B")})
+    assert (done.failed, done.attempted) == (0, 3)
 
 
 def test_root_rotation():

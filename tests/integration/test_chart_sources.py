@@ -4,12 +4,16 @@
 
 from __future__ import annotations
 
+import base64
+import functools
 import hashlib
+import http.server
 import os
 import pathlib
 import re
 import subprocess
 import sys
+import threading
 
 import pytest
 import yaml
@@ -46,14 +50,15 @@ def run(request, api_server, tmp_path):
     (tmp_path / "hosts.yml").write_text(INVENTORY)
     environment = {**os.environ, "PATH": f"{tmp_path}/bin:{os.environ['PATH']}", "ANSIBLE_NOCOLOR": "1"}
 
-    def play(playbook: object, fails: bool = False, **variables: object) -> str:
+    def play(playbook: object, fails: bool = False, verbosity: int = 0, **variables: object) -> str:
         (tmp_path / "variables.yml").write_text(yaml.safe_dump(variables))
         if not isinstance(playbook, str):
             (tmp_path / "play.yml").write_text(yaml.safe_dump([playbook]))
             playbook = "play.yml"
         done = subprocess.run(
             [BIN / "ansible-playbook", "-i", "hosts.yml", playbook, "-e", "@variables.yml"],
-            cwd=tmp_path, env=environment, capture_output=True, text=True, check=False,
+            cwd=tmp_path, env={**environment, "ANSIBLE_VERBOSITY": str(verbosity)},
+            capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert bool(done.returncode) == fails, done.stdout + done.stderr
         return done.stdout + done.stderr
@@ -170,7 +175,7 @@ def test_another_digest_is_an_error_before_anything_is_written(run, sources, tmp
     wrong = "sha256:" + "0" * 64
     text = render(run, tmp_path / "out", sources[source], control_plane_digests={"istiod": wrong}, fails=True)
     assert "chart istiod of release istiod has the digest sha256:" in text
-    assert f"not {wrong}: it isn't the package that was pinned" in text
+    assert f"not {wrong}: it is not the package that was pinned" in text
     assert not (tmp_path / "out").exists()
 
 
@@ -196,3 +201,58 @@ def test_a_release_stays_the_same_wherever_its_chart_comes_from(run, sources, cl
     assert [d["metadata"]["name"] for d in cluster.list(KNOWN["apps", "Deployment"], namespace)] == ["gateway"]
     for name, charts in sources.items():
         assert "changed=0" in run(play, charts=charts), name
+
+
+def test_values_and_logins_are_in_no_log(run, api_server, tmp_path):
+    """With -vvv Ansible prints what modules were called with, and AWX keeps it."""
+    release = {"name": "r", "namespace": "default", "chart": str(PROBE), "values": {"image": "hunter2-value"}}
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "stringData": {"p": "hunter2-secret"}}
+    release["objects"] = [secret]
+    login = {"charts_username": "ci", "charts_password": "hunter2-login"}
+    tasks = [
+        {"meshops.istio.manifests": {"dest": str(tmp_path / "out"), "releases": [release], **login}},
+        {
+            "meshops.istio.releases": {"kubeconfig": api_server["KUBECONFIG"], "releases": [release], **login},
+            "check_mode": True,
+        },
+    ]
+    text = run({"hosts": "all", "gather_facts": False, "tasks": tasks}, verbosity=3)
+    assert "invocation" in text
+    assert "hunter2" not in text
+
+
+@pytest.mark.parametrize("in_address", [False, True])
+def test_charts_of_a_private_repository(run, api_server, tmp_path, in_address):
+    class Private(http.server.SimpleHTTPRequestHandler):
+        def do_GET(self):
+            expected = "Basic " + base64.b64encode(b"ci:hunter2").decode()
+            if self.headers.get("Authorization") != expected:
+                self.send_error(401)
+            else:
+                super().do_GET()
+
+        def log_message(self, *_arguments):
+            pass
+
+    folder = tmp_path / "repository"
+    folder.mkdir()
+    helm = api_server["LAB_HELM4"]
+    subprocess.run([helm, "package", str(PROBE), "-d", str(folder)], check=True, capture_output=True)
+    handler = functools.partial(Private, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"127.0.0.1:{server.server_address[1]}"
+        subprocess.run([helm, "repo", "index", str(folder)], check=True, capture_output=True)
+        release = {"name": "r", "namespace": "demo", "chart": "probe", "values": {"image": "localhost/probe:1"}}
+        release["charts"] = f"http://ci:hunter2@{address}" if in_address else f"http://{address}"
+        options = {"dest": str(tmp_path / "out"), "releases": [release]}
+        login = {} if in_address else {"charts_username": "ci", "charts_password": "hunter2"}
+        task = {"meshops.istio.manifests": {**options, **login}}
+        run({"hosts": "all", "gather_facts": False, "tasks": [task]})
+        assert (tmp_path / "out/demo.r.yaml").exists()
+
+        release["charts"] = f"http://ci:wrong-one@{address}"
+        text = run({"hosts": "all", "gather_facts": False, "tasks": [{"meshops.istio.manifests": options}]}, fails=True)
+        assert f"http://{address}" in text
+        assert "wrong-one" not in text
+        server.shutdown()

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 import typing as t
 
 from ..cluster.client import Cluster
@@ -17,6 +18,7 @@ from .plan import PlanOptions, diff, plan_releases
 from .undeclared import Owner
 
 _ATTEMPTS = 4
+_LABEL = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 
 #: The options that say how charts are fetched from a private repository.
 CHARTS_LOGIN_OPTIONS: dict[str, dict[str, t.Any]] = {
@@ -99,6 +101,10 @@ def reconcile_releases(module: t.Any, cluster: Cluster, helm: Helm, releases: t.
     :raises ReleaseError: its C(result) says what was planned
     """
     params = module.params
+    if params.get("owner") and not _LABEL.fullmatch(params["owner"]):
+        raise ReleaseError(
+            f"owner {params['owner']!r} is not a valid label value: use at most 63 letters, digits, '-', '_' and '.'"
+        )
     owner = Owner(params["owner"], prune=params["prune"]) if params.get("owner") else None
     options = PlanOptions(params["take_ownership"], owner, params["wait_timeout"])
     plans = plan_releases(cluster, helm, releases, options)

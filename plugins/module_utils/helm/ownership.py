@@ -7,11 +7,22 @@ from __future__ import annotations
 import typing as t
 
 from ..reconcile.types import K8sObject
-from .releases import Release
 
 _NAME, _NAMESPACE = "meta.helm.sh/release-name", "meta.helm.sh/release-namespace"
 _MANAGED_BY = ("app.kubernetes.io/managed-by", "Helm")
 _KEEP = ("helm.sh/resource-policy", "keep")
+
+
+class Named(t.Protocol):
+    """A release, as far as its marks need it; C(releases.Release) would ship with every module that reads a mark."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+
+    @property
+    def namespace(self) -> str:
+        """The namespace in which Helm keeps it."""
 
 
 def release_of(live: t.Mapping[str, t.Any]) -> tuple[str, str] | None:
@@ -32,7 +43,7 @@ def is_kept(obj: t.Mapping[str, t.Any]) -> bool:
     return bool((obj["metadata"].get("annotations") or {}).get(_KEEP[0]) == _KEEP[1])
 
 
-def in_release(obj: K8sObject, release: Release) -> K8sObject:
+def in_release(obj: K8sObject, release: Named) -> K8sObject:
     """An object with the marks that Helm gives what it installs."""
     meta = dict(obj["metadata"])
     meta["labels"] = {**(meta.get("labels") or {}), _MANAGED_BY[0]: _MANAGED_BY[1]}

@@ -39,6 +39,11 @@ options:
     description: As in the role's C(egress_network_policy).
     type: bool
     default: false
+  dns_addresses:
+    description: As in the role's C(egress_dns_addresses).
+    type: list
+    elements: str
+    default: [169.254.20.10]
 """
 
 EXAMPLES = r"""

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import typing as t
 
 from .options import EgressError, _Gateway, _Host, _names, _Port, _yes
@@ -13,10 +14,14 @@ _POLICIES = ("REGISTRY_ONLY", "ALLOW_ANY")
 #: The egress gateway's ports: HTTP comes in on the first, connections on the second, both over the mesh's mTLS;
 #: for wildcards, TLS comes in on the second as it is.
 _GATEWAY_HTTP, _GATEWAY_TLS = 80, 443
+#: The port of a Host header without one.
+_DEFAULT_HTTP = 80
 #: Tells the gateway which of several HTTP ports of one host a request is for; it goes no further.
 _PORT_HEADER = "x-egress-port"
 #: Envoy finds the addresses of all wildcards' hosts in one cache.
 _DNS_CACHE = {"name": "meshops-egress", "dns_lookup_family": "V4_PREFERRED"}
+#: Where NodeLocal DNSCache answers on every node, unless its DaemonSet says otherwise.
+NODE_LOCAL_DNS = ("169.254.20.10",)
 _ROUTER = "envoy.filters.http.router"
 _EXTENSIONS = "type.googleapis.com/envoy.extensions"
 
@@ -29,6 +34,7 @@ def egress_objects(
     gateway: t.Mapping[str, t.Any] | None = None,
     root_namespace: str = "istio-system",
     network_policy: bool | str = False,
+    dns_addresses: t.Sequence[str] | str = NODE_LOCAL_DNS,
 ) -> list[dict]:
     """All objects for a policy and a list of hosts; see the role egress for what each option means.
 
@@ -55,7 +61,8 @@ def egress_objects(
     door = _Gateway(gateway or {})
     objects = [_sidecar(policy, namespace) for namespace in namespaces or [root_namespace]] if policy else []
     if network_policy:
-        objects += [_network_policy(namespace) for namespace in namespaces]
+        blocks = [_address_block(address) for address in _names(dns_addresses, "egress_dns_addresses")]
+        objects += [_network_policy(namespace, blocks) for namespace in namespaces]
     home = door.namespace
     visible = sorted({*namespaces, home}) if namespaces else ["*"]
     seen: set[str] = set()
@@ -82,13 +89,24 @@ def _sidecar(policy: str, namespace: str) -> dict:
     return _object("Sidecar", "default", namespace, {"outboundTrafficPolicy": {"mode": policy}})
 
 
-def _network_policy(namespace: str) -> dict:
-    """Pods reach pods of the cluster, and nothing outside it; names are resolved in the cluster, too."""
+def _address_block(address: str) -> str:
+    try:
+        return str(ipaddress.ip_network(address))
+    except ValueError:
+        raise EgressError(f"egress_dns_addresses: {address!r} is not a valid IP address") from None
+
+
+def _network_policy(namespace: str, dns: t.Sequence[str]) -> dict[str, t.Any]:
+    """Pods reach pods of the cluster, and nothing outside it but DNS caches, which may be no pods (host network)."""
+    egress: list[dict[str, t.Any]] = [{"to": [{"namespaceSelector": {}}]}]
+    if dns:
+        ports = [{"protocol": protocol, "port": 53} for protocol in ("UDP", "TCP")]
+        egress.append({"to": [{"ipBlock": {"cidr": block}} for block in dns], "ports": ports})
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
         "metadata": {"name": "egress-inside-only", "namespace": namespace},
-        "spec": {"podSelector": {}, "policyTypes": ["Egress"], "egress": [{"to": [{"namespaceSelector": {}}]}]},
+        "spec": {"podSelector": {}, "policyTypes": ["Egress"], "egress": egress},
     }
 
 
@@ -186,6 +204,10 @@ def _leg(port: _Port, host: _Host, door: _Gateway) -> _Leg:
             mesh["headers"] = {"request": {"set": {_PORT_HEADER: str(port.number)}}}
             out["match"][0]["headers"] = {_PORT_HEADER: {"exact": str(port.number)}}
             out["headers"] = {"request": {"remove": [_PORT_HEADER]}}
+        if host.wild:
+            # The gateway dials the port of the Host header: it must be the port that this route is for.
+            suffix = f"(:{port.number})?" if port.number == _DEFAULT_HTTP else f":{port.number}"
+            out["match"][0]["authority"] = {"regex": f"[^:]+{suffix}"}
         server = _server(_GATEWAY_HTTP, "https-mesh", "HTTPS", host.name, "ISTIO_MUTUAL")
         sni = f"any{host.name[1:]}" if host.wild else host.name
         return _Leg(server, ("http", mesh), ("http", out), host.slug, sni)

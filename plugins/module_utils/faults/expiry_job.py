@@ -19,7 +19,7 @@ from ..mesh.pods import proxy_container
 LABEL = "meshops.istio/fault-injection-guard"
 #: Extra room in the list of routes, where others have added some since.
 _OTHERS_ROUTES = 32
-_JOB_GRACE = 600
+_NO_LIMIT = 2**31 - 1
 
 _ASK = r"""
 set -u
@@ -27,6 +27,11 @@ credentials=/var/run/secrets/kubernetes.io/serviceaccount
 ask() {
   curl --silent --show-error --output /dev/null --write-out '%{http_code}' --max-time 30 \
     --cacert $credentials/ca.crt --header @- --request "$1" --header "Content-Type: $2" --data "$3" "$URL" <<END
+Authorization: Bearer $(cat $credentials/token)
+END
+}
+look() {
+  curl --silent --show-error --fail --max-time 30 --cacert $credentials/ca.crt --header @- "$URL" <<END
 Authorization: Bearer $(cat $credentials/token)
 END
 }
@@ -50,7 +55,14 @@ _SCRIPT = (
 curl --version > /dev/null || exit 1
 until [ "$(date +%s)" -ge "$DEADLINE" ]; do sleep 1; done
 if [ -n "$DELETE" ]; then
-  code=$(ask DELETE application/json "{}")
+  # A PATCH would need istiod's webhook, a GET doesn't.
+  code=$(ask GET application/json '')
+  case $code in 200) ;; 404) exit 0 ;; *) echo "get: $code"; exit 1 ;; esac
+  live=$(look) || exit 1
+  case $live in *'"meshops.istio/fault-injection":'*) ;; *) echo "it is not ours any more"; exit 0 ;; esac
+  version=$(printf '%s\n' "$live" | sed -n 's/.*"resourceVersion": *"\([0-9]*\)".*/\1/p' | head -n 1)
+  [ -n "$version" ] || exit 1
+  code=$(ask DELETE application/json "{\"preconditions\":{\"resourceVersion\":\"$version\"}}")
   echo "delete: $code"
   case $code in 200|202|404) exit 0 ;; *) exit 1 ;; esac
 fi
@@ -95,7 +107,6 @@ def guard_job(
     virtual_service: t.Mapping[str, t.Any],
     deadline: int,
     image: str,
-    seconds_left: int,
     routes: t.Sequence[str],
     made: t.Sequence[str],
     limit: int,
@@ -110,7 +121,6 @@ def guard_job(
     :param virtual_service: its C(name) and C(namespace)
     :param deadline: seconds since 1970 at which the faults go
     :param image: has sh, date, sleep, cat and curl
-    :param seconds_left: until the deadline
     :param routes: C(section/name) of the routes to remove
     :param made: sections of the spec to remove when they are empty
     :param limit: how many routes a section of the VirtualService has at most
@@ -166,8 +176,9 @@ def guard_job(
         "metadata": {"name": own, "namespace": namespace, "labels": labels},
         "spec": {
             "suspend": True,
-            "backoffLimit": 20,
-            "activeDeadlineSeconds": seconds_left + _JOB_GRACE,
+            # While istiod's webhook or the API server doesn't answer, each attempt fails, and kubelet starts another
+            # one (within 5 minutes). The Job never gives up: the faults would remain for good.
+            "backoffLimit": _NO_LIMIT,
             "ttlSecondsAfterFinished": 60,
             "template": {
                 "metadata": {

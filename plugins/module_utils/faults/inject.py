@@ -357,7 +357,7 @@ def _start_guard(
 
     def job_for(deadline: int) -> dict:
         return guard_job(
-            about, deadline, image, seconds_left, routes, made_sections, limit, leave, stays_patch(annotation),
+            about, deadline, image, routes, made_sections, limit, leave, stays_patch(annotation),
             _VIRTUAL_SERVICE.path(outcome.namespace, outcome.name), delete=bool(state.get("created")), user=user,
         )  # fmt: skip
 

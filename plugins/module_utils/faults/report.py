@@ -9,6 +9,7 @@ import typing as t
 
 from ansible.module_utils.common.validation import check_type_dict
 
+from ..mesh.untrusted import printable
 from .options import FaultError, seconds
 
 #: HTTP status that Envoy gives a plain HTTP client for a gRPC status.
@@ -186,7 +187,7 @@ def _met(
 
 
 def _ways(measured: t.Mapping[str, t.Any]) -> str:
-    return ", ".join(sorted(measured["statuses"])) or "nothing"
+    return printable(", ".join(sorted(measured["statuses"]))) or "nothing"
 
 
 def _limits(measured: t.Mapping[str, t.Any], limits: t.Mapping[str, float]) -> t.Iterator[tuple[str, str, bool]]:
@@ -237,7 +238,7 @@ def _ms(value: float) -> str:
 
 def _counts(measured: t.Mapping[str, t.Any]) -> str:
     said = [f"{count} × {what}" for what, count in [*measured["statuses"].items(), *measured["errors"].items()]]
-    return ", ".join(said) or "nothing"
+    return printable(", ".join(said)) or "nothing"
 
 
 def table(rows: t.Sequence[t.Mapping[str, t.Any]]) -> list[str]:

@@ -229,3 +229,37 @@ def test_what_istio_cannot_do_is_refused_with_the_way_out(options, message):
         egress_objects(**given)
     with pytest.raises(AnsibleFilterError, match=message):
         filter_plugin.egress_objects(given.pop("hosts"), **given)
+
+
+def gateway_authorities(ports):
+    objects = egress_objects(None, [{"host": "*.example.com", "ports": ports}], through_gateway=True)
+    specs = [o["spec"] for o in objects if o["kind"] == "VirtualService" and o["spec"]["gateways"] != ["mesh"]]
+    return [route["match"][0]["authority"]["regex"] for spec in specs for route in spec.get("http", [])]
+
+
+@pytest.mark.parametrize(
+    ("authority", "reached"),
+    [
+        ("a.example.com", [True, False]),
+        ("a.example.com:80", [True, False]),
+        ("a.example.com:8080", [False, True]),
+        ("a.example.com:22", [False, False]),
+        ("a.example.com:80:22", [False, False]),
+    ],
+)
+def test_a_wildcard_lets_the_gateway_dial_no_port_but_its_own(authority, reached):
+    """Envoy's dynamic forward proxy dials the port that the Host header names."""
+    assert [bool(re.fullmatch(regex, authority)) for regex in gateway_authorities([80, 8080])] == reached
+
+
+def test_pods_reach_dns_caches_that_are_not_pods():
+    def rules(**options):
+        objects = egress_objects(None, [], namespaces=["shop"], network_policy=True, **options)
+        return objects[0]["spec"]["egress"]
+
+    ports = [{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 53}]
+    assert rules()[1] == {"to": [{"ipBlock": {"cidr": "169.254.20.10/32"}}], "ports": ports}
+    assert rules(dns_addresses="fd00::10")[1]["to"] == [{"ipBlock": {"cidr": "fd00::10/128"}}]
+    assert len(rules(dns_addresses=[])) == 1
+    with pytest.raises(EgressError, match="'dns' is not a valid IP address"):
+        rules(dns_addresses=["dns"])

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import random
-import shlex
 import subprocess
 
 import pytest
@@ -217,7 +216,7 @@ def test_curl_numbers_its_requests_where_the_server_does_not_see_it():
 
 def job(**more):
     given = {
-        "virtual_service": {"name": "echo", "namespace": "demo"}, "deadline": 10, "image": "proxy", "seconds_left": 5,
+        "virtual_service": {"name": "echo", "namespace": "demo"}, "deadline": 10, "image": "proxy",
         "routes": ["http/a", "tcp/b"], "made": ["tcp"], "limit": 3, "leave": [{"op": "remove", "path": "/x"}],
         "stays": [{"op": "test", "path": "/annotation"}], "path": "/apis/x", "delete": False,
         "user": None, **more,
@@ -263,6 +262,7 @@ CURL = r"""#!/bin/sh
 case " $* " in *" --version "*) exit 0 ;; esac
 cat > /dev/null
 while [ $# -gt 0 ]; do case $1 in --request) method=$2 ;; --data) data=$2 ;; esac; shift; done
+[ -n "$method" ] || { printf %s "$BODY"; exit 0; }
 printf '%s %s\n' "$method" "$data" >> "$LOG"
 case $method in GET) printf "$GET"; exit 0 ;; esac
 case $data in
@@ -275,6 +275,15 @@ esac
 """
 
 
+OURS = """{
+  "metadata": {
+    "annotations": {"meshops.istio/fault-injection": "{\\"resourceVersion\\":\\"9\\"}"},
+    "resourceVersion": "12",
+    "managedFields": [{"f:meshops.istio/fault-injection": {}}]
+  }
+}"""
+
+
 def run_guard(tmp_path, answers=(), routes=("http/a", "tcp/b"), probe=False, **more):
     curl = tmp_path / "curl"
     curl.write_text(CURL)
@@ -282,7 +291,7 @@ def run_guard(tmp_path, answers=(), routes=("http/a", "tcp/b"), probe=False, **m
     container = job(routes=list(routes), **more)["spec"]["template"]["spec"]["containers"][0]
     environment = {one["name"]: one["value"] for one in container["env"]}
     environment |= {"PATH": f"{tmp_path}:/usr/bin:/bin", "LOG": str(tmp_path / "log")}
-    environment |= {"GET": "200", "LEFT": "200", "ANNOTATION": "422", **dict(answers)}
+    environment |= {"GET": "200", "BODY": "", "LEFT": "200", "ANNOTATION": "422", **dict(answers)}
     command = container["startupProbe"]["exec"]["command"] if probe else container["command"]
     ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30, check=False)
     return ran, (tmp_path / "log").read_text().splitlines()
@@ -298,8 +307,25 @@ def test_the_guard_looks_for_each_route_and_leaves_the_metadata_last(tmp_path):
 
 
 def test_the_guard_deletes_what_was_made_for_the_faults(tmp_path):
-    ran, requests = run_guard(tmp_path, delete=True)
-    assert (ran.returncode, [shlex.split(r)[0] for r in requests]) == (0, ["DELETE"])
+    ran, requests = run_guard(tmp_path, {"BODY": OURS}, delete=True)
+    assert (ran.returncode, [r.split()[0] for r in requests]) == (0, ["GET", "DELETE"])
+    assert requests[1] == 'DELETE {"preconditions":{"resourceVersion":"12"}}'
+
+
+@pytest.mark.parametrize(
+    ("answers", "code"),
+    [
+        ({"BODY": OURS.replace('"meshops.istio/fault-injection"', '"a"')}, 0),
+        ({"BODY": ""}, 0),
+        ({"GET": "404"}, 0),
+        ({"GET": "500"}, 1),
+        ({"GET": "000"}, 1),
+    ],
+    ids=["taken by others", "empty", "deleted already", "refused", "no answer"],
+)
+def test_the_guard_deletes_nothing_that_is_not_its_own(tmp_path, answers, code):
+    ran, requests = run_guard(tmp_path, {"BODY": OURS, **answers}, delete=True)
+    assert (ran.returncode, [r.split()[0] for r in requests]) == (code, ["GET"])
 
 
 @pytest.mark.parametrize(
@@ -325,3 +351,12 @@ def test_the_guard_has_started_when_it_has_reached_the_api_server(tmp_path, get,
     ran, requests = run_guard(tmp_path, {"GET": get}, probe=True)
     assert ran.returncode == code and [r.split()[0] for r in requests] == ["GET"]
     assert (f"HTTP {get}" in ran.stdout) is (code == 1)
+
+
+def test_what_a_client_pod_reports_is_one_plain_line():
+    nasty = "\x1b[2J{{ 1/0 }}\n!!python/object:x"
+    seen = {"requests": 1, "statuses": {}, "errors": {nasty: 1}, "latencies_ms": [1.0], "url": "http://echo/"}
+    measured = {**seen, "latency_ms": {"p50": 1.0, "p90": 1.0, "p99": 1.0, "max": 1.0}}
+    report = fault_report([{"name": "t", "faults": [], "before": [measured]}])
+    texts = [*report["table"], *(str(row["measured"]) for row in report["rows"])]
+    assert all(text.isprintable() and "{{" not in text for text in texts)

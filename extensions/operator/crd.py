@@ -33,6 +33,8 @@ _PLAIN: dict[str, dict[str, t.Any]] = {
 }
 
 _TEXT = {"type": "string"}
+#: A name that Kubernetes and Helm accept; nothing else gets into a playbook or a command.
+_NAME = {"type": "string", "maxLength": 63, "pattern": "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"}
 _CONDITION = {
     "type": "object",
     "required": ["type", "status"],
@@ -49,9 +51,9 @@ _COMPONENT = {
     "type": "object",
     "required": ["name", "namespace"],
     "properties": {
-        "name": {**_TEXT, "description": "Name of its Helm release."},
-        "namespace": _TEXT,
-        "chart": _TEXT,
+        "name": {**_NAME, "description": "Name of its Helm release."},
+        "namespace": _NAME,
+        "chart": _NAME,
         "version": _TEXT,
         "state": {**_TEXT, "description": "Ready, NotReady, Pending, Failed, Superseded or NotOwned."},
         "message": _TEXT,
@@ -63,7 +65,7 @@ _STATUS = {
         "observedGeneration": {"type": "integer"},
         "profile": _TEXT,
         "version": _TEXT,
-        "revision": _TEXT,
+        "revision": _NAME,
         "state": {**_TEXT, "description": "Reconciling, Ready, Invalid, Failed or Deleting."},
         "message": _TEXT,
         "conditions": {

@@ -159,6 +159,7 @@ class Reconciler:
         document = given.pop("istio_operator")
         variables = {f"control_plane_{name}": value for name, value in given.items()}
         variables["operator_left_over"] = documents.absent(left_over)
+        variables["control_plane_remove_undeclared"] = False  # it may be another object's
         namespaces = {namespace for namespace, _name in share.owned}
         variables["control_plane_take_ownership"] = self._objects.has_legacy(namespaces)
         files = {"control_plane_istio_operator": document}

@@ -5,7 +5,9 @@
 from __future__ import annotations
 
 import pathlib
+import re
 
+import pytest
 from ansible_collections.meshops.istio.extensions.operator import crd
 
 CHART = pathlib.Path(__file__).parents[4] / "charts/operator"
@@ -49,3 +51,12 @@ def test_fields_by_their_types():
 def test_columns():
     names = [c["name"] for c in crd.definition()["spec"]["versions"][0]["additionalPrinterColumns"]]
     assert names == ["Profile", "Version", "Revision", "State", "Age", "Message"]
+
+
+@pytest.mark.parametrize("name", ["{{ x }}", "..", "a b", "A", "-a", "a\nb", "", "a" * 64])
+def test_names_in_the_status_have_a_pattern(name):
+    status = schema()["properties"]["status"]["properties"]
+    component = status["components"]["items"]["properties"]
+    for field in (component["name"], component["namespace"], component["chart"], status["revision"]):
+        assert not re.search(field["pattern"].replace("$", r"\Z"), name) or len(name) > field["maxLength"]
+        assert re.search(field["pattern"], "istiod-1-30")

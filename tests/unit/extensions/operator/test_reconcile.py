@@ -83,3 +83,9 @@ def test_where_nothing_could_be_done_the_last_good_spec_stands_in(objects, playb
     playbooks.ends = [played(NOTHING_DONE, "istiod is not ready")]
     assert look("Retry").failed
     assert playbooks.specs()[3:] == [{"tag": "9.9.9"}], "what was begun is not taken back"
+
+
+def test_what_an_object_does_not_declare_may_be_another_objects(playbooks, look):
+    look()
+    ((_name, variables),) = playbooks.played
+    assert variables["control_plane_remove_undeclared"] is False

@@ -1,4 +1,3 @@
-#!/usr/bin/env python
 # Copyright: (c) 2026, The meshops.istio authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Generates plugins/module_utils/mesh/schema_X_Y.py from Istio's own sources: one table for each supported version.

@@ -1,4 +1,3 @@
-#!/usr/bin/env python
 # Copyright: (c) 2026, The meshops.istio authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Prints how many files of the collection, and how many bytes, Ansible sends to a host for each module.

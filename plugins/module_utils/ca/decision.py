@@ -91,7 +91,7 @@ class Generate:
     other_than: Certificate | None = None
 
 
-Decision = Keep | Use | Refuse | Generate
+Decision = t.Union[Keep, Use, Refuse, Generate]  # noqa: UP007  (evaluated at import, which pylint knows of classes only so)
 
 
 def decide(action: Action, present: Present, brought: Bundle | None, namespace: str = "istio-system") -> Decision:

@@ -197,7 +197,8 @@ class Helm:
         return done
 
     def _kubeconfig(self) -> str:
-        assert self._cluster is not None
+        if self._cluster is None:
+            raise HelmError("no cluster was given to this Helm, so it can only render")
         return self._private("kubeconfig", json.dumps(self._cluster.kubeconfig()))
 
     def _private(self, name: str, text: str) -> str:

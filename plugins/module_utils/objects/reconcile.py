@@ -17,7 +17,6 @@ from ..errors import MeshopsError
 from ..reconcile.identity import OWNER_LABEL, Key
 from ..reconcile.plan import Change, PlanError, plan
 from ..reconcile.types import K8sObject
-from ..reconcile.weights import with_live_weights
 from ..reconcile.wording import listed
 from .check_mode import _untriable, _untried
 from .explain import _Explainer
@@ -25,6 +24,7 @@ from .kinds import BESIDE, Kinds, _defined, _serves
 from .options import ApplyOptions
 from .result import Module, ObjectsFailed, _failure_text, _result
 from .schemas import server_schemas
+from .weights import with_live_weights
 
 if t.TYPE_CHECKING:
     from ..cluster.apply import Outcome

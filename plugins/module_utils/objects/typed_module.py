@@ -9,8 +9,8 @@ import typing as t
 from ..cluster.client import Cluster
 from ..cluster.module import run_module
 from ..errors import MeshopsError
-from ..reconcile.conform import conform, may_not_conform
 from ..reconcile.schema import Schema
+from .conform import conform, may_not_conform
 from .options import ApplyOptions
 from .reconcile import reconcile_objects
 from .result import ObjectsFailed

@@ -90,11 +90,11 @@ class Flow(Workload, Request):
     count: int
 
 
-class PlainTextFlow(Flow, total=False):
+class PlainTextFlow(Flow):
     """A flow without mTLS, with the pod that sent it, and one line that says it all."""
 
-    client: str
-    text: str
+    client: t.NotRequired[str]
+    text: t.NotRequired[str]
 
 
 def read_line(line: str, mark: str) -> LogLine | None:

@@ -26,3 +26,9 @@ def obj(name="mesh", generation=1, created="2026-01-01T00:00:00Z", status=None, 
 
 def release(name, namespace="istio-system", chart="gateway", version="1.31.0"):
     return types.SimpleNamespace(name=name, namespace=namespace, chart=chart, version=version)
+
+
+def fail_with(error: Exception | None) -> None:
+    """Raises what a test has set, if it has."""
+    if error is not None:
+        raise error

@@ -10,7 +10,7 @@ from ansible_collections.meshops.istio.extensions.operator import handlers
 from ansible_collections.meshops.istio.extensions.operator.documents import IGNORE
 from ansible_collections.meshops.istio.extensions.operator.removal import StillUsed
 from ansible_collections.meshops.istio.plugins.module_utils.errors import MeshopsError
-from fakes.istio_operators import obj
+from fakes.istio_operators import fail_with, obj
 
 
 class Keeper:
@@ -26,8 +26,7 @@ class Keeper:
 
     def remove(self, namespace, name):
         self.calls.append(("remove", namespace, name))
-        if self.error:
-            raise self.error
+        fail_with(self.error)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from ansible_collections.meshops.istio.extensions.operator.publication import Ev
 from ansible_collections.meshops.istio.extensions.operator.status import Outcome
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.errors import ApiError
 from ansible_collections.meshops.istio.plugins.module_utils.errors import MeshopsError
-from fakes.istio_operators import obj
+from fakes.istio_operators import fail_with, obj
 
 READY = Outcome("Ready", "Ready", "1 of 1 component ready")
 
@@ -40,19 +40,16 @@ class Cluster:
         return kind
 
     def patch(self, _kind, name, patch, namespace, subresource=None, dry_run=False):
-        if self.error:
-            raise self.error
+        fail_with(self.error)
         self.patches.append((name, patch, subresource))
         return {"status": patch.get("status")}
 
     def delete(self, _kind, name, namespace, dry_run):
         assert dry_run
-        if self.error:
-            raise self.error
+        fail_with(self.error)
 
     def create(self, posted):
-        if self.error:
-            raise self.error
+        fail_with(self.error)
         self.created.append(posted)
 
 

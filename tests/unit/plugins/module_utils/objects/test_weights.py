@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 from __future__ import annotations
 
-from ansible_collections.meshops.istio.plugins.module_utils.reconcile.weights import with_live_weights
+from ansible_collections.meshops.istio.plugins.module_utils.objects.weights import with_live_weights
 
 
 def service(weights, *more):

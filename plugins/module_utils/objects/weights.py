@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import typing as t
 
-from .types import K8sObject
+from ..reconcile.types import K8sObject
 
 _ROUTES = {
     "VirtualService": (("http", "tcp", "tls"), "route"),

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.meshops.istio.plugins.module_utils.reconcile.conform import conform, may_not_conform
+from ansible_collections.meshops.istio.plugins.module_utils.objects.conform import conform, may_not_conform
 from ansible_collections.meshops.istio.plugins.module_utils.reconcile.schema import Schema
 from hypothesis import given
 from hypothesis import strategies as st

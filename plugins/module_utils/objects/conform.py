@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import typing as t
 
-from .schema import Schema
+from ..reconcile.schema import Schema
 
 _INTEGER = re.compile(r"[-+]?\d+")
 _NUMBER = re.compile(r"[-+]?\d+(\.\d+)?")

@@ -98,6 +98,7 @@ def test_every_role_documents_every_entry_point():
 def test_the_readme_names_every_role_and_playbook():
     text = (ROOT / "README.md").read_text()
     playbooks = {f"meshops.istio.{path.stem}" for path in (ROOT / "playbooks").glob("*.yml")}
+    playbooks.remove("meshops.istio.check_hosts")  # the beginning of the others, and of no use alone
     roles = {path.name for path in (ROOT / "roles").iterdir()}
     assert not {name for name in playbooks | roles if f"`{name}`" not in text}
 

@@ -189,8 +189,9 @@ class _Run:
             if not self._must_roll_back(one, failure):
                 raise
             self._written.discard(one.release.id)
-            text = f"{_sentence(failure)} {self._roll_back(one)}"
-            raise ReleaseFailed(text, failure.id, failure.stage) from failure
+            failure.args = (f"{_sentence(failure)} {self._roll_back(one)}",)
+            failure.unpullable = False
+            raise
 
     def _must_roll_back(self, one: ReleasePlan, failure: ReleaseFailed) -> bool:
         """Whether C(atomic) rolls a release back: not what another helm works on, nor what existed before."""

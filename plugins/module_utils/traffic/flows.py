@@ -85,14 +85,12 @@ class LogLine(Request):
 
 
 class Flow(Workload, Request):
-    """Equal requests or connections to a workload, counted."""
+    """Equal requests or connections to a workload, counted.
+
+    One without mTLS also has the pod that sent it, and one line that says it all.
+    """
 
     count: int
-
-
-class PlainTextFlow(Flow):
-    """A flow without mTLS, with the pod that sent it, and one line that says it all."""
-
     client: t.NotRequired[str]
     text: t.NotRequired[str]
 
@@ -164,12 +162,12 @@ class Tally:
         else:
             self._open[line["stream"]] = text
 
-    def flows(self) -> list[PlainTextFlow]:
+    def flows(self) -> list[Flow]:
         """Each kind of request once, with its count, in a fixed order."""
         counts = self._over + collections.Counter(self._open.values())
-        flows: list[PlainTextFlow] = []
+        flows: list[Flow] = []
         for text, count in sorted(counts.items()):
-            flow: PlainTextFlow = json.loads(text)
+            flow: Flow = json.loads(text)
             flow["count"] = count
             flows.append(flow)
         return flows

@@ -19,7 +19,7 @@ from ..mesh.untrusted import printable
 from ..reconcile.types import K8sObject, Labels
 from .access_log import LABEL, NAME, SECONDS, logging_filter
 from .coverage import Gap, gaps, is_running
-from .flows import ObservedWorkload, PlainTextFlow, Tally, describe, read_line, workload_of
+from .flows import Flow, ObservedWorkload, Tally, describe, read_line, workload_of
 
 if t.TYPE_CHECKING:
     from ..cluster.client import Cluster
@@ -55,8 +55,8 @@ class Observation(t.TypedDict):
 
     workloads: list[ObservedWorkload]
     gateways: list[ObservedWorkload]
-    flows: list[PlainTextFlow]
-    plain_text: list[PlainTextFlow]
+    flows: list[Flow]
+    plain_text: list[Flow]
     gaps: list[Gap]
 
 
@@ -253,7 +253,7 @@ def _workloads(pods: t.Iterable[K8sObject]) -> list[ObservedWorkload]:
     return [workloads[key] for key in sorted(workloads)]
 
 
-def _name_clients(cluster: Cluster, flows: t.Iterable[PlainTextFlow]) -> None:
+def _name_clients(cluster: Cluster, flows: t.Iterable[Flow]) -> None:
     """Adds C(client), the pod that sends it, to what comes in plain text, and C(text), a line that says it all."""
     plain = [flow for flow in flows if not flow["source"]]
     if not plain:

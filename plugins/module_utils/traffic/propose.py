@@ -20,7 +20,7 @@ import typing as t
 from ..mesh.untrusted import printable
 from ..reconcile.types import K8sObject
 from ..reconcile.yaml_text import to_yaml
-from .flows import Flow, ObservedWorkload, PlainTextFlow, Refused, describe
+from .flows import Flow, ObservedWorkload, Refused, describe
 
 #: On every policy that was proposed here, so that the next proposal adds to it.
 LABEL = "meshops.istio/proposed"
@@ -95,7 +95,7 @@ class Proposal:
 
 def propose(
     workloads: t.Sequence[ObservedWorkload],
-    flows: t.Sequence[PlainTextFlow],
+    flows: t.Sequence[Flow],
     policies: t.Sequence[K8sObject] = (),
     gateways: t.Sequence[ObservedWorkload] = (),
     options: Options = Options(),  # noqa: B008, it is frozen
@@ -106,7 +106,7 @@ def propose(
     :param gateways: what comes in there wasn't seen, and deny-all would shut them
     """
     meshed, doors = _merge(workloads), _merge(gateways)
-    flows_of: dict[tuple[str, str], list[PlainTextFlow]] = collections.defaultdict(list)
+    flows_of: dict[tuple[str, str], list[Flow]] = collections.defaultdict(list)
     for flow in flows:
         flows_of[flow["namespace"], flow["workload"]].append(flow)
     proposal = Proposal()
@@ -122,7 +122,7 @@ def propose(
 def _propose_workload(
     proposal: Proposal,
     workload: ObservedWorkload,
-    flows: t.Sequence[PlainTextFlow],
+    flows: t.Sequence[Flow],
     policies: t.Sequence[K8sObject],
     options: Options,
 ) -> None:
@@ -213,9 +213,7 @@ def _policies_for(
     return own, others
 
 
-def _needed(
-    proposal: Proposal, title: str, flows: t.Iterable[PlainTextFlow], options: Options, *, passes: bool
-) -> list[PlainTextFlow]:
+def _needed(proposal: Proposal, title: str, flows: t.Iterable[Flow], options: Options, *, passes: bool) -> list[Flow]:
     """The flows that a policy has to allow; the others become findings.
 
     :param passes: whether what isn't refused needs a policy

@@ -18,7 +18,7 @@ import subprocess
 import pytest
 import yaml
 from ansible_collections.meshops.istio.plugins.module_utils.errors import MeshopsError
-from ansible_collections.meshops.istio.plugins.module_utils.helm.helm import Helm
+from ansible_collections.meshops.istio.plugins.module_utils.helm.helm import Helm, RenderOptions
 from ansible_collections.meshops.istio.plugins.module_utils.helm.releases import Release
 from ansible_collections.meshops.istio.plugins.module_utils.istio_operator.translate import Translation, translate
 from ansible_collections.meshops.istio.plugins.module_utils.mesh.profiles import PROFILES
@@ -213,7 +213,7 @@ class Istio:
         """A release's objects, from memory where an equal one was rendered before."""
         key = repr(release)
         if key not in self._rendered:
-            self._rendered[key] = render(helm, release, kube_version=_KUBERNETES)
+            self._rendered[key] = render(helm, release, options=RenderOptions(_KUBERNETES))
         return self._rendered[key]
 
     def translate(self, name: str) -> Translation:
@@ -359,7 +359,9 @@ def test_settings_reach_a_gateway(istio: Istio) -> None:
     translation = istio.translate("every k8s setting")
     release = next(release for release in translation.releases if release.name == "edge")
     with Helm(binary=istio.helm) as helm:
-        deployment = next(o for o in render(helm, release, kube_version=_KUBERNETES) if o["kind"] == "Deployment")
+        deployment = next(
+            o for o in render(helm, release, options=RenderOptions(_KUBERNETES)) if o["kind"] == "Deployment"
+        )
     pod = deployment["spec"]["template"]
     container = pod["spec"]["containers"][0]
     assert container["env"] == _POD_SETTINGS["env"]
@@ -373,7 +375,7 @@ def test_patches_that_hit_nothing_are_named(istio: Istio) -> None:
     warnings: list[str] = []
     with Helm(binary=istio.helm) as helm:
         for release in translation.releases:
-            render(helm, release, warnings, kube_version=_KUBERNETES)
+            render(helm, release, warnings, options=RenderOptions(_KUBERNETES))
     assert [warning.split(" changes nothing")[0] for warning in warnings] == [
         "patch of Deployment istiod-canary at spec.template.spec.containers.[name:nobody].image",
         "patch of Service nobody at spec",

@@ -61,14 +61,14 @@ _value:
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.meshops.istio.plugins.module_utils.egress import objects as egress
-from ansible_collections.meshops.istio.plugins.module_utils.egress.options import EgressError
+from ansible_collections.meshops.istio.plugins.module_utils.errors import MeshopsError
 
 
 def egress_objects(hosts, **options):
     """See module_utils/egress/objects.py."""
     try:
         return egress.egress_objects(hosts=hosts, policy=options.pop("policy", None), **options)
-    except EgressError as error:
+    except MeshopsError as error:
         raise AnsibleFilterError(str(error)) from error
 
 

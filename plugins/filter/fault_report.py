@@ -44,15 +44,15 @@ _value:
 """
 
 from ansible.errors import AnsibleFilterError
+from ansible_collections.meshops.istio.plugins.module_utils.errors import MeshopsError
 from ansible_collections.meshops.istio.plugins.module_utils.faults import report as reports
-from ansible_collections.meshops.istio.plugins.module_utils.faults.options import FaultError
 
 
 def fault_report(tests, **options):
     """See module_utils/faults/report.py."""
     try:
         return reports.fault_report(tests, **options)
-    except FaultError as error:
+    except MeshopsError as error:
         raise AnsibleFilterError(str(error)) from error
 
 

@@ -7,9 +7,10 @@ from __future__ import annotations
 import pytest
 from ansible_collections.meshops.istio.plugins.module_utils.cluster import errors
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN
+from ansible_collections.meshops.istio.plugins.module_utils.errors import MeshopsError
 from ansible_collections.meshops.istio.plugins.module_utils.faults import inject as fault_runs
 from ansible_collections.meshops.istio.plugins.module_utils.faults.expiry_job import LABEL
-from ansible_collections.meshops.istio.plugins.module_utils.faults.options import FaultError, read_fault
+from ansible_collections.meshops.istio.plugins.module_utils.faults.options import read_fault
 from ansible_collections.meshops.istio.plugins.module_utils.faults.routes import mark_of, marked
 
 VIRTUAL_SERVICE = KNOWN["networking.istio.io", "VirtualService"]
@@ -197,7 +198,7 @@ def test_check_mode_asks_the_server_which_refuses_what_it_would_refuse_later(clu
 
 
 def test_a_host_that_nothing_defines_is_refused_with_the_names_that_are_alike(cluster, namespace):
-    with pytest.raises(FaultError, match=rf"defines the host ecko .*there is .*echo\.{namespace}"):
+    with pytest.raises(MeshopsError, match=rf"defines the host ecko .*there is .*echo\.{namespace}"):
         fault_runs.put_in(cluster, fault_runs.Wish("ecko", namespace, DELAY), False)
     assert cluster.list(VIRTUAL_SERVICE, namespace) == []
 
@@ -205,11 +206,11 @@ def test_a_host_that_nothing_defines_is_refused_with_the_names_that_are_alike(cl
 def test_two_sets_of_routes_for_a_host_need_a_word_of_the_user(cluster, namespace):
     cluster.apply(routes(namespace))
     cluster.apply(routes(namespace, "second", [f"echo.{namespace}.svc.cluster.local"]))
-    with pytest.raises(FaultError, match=f"{namespace}/echo, {namespace}/second"):
+    with pytest.raises(MeshopsError, match=f"{namespace}/echo, {namespace}/second"):
         put_in(cluster, namespace)
     put_in(cluster, namespace, virtual_service="second")
     assert not marked(get(cluster, namespace)["spec"]) and marked(get(cluster, namespace, "second")["spec"])
-    with pytest.raises(FaultError, match="no VirtualService third"):
+    with pytest.raises(MeshopsError, match="no VirtualService third"):
         put_in(cluster, namespace, virtual_service="third")
 
 
@@ -268,7 +269,7 @@ def test_no_fault_goes_in_when_its_guard_is_over(cluster, namespace, guards_run,
     guards_run["phase"] = phase
     cluster.apply(routes(namespace))
     before = get(cluster, namespace)
-    with pytest.raises(FaultError, match="duration: .* too short: .* no fault was put in; give more"):
+    with pytest.raises(MeshopsError, match="duration: .* too short: .* no fault was put in; give more"):
         put_in(cluster, namespace, duration=duration, image="proxy")
     assert get(cluster, namespace) == before and cluster.list(JOB, namespace, LABEL) == []
 
@@ -278,7 +279,7 @@ def test_faults_that_went_in_too_late_are_taken_out(cluster, namespace, guards_r
     before = get(cluster, namespace)
     real = fault_runs._start_guard
     monkeypatch.setattr(fault_runs, "_start_guard", lambda *arguments: (real(*arguments)[0], 0.0))
-    with pytest.raises(FaultError, match="so late that they are out again"):
+    with pytest.raises(MeshopsError, match="so late that they are out again"):
         put_in(cluster, namespace, duration=600.0, image="proxy")
     assert all_but_the_version(get(cluster, namespace)) == all_but_the_version(before)
     assert cluster.list(JOB, namespace, LABEL) == []

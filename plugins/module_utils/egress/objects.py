@@ -7,7 +7,9 @@ from __future__ import annotations
 import ipaddress
 import typing as t
 
-from .options import EgressError, _Gateway, _Host, _names, _Port, _yes
+from ..errors import MeshopsError
+from ..reconcile.types import K8sObject
+from .options import _Gateway, _Host, _names, _Port, _yes
 
 _NETWORKING = "networking.istio.io/v1"
 _POLICIES = ("REGISTRY_ONLY", "ALLOW_ANY")
@@ -35,26 +37,26 @@ def egress_objects(
     root_namespace: str = "istio-system",
     network_policy: bool | str = False,
     dns_addresses: t.Sequence[str] | str = NODE_LOCAL_DNS,
-) -> list[dict]:
+) -> list[K8sObject]:
     """All objects for a policy and a list of hosts; see the role egress for what each option means.
 
     What comes by C(-e) is text: C(false), C(demo,shop).
 
-    :raises EgressError: an option is wrong, or Istio can't do it; the text names the host and what to do
+    :raises MeshopsError: an option is wrong, or Istio can't do it; the text names the host and what to do
     """
     if policy and policy not in _POLICIES:
-        raise EgressError(f"egress_policy: {policy!r} is none of {', '.join(_POLICIES)}")
+        raise MeshopsError(f"egress_policy: {policy!r} is none of {', '.join(_POLICIES)}")
     namespaces = _names(namespaces, "egress_namespaces")
     network_policy = _yes(network_policy, "egress_network_policy")
     through_gateway = _yes(through_gateway, "egress_through_gateway")
     if not isinstance(hosts, t.Sequence) or isinstance(hosts, str):
-        raise EgressError(f"egress_hosts: wants a list, not {hosts!r}; with -e, write it as JSON")
+        raise MeshopsError(f"egress_hosts: wants a list, not {hosts!r}; with -e, write it as JSON")
     if network_policy and not namespaces:
-        raise EgressError(
+        raise MeshopsError(
             "egress_network_policy: name the namespaces in egress_namespaces; a cluster-wide one is not made"
         )
     if not (hosts or policy or network_policy):
-        raise EgressError(
+        raise MeshopsError(
             "egress_hosts: it is empty, and neither egress_policy nor egress_network_policy asks for anything; to take"
             " away all that the role has written, set egress_state to absent"
         )
@@ -69,10 +71,10 @@ def egress_objects(
     for number, given in enumerate(hosts):
         host = _Host(given, f"egress_hosts[{number}]", through_gateway)
         if host.name in seen:
-            raise EgressError(f"egress_hosts[{number}]: {host.name} is there twice; give all its ports in one entry")
+            raise MeshopsError(f"egress_hosts[{number}]: {host.name} is there twice; give all its ports in one entry")
         seen.add(host.name)
         if network_policy and host.through_gateway and home in namespaces:
-            raise EgressError(
+            raise MeshopsError(
                 f"egress_network_policy: {home}, the namespace of the egress gateway, is one of egress_namespaces; its"
                 f" policy would keep the gateway itself from reaching {host.name}; leave it out of egress_namespaces"
             )
@@ -80,11 +82,11 @@ def egress_objects(
     return objects
 
 
-def _object(kind: str, name: str, namespace: str, spec: dict) -> dict:
+def _object(kind: str, name: str, namespace: str, spec: K8sObject) -> K8sObject:
     return {"apiVersion": _NETWORKING, "kind": kind, "metadata": {"name": name, "namespace": namespace}, "spec": spec}
 
 
-def _sidecar(policy: str, namespace: str) -> dict:
+def _sidecar(policy: str, namespace: str) -> K8sObject:
     """In the root namespace it counts for every namespace that has none of its own."""
     return _object("Sidecar", "default", namespace, {"outboundTrafficPolicy": {"mode": policy}})
 
@@ -93,7 +95,7 @@ def _address_block(address: str) -> str:
     try:
         return str(ipaddress.ip_network(address))
     except ValueError:
-        raise EgressError(f"egress_dns_addresses: {address!r} is not a valid IP address") from None
+        raise MeshopsError(f"egress_dns_addresses: {address!r} is not a valid IP address") from None
 
 
 def _network_policy(namespace: str, dns: t.Sequence[str]) -> dict[str, t.Any]:
@@ -110,7 +112,7 @@ def _network_policy(namespace: str, dns: t.Sequence[str]) -> dict[str, t.Any]:
     }
 
 
-def _host_objects(host: _Host, door: _Gateway, home: str, visible: list[str]) -> list[dict]:
+def _host_objects(host: _Host, door: _Gateway, home: str, visible: list[str]) -> list[K8sObject]:
     objects = [_service_entry(host, home, visible)]
     if any(port.tls == "originate" for port in host.ports):
         objects.append(_origination(host, home, visible))
@@ -119,7 +121,7 @@ def _host_objects(host: _Host, door: _Gateway, home: str, visible: list[str]) ->
     return objects
 
 
-def _service_entry(host: _Host, home: str, visible: list[str]) -> dict:
+def _service_entry(host: _Host, home: str, visible: list[str]) -> K8sObject:
     ports = []
     for port in host.ports:
         one: dict[str, t.Any] = {"number": port.number, "name": port.name, "protocol": port.protocol}
@@ -138,7 +140,7 @@ def _service_entry(host: _Host, home: str, visible: list[str]) -> dict:
     return _object("ServiceEntry", f"egress-{host.slug}", home, spec)
 
 
-def _origination(host: _Host, home: str, visible: list[str]) -> dict:
+def _origination(host: _Host, home: str, visible: list[str]) -> K8sObject:
     levels = [
         {"port": {"number": port.number}, "tls": {"mode": "SIMPLE", "sni": host.name, **port.settings}}
         for port in host.ports
@@ -157,9 +159,9 @@ class _Leg(t.NamedTuple):
     :ivar subset: of the gateway, with the name that the mesh's mTLS says (C(sni)); None where TLS goes as it is
     """
 
-    server: dict
-    mesh: tuple[str, dict]
-    gateway: tuple[str, dict]
+    server: K8sObject
+    mesh: tuple[str, K8sObject]
+    gateway: tuple[str, K8sObject]
     subset: str | None = None
     sni: str | None = None
 
@@ -169,7 +171,7 @@ class _Leg(t.NamedTuple):
         return self.server["hosts"][0]
 
 
-def _through(host: _Host, door: _Gateway, home: str, visible: list[str]) -> list[dict]:
+def _through(host: _Host, door: _Gateway, home: str, visible: list[str]) -> list[K8sObject]:
     """Sidecar to gateway, and gateway to the host, by the mesh's mTLS, so that the gateway knows who asks."""
     name = f"egress-{host.slug}"
     legs = [_leg(port, host, door) for port in host.ports]
@@ -234,17 +236,17 @@ def _leg(port: _Port, host: _Host, door: _Gateway) -> _Leg:
     )
 
 
-def _server(number: int, name: str, protocol: str, host: str, mode: str) -> dict:
+def _server(number: int, name: str, protocol: str, host: str, mode: str) -> K8sObject:
     return {"port": {"number": number, "name": name, "protocol": protocol}, "hosts": [host], "tls": {"mode": mode}}
 
 
-def _subset(leg: _Leg) -> dict:
+def _subset(leg: _Leg) -> K8sObject:
     number = leg.server["port"]["number"]
     level = {"port": {"number": number}, "tls": {"mode": "ISTIO_MUTUAL", "sni": leg.sni}}
     return {"name": leg.subset, "trafficPolicy": {"portLevelSettings": [level]}}
 
 
-def _routes(host: str, gateways: list[str], visible: list[str], legs: t.Iterable[tuple[str, dict]]) -> dict:
+def _routes(host: str, gateways: list[str], visible: list[str], legs: t.Iterable[tuple[str, K8sObject]]) -> K8sObject:
     spec: dict[str, t.Any] = {"hosts": [host], "gateways": gateways, "exportTo": visible}
     for kind, route in legs:
         spec.setdefault(kind, []).append(route)
@@ -259,7 +261,7 @@ def _looked_up(host: _Host) -> str:
     return f"{host.slug}.egress.internal"
 
 
-def _dynamic(host: _Host, door: _Gateway, home: str, name: str) -> dict:
+def _dynamic(host: _Host, door: _Gateway, home: str, name: str) -> K8sObject:
     """Lets the gateway look up the host that a request, or a TLS connection, names: Istio has no way to say it."""
     cache = {"dns_cache_config": _DNS_CACHE}
     patches = []
@@ -294,7 +296,7 @@ def _dynamic(host: _Host, door: _Gateway, home: str, name: str) -> dict:
     return {**made, "apiVersion": "networking.istio.io/v1alpha3"}
 
 
-def _patch(what: str, chain: dict | None, operation: str, value: dict) -> dict:
+def _patch(what: str, chain: K8sObject | None, operation: str, value: K8sObject) -> K8sObject:
     match: dict[str, t.Any] = {"context": "GATEWAY"}
     if chain:
         match["listener"] = {"filterChain": chain}

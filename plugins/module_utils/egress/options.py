@@ -19,10 +19,6 @@ _PORT_OPTIONS = ("number", "protocol", "tls", "target_port", "tls_settings")
 _TLS = ("none", "passthrough", "originate")
 
 
-class EgressError(MeshopsError):
-    """What was asked for can't be said to Istio."""
-
-
 class _Gateway:
     """The egress gateway: where it runs, and how its pods are found."""
 
@@ -42,23 +38,25 @@ class _Port:
         self.number = _port(given.get("number"), f"{where}.number")
         self.tls = given.get("tls") or ("passthrough" if self.number == 443 and "protocol" not in given else "none")
         if self.tls not in _TLS:
-            raise EgressError(f"{where}.tls: {self.tls!r} is none of {', '.join(_TLS)}")
+            raise MeshopsError(f"{where}.tls: {self.tls!r} is none of {', '.join(_TLS)}")
         normal = "TLS" if self.tls == "passthrough" else "HTTP"
         self.protocol = str(given.get("protocol") or normal).upper()
         allowed = {"passthrough": ("TLS", "HTTPS"), "originate": ("HTTP", "HTTP2", "GRPC")}.get(
             self.tls, ("HTTP", "HTTP2", "GRPC", "TCP", "MONGO", "MYSQL")
         )
         if self.protocol not in allowed:
-            raise EgressError(
+            raise MeshopsError(
                 f"{where}.protocol: {self.protocol} does not go with tls {self.tls}; {', '.join(allowed)} do"
             )
         default = 443 if self.tls == "originate" else self.number
         self.target = _port(given.get("target_port") or default, f"{where}.target_port")
         self.settings = given.get("tls_settings") or {}
         if not isinstance(self.settings, t.Mapping):
-            raise EgressError(f"{where}.tls_settings: wants a dictionary, not {self.settings!r}")
+            raise MeshopsError(f"{where}.tls_settings: wants a dictionary, not {self.settings!r}")
         if self.settings and self.tls != "originate":
-            raise EgressError(f"{where}.tls_settings: only with tls originate, where the mesh opens the TLS connection")
+            raise MeshopsError(
+                f"{where}.tls_settings: only with tls originate, where the mesh opens the TLS connection"
+            )
 
     @property
     def name(self) -> str:
@@ -79,11 +77,11 @@ class _Host:
         _only(given, _HOST_OPTIONS, where)
         self.name = str(given.get("host") or "")
         if _is_address(self.name):
-            raise EgressError(
+            raise MeshopsError(
                 f"{where}.host: {self.name} is an address; give the host a name, and the address in endpoints"
             )
         if not _HOST.fullmatch(self.name):
-            raise EgressError(
+            raise MeshopsError(
                 f"{where}.host: {self.name!r} is no host name; write it like api.example.com or *.example.com"
             )
         self.wild = self.name.startswith("*")
@@ -94,7 +92,7 @@ class _Host:
         self.ports = [_Port(port, f"{where}.ports[{i}]") for i, port in enumerate(ports)]
         numbers = [port.number for port in self.ports]
         if len(set(numbers)) != len(numbers):
-            raise EgressError(f"{where}.ports: a port is there twice")
+            raise MeshopsError(f"{where}.ports: a port is there twice")
         own = given.get("through_gateway")
         self.through_gateway = through_gateway if own is None else _yes(own, f"{where}.through_gateway")
         self._check(where)
@@ -102,24 +100,24 @@ class _Host:
     def _check(self, where: str) -> None:
         about = f"{where} ({self.name})"
         if not self.through_gateway and any("credentialName" in port.settings for port in self.ports):
-            raise EgressError(
+            raise MeshopsError(
                 f"{about}: tls_settings.credentialName is a Secret beside the egress gateway, and sidecars read none;"
                 " set through_gateway to true, or give caCertificates, a file in the sidecars"
             )
         if self.wild and self.endpoints:
-            raise EgressError(f"{about}: a wildcard has no endpoints; give each host by its name")
+            raise MeshopsError(f"{about}: a wildcard has no endpoints; give each host by its name")
         if self.wild and any(port.tls == "originate" for port in self.ports):
-            raise EgressError(f"{about}: the mesh opens no TLS connections for a wildcard; give each host by its name")
+            raise MeshopsError(f"{about}: the mesh opens no TLS connections for a wildcard; give each host by its name")
         if not self.through_gateway or not self.wild:
             return
         if any(port.is_connection and port.tls != "passthrough" for port in self.ports):
-            raise EgressError(
+            raise MeshopsError(
                 f"{about}: plain TCP has no name in it, so the egress gateway can't know which host of a wildcard is"
                 " meant; give each host by its name, or set through_gateway to false"
             )
         same = [str(port.number) for port in self.ports if port.is_connection]
         if len(same) > 1:
-            raise EgressError(
+            raise MeshopsError(
                 f"{about}: TLS says the host, but not the port, so the egress gateway can't tell the ports"
                 f" {', '.join(same)} apart; give each host by its name, or send only one of them through it"
             )
@@ -140,25 +138,25 @@ class _Host:
 
 def _only(given: t.Any, known: t.Sequence[str], where: str) -> None:
     if not isinstance(given, t.Mapping):
-        raise EgressError(f"{where}: wants a dictionary, not {given!r}")
+        raise MeshopsError(f"{where}: wants a dictionary, not {given!r}")
     unknown = sorted(set(given) - set(known))
     if unknown:
-        raise EgressError(f"{where}: unknown {', '.join(unknown)}; known are {', '.join(known)}")
+        raise MeshopsError(f"{where}: unknown {', '.join(unknown)}; known are {', '.join(known)}")
 
 
 def _yes(value: t.Any, where: str) -> bool:
     try:
         return boolean(value)
     except TypeError:
-        raise EgressError(f"{where}: {value!r} is neither true nor false") from None
+        raise MeshopsError(f"{where}: {value!r} is neither true nor false") from None
 
 
-def _names(value: t.Any, where: str) -> list:
+def _names(value: t.Any, where: str) -> list[t.Any]:
     """A list, also where it is one text with commas in it."""
     if isinstance(value, str):
         return [one.strip() for one in value.split(",") if one.strip()]
     if not isinstance(value, t.Sequence):
-        raise EgressError(f"{where}: wants a list, not {value!r}")
+        raise MeshopsError(f"{where}: wants a list, not {value!r}")
     return list(value)
 
 
@@ -176,5 +174,5 @@ def _port(value: t.Any, where: str) -> int:
     except (TypeError, ValueError):
         number = 0
     if not 1 <= number <= 65535:
-        raise EgressError(f"{where}: {value!r} is no port")
+        raise MeshopsError(f"{where}: {value!r} is no port")
     return number

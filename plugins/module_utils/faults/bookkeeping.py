@@ -14,7 +14,7 @@ ANNOTATION = "meshops.istio/fault-injection"
 # -- metadata -------------------------------------------------------------
 
 
-def saved(virtual_service: t.Mapping[str, t.Any]) -> dict | None:
+def saved(virtual_service: t.Mapping[str, t.Any]) -> dict[str, t.Any] | None:
     """What ANNOTATION holds; None where it isn't there or can't be read."""
     text = (virtual_service["metadata"].get("annotations") or {}).get(ANNOTATION)
     try:
@@ -24,7 +24,7 @@ def saved(virtual_service: t.Mapping[str, t.Any]) -> dict | None:
     return found if isinstance(found, dict) else None
 
 
-def to_save(virtual_service: t.Mapping[str, t.Any]) -> dict:
+def to_save(virtual_service: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     """What ANNOTATION is to hold for a VirtualService that was there before."""
     meta = virtual_service["metadata"]
     return {"annotated": bool(meta.get("annotations")), "managedFields": meta.get("managedFields") or []}
@@ -34,21 +34,21 @@ def _pointer(text: str) -> str:
     return text.replace("~", "~0").replace("/", "~1")
 
 
-def annotate_patch(virtual_service: t.Mapping[str, t.Any], text: str) -> list[dict]:
+def annotate_patch(virtual_service: t.Mapping[str, t.Any], text: str) -> list[dict[str, t.Any]]:
     """JSON patch that sets ANNOTATION."""
     if virtual_service["metadata"].get("annotations"):
         return [{"op": "add", "path": f"/metadata/annotations/{_pointer(ANNOTATION)}", "value": text}]
     return [{"op": "add", "path": "/metadata/annotations", "value": {ANNOTATION: text}}]
 
 
-def stays_patch(text: str) -> list[dict]:
+def stays_patch(text: str) -> list[dict[str, t.Any]]:
     """JSON patch that changes nothing, and fails where ANNOTATION isn't this text."""
     return [{"op": "test", "path": f"/metadata/annotations/{_pointer(ANNOTATION)}", "value": text}]
 
 
 def leave_patch(
-    annotations: t.Mapping[str, str], state: t.Mapping[str, t.Any], managed_fields: list[dict]
-) -> list[dict]:
+    annotations: t.Mapping[str, str], state: t.Mapping[str, t.Any], managed_fields: list[dict[str, t.Any]]
+) -> list[dict[str, t.Any]]:
     """JSON patch that removes ANNOTATION and makes the list of field owners what it was.
 
     :param annotations: as they are now
@@ -65,7 +65,9 @@ def leave_patch(
     return [*away, {"op": "replace", "path": "/metadata/managedFields", "value": managed_fields}]
 
 
-def owners_to_leave(live: list[dict], state: t.Mapping[str, t.Any], ours: t.Collection[str]) -> list[dict]:
+def owners_to_leave(
+    live: list[dict[str, t.Any]], state: t.Mapping[str, t.Any], ours: t.Collection[str]
+) -> list[dict[str, t.Any]]:
     """The field owners as they were; where others have written in between, as they are now without us.
 
     :param live: managedFields as they are now
@@ -73,7 +75,7 @@ def owners_to_leave(live: list[dict], state: t.Mapping[str, t.Any], ours: t.Coll
     :param ours: names of our managers
     """
 
-    def about(entry: dict) -> tuple:
+    def about(entry: dict[str, t.Any]) -> tuple[t.Any, ...]:
         return entry.get("manager"), entry.get("operation"), entry.get("subresource"), entry.get("time")
 
     others = [entry for entry in live if entry.get("manager") not in ours]

@@ -14,6 +14,7 @@ import json
 import typing as t
 
 from ..mesh.pods import proxy_container
+from ..reconcile.types import K8sObject
 
 #: On a guard's objects: which VirtualService it is for.
 LABEL = "meshops.istio/fault-injection-guard"
@@ -110,12 +111,12 @@ def guard_job(
     routes: t.Sequence[str],
     made: t.Sequence[str],
     limit: int,
-    leave: list[dict],
-    stays: list[dict],
+    leave: list[K8sObject],
+    stays: list[K8sObject],
     path: str,
     delete: bool,
     user: int | None,
-) -> dict:
+) -> K8sObject:
     """The Job, suspended until the objects of guard_rights() are there.
 
     :param virtual_service: its C(name) and C(namespace)
@@ -192,7 +193,7 @@ def guard_job(
     }
 
 
-def guard_rights(job: t.Mapping[str, t.Any], virtual_service: str, uid: str) -> list[dict]:
+def guard_rights(job: t.Mapping[str, t.Any], virtual_service: str, uid: str) -> list[K8sObject]:
     """What the Job needs beside it and owns: a ServiceAccount, a Role for the one VirtualService, and a way out.
 
     Where NetworkPolicies keep the namespace's pods inside the cluster, the guard would not reach the API server.

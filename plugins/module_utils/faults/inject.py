@@ -15,10 +15,11 @@ import typing as t
 from ..cluster.errors import ApiError
 from ..cluster.kinds import KNOWN
 from ..cluster.workloads import wait_ready
+from ..errors import MeshopsError
+from ..reconcile.types import K8sObject
 from ..reconcile.yaml_text import to_yaml
 from .bookkeeping import ANNOTATION, annotate_patch, leave_patch, owners_to_leave, saved, stays_patch, to_save
 from .expiry_job import LABEL, guard_image, guard_job, guard_key, guard_rights
-from .options import FaultError
 from .routes import (
     all_marked,
     changed_sections,
@@ -59,8 +60,8 @@ class Outcome:
     namespace: str
     name: str
     changed: bool
-    before: dict | None
-    after: dict | None
+    before: K8sObject | None
+    after: K8sObject | None
     warnings: list[str] = dataclasses.field(default_factory=list)
 
     @property
@@ -78,7 +79,7 @@ def find_host(cluster: Cluster, hostname: str, namespace: str, domain: str) -> t
 
     :param hostname: C(echo), C(echo.demo), C(echo.demo.svc.cluster.local), or a ServiceEntry's host
     :param namespace: of a name without dots
-    :raises FaultError: nothing defines it; the text names hosts that are alike
+    :raises MeshopsError: nothing defines it; the text names hosts that are alike
     """
     parts = hostname.split(".")
     if len(parts) == 1:
@@ -93,7 +94,7 @@ def find_host(cluster: Cluster, hostname: str, namespace: str, domain: str) -> t
     known = [f"{s['metadata']['name']}.{s['metadata']['namespace']}" for s in cluster.list(_SERVICE)]
     known += [host for entry in entries for host in entry["spec"].get("hosts") or []]
     alike = difflib.get_close_matches(".".join(parts[:2]), known, n=3, cutoff=0.5)
-    raise FaultError(
+    raise MeshopsError(
         f"no Service and no ServiceEntry defines the host {hostname} (a name without dots is looked for in namespace"
         f" {namespace})" + (f"; there is {', '.join(alike)}" if alike else "")
     )
@@ -105,19 +106,21 @@ def choose(
     """The VirtualService to put faults into: its namespace and name, and the object where there is one.
 
     :param named: C(name) or C(namespace/name) of the VirtualService, where the user says which
-    :raises FaultError: the host isn't there, or it can't be told which VirtualService is meant
+    :raises MeshopsError: the host isn't there, or it can't be told which VirtualService is meant
     """
     host, where = find_host(cluster, hostname, namespace, domain)
     if named:
         of, _slash, name = named.rpartition("/")
         found = cluster.get(_VIRTUAL_SERVICE, name, of or namespace)
         if found is None:
-            raise FaultError(f"there is no VirtualService {name} in namespace {of or namespace}: check virtual_service")
+            raise MeshopsError(
+                f"there is no VirtualService {name} in namespace {of or namespace}: check virtual_service"
+            )
         return of or namespace, name, found
     services = routes_of(host, cluster.list(_VIRTUAL_SERVICE), domain)
     if len(services) > 1:
         names = ", ".join(sorted(map(title, services)))
-        raise FaultError(f"several VirtualServices route {host}: say with virtual_service which is meant: {names}")
+        raise MeshopsError(f"several VirtualServices route {host}: say with virtual_service which is meant: {names}")
     if services:
         meta = services[0]["metadata"]
         return meta["namespace"], meta["name"], services[0]
@@ -133,7 +136,7 @@ class Wish:
 
     hostname: str
     namespace: str
-    faults: list[dict]
+    faults: list[K8sObject]
     virtual_service: str | None = None
     domain: str = "cluster.local"
     duration: float | None = None
@@ -144,7 +147,7 @@ def put_in(cluster: Cluster, wish: Wish, check: bool) -> Outcome:
     """Puts the faults in; with a duration, after their guard runs.
 
     :param check: only say what would be done (the API server checks the change)
-    :raises FaultError: as choose() and inject(), or the guard can't run
+    :raises MeshopsError: as choose() and inject(), or the guard can't run
     """
     for attempt in range(_TRIES):
         namespace, name, live = choose(cluster, wish.hostname, wish.namespace, wish.virtual_service, wish.domain)
@@ -157,7 +160,9 @@ def put_in(cluster: Cluster, wish: Wish, check: bool) -> Outcome:
         state = {**state, "host": host}
         annotation = json.dumps(state, separators=(",", ":"), sort_keys=True)
         if len(annotation) > 200_000:
-            raise FaultError(f"VirtualService {namespace}/{name} has too many field owners to be kept in an annotation")
+            raise MeshopsError(
+                f"VirtualService {namespace}/{name} has too many field owners to be kept in an annotation"
+            )
         # A guard of before would take the faults out at a time that nobody means any more.
         guarded = live is not None and bool(_guards(cluster, namespace, name))
         outcome = Outcome(namespace, name, changed or guarded or wish.duration is not None, live, {"spec": after_spec})
@@ -193,7 +198,7 @@ def put_in(cluster: Cluster, wish: Wish, check: bool) -> Outcome:
     raise AssertionError("unreachable")
 
 
-def _warnings(live: dict | None, wish: Wish) -> list[str]:
+def _warnings(live: K8sObject | None, wish: Wish) -> list[str]:
     hosts = (live or {}).get("spec", {}).get("hosts") or []
     if len(hosts) > 1:
         return [f"{title(live or {})} routes {', '.join(hosts)}: the fault meets all of them"]
@@ -201,7 +206,7 @@ def _warnings(live: dict | None, wish: Wish) -> list[str]:
 
 
 def _create(
-    cluster: Cluster, namespace: str, name: str, spec: dict, annotation: str, job: dict | None, check: bool
+    cluster: Cluster, namespace: str, name: str, spec: K8sObject, annotation: str, job: K8sObject | None, check: bool
 ) -> None:
     meta: dict[str, t.Any] = {
         "name": name,
@@ -217,21 +222,21 @@ def _create(
     )
 
 
-def _owned_by(job: dict | None) -> list[dict]:
+def _owned_by(job: K8sObject | None) -> list[K8sObject]:
     """What makes a VirtualService go with its guard, even where the guard itself fails."""
     if job is None:
         return []
     return [{"apiVersion": "batch/v1", "kind": "Job", "name": job["metadata"]["name"], "uid": job["metadata"]["uid"]}]
 
 
-def _patch(cluster: Cluster, path: str, live: dict, patch: list[dict], check: bool = False) -> dict:
+def _patch(cluster: Cluster, path: str, live: K8sObject, patch: list[K8sObject], check: bool = False) -> K8sObject:
     """Patches the very version of an object that was looked at."""
     version = {"op": "test", "path": "/metadata/resourceVersion", "value": live["metadata"]["resourceVersion"]}
     query = {"fieldManager": MANAGER, "dryRun": "All" if check else None}
     return cluster.request("PATCH", path, query, [version, *patch], "application/json-patch+json")
 
 
-def _overtaken(cluster: Cluster, error: ApiError, live: dict | None) -> bool:
+def _overtaken(cluster: Cluster, error: ApiError, live: K8sObject | None) -> bool:
     """Whether a write was refused because somebody else has written in between; the server doesn't say."""
     if live is None or error.status not in (404, 409, 422):
         return False
@@ -243,13 +248,13 @@ def _overtaken(cluster: Cluster, error: ApiError, live: dict | None) -> bool:
 # -- out ------------------------------------------------------------------
 
 
-def faulted(cluster: Cluster, namespace: str | None) -> list[dict]:
+def faulted(cluster: Cluster, namespace: str | None) -> list[K8sObject]:
     """Every VirtualService that has faults, or traces of faults, of ours."""
     services = cluster.list(_VIRTUAL_SERVICE, namespace)
     return [s for s in services if marked(s["spec"]) or ANNOTATION in (s["metadata"].get("annotations") or {})]
 
 
-def faulted_for(cluster: Cluster, hostname: str, namespace: str, named: str | None, domain: str) -> list[dict]:
+def faulted_for(cluster: Cluster, hostname: str, namespace: str, named: str | None, domain: str) -> list[K8sObject]:
     """Those of faulted() that are meant by a host, which need not exist any more, or by the VirtualService's name.
 
     A host's faults may be in a VirtualService for other hosts, such as the one of a gateway.
@@ -271,12 +276,12 @@ def faulted_for(cluster: Cluster, hostname: str, namespace: str, named: str | No
     ]
 
 
-def take_all_out(cluster: Cluster, services: t.Iterable[dict], check: bool) -> list[Outcome]:
+def take_all_out(cluster: Cluster, services: t.Iterable[K8sObject], check: bool) -> list[Outcome]:
     """Takes the faults out of each VirtualService, one after the other."""
     return [_take_out(cluster, service, check) for service in services]
 
 
-def _take_out(cluster: Cluster, virtual_service: dict, check: bool) -> Outcome:
+def _take_out(cluster: Cluster, virtual_service: K8sObject, check: bool) -> Outcome:
     namespace, name = virtual_service["metadata"]["namespace"], virtual_service["metadata"]["name"]
     path = _VIRTUAL_SERVICE.path(namespace, name)
     for attempt in range(_TRIES):
@@ -300,13 +305,13 @@ def _take_out(cluster: Cluster, virtual_service: dict, check: bool) -> Outcome:
     return outcome
 
 
-def _untouched(spec: dict) -> bool:
+def _untouched(spec: K8sObject) -> bool:
     """Whether a VirtualService that we have made holds nothing but what we made."""
     host = (spec.get("hosts") or [""])[0]
     return spec in ({"hosts": [host]}, plain_routes(host, [{"fault": {}}]))
 
 
-def _restore(cluster: Cluster, path: str, live: dict, check: bool) -> None:
+def _restore(cluster: Cluster, path: str, live: K8sObject, check: bool) -> None:
     """First the routes, then the metadata: a change of routes makes its writer their owner."""
     if marked(live["spec"]):
         live = _patch(cluster, path, live, changed_sections(live["spec"], take_out(live["spec"])), check)
@@ -325,18 +330,18 @@ def _restore(cluster: Cluster, path: str, live: dict, check: bool) -> None:
 
 
 def _start_guard(
-    cluster: Cluster, wish: Wish, outcome: Outcome, state: dict, annotation: str, writes: int
-) -> tuple[dict, float]:
+    cluster: Cluster, wish: Wish, outcome: Outcome, state: K8sObject, annotation: str, writes: int
+) -> tuple[K8sObject, float]:
     """Makes the guard and waits until it runs; gives its Job, and when its turn is, on the clock C(time.monotonic).
 
     :param writes: how often the VirtualService's spec will be written before the guard's turn
-    :raises FaultError: no image is known, or its turn would be before the faults are in
+    :raises MeshopsError: no image is known, or its turn would be before the faults are in
     """
     seconds_left = int(t.cast(float, wish.duration))
     live = outcome.before
     image = wish.image or guard_image(cluster.list(_POD, outcome.namespace) or ()) or guard_image(cluster.list(_POD))
     if image is None:
-        raise FaultError(
+        raise MeshopsError(
             "no pod of the mesh runs a proxy image with a shell, which the limit in time needs:"
             " give an image that has sh and curl, or no duration"
         )
@@ -344,7 +349,7 @@ def _start_guard(
     before, after = (live or {}).get("spec") or {}, (outcome.after or {})["spec"]
     routes = [f"{section}/{mark_of(route)}" for section, route in all_marked(after)]
     made_sections = sorted({section for section, _route in all_marked(after)} - set(take_out(before)))
-    leave: list[dict] = []
+    leave: list[K8sObject] = []
     if live is not None:
         annotations = {**(live["metadata"].get("annotations") or {}), ANNOTATION: annotation}
         generation = live["metadata"]["generation"] + writes + len(routes) + len(made_sections)
@@ -355,7 +360,7 @@ def _start_guard(
     user = None if cluster.versions("security.openshift.io") else 65532
     limit = max(len(after.get(section) or []) for section, _route in all_marked(after))
 
-    def job_for(deadline: int) -> dict:
+    def job_for(deadline: int) -> K8sObject:
         return guard_job(
             about, deadline, image, routes, made_sections, limit, leave, stays_patch(annotation),
             _VIRTUAL_SERVICE.path(outcome.namespace, outcome.name), delete=bool(state.get("created")), user=user,
@@ -381,17 +386,17 @@ def _start_guard(
     return made, begun + seconds_left
 
 
-def _too_short(wish: Wish, why: str) -> FaultError:
-    return FaultError(f"duration: {wish.duration:g} s is too short: {why}; give more")
+def _too_short(wish: Wish, why: str) -> MeshopsError:
+    return MeshopsError(f"duration: {wish.duration:g} s is too short: {why}; give more")
 
 
-def _server_time(cluster: Cluster, job: dict) -> int:
+def _server_time(cluster: Cluster, job: K8sObject) -> int:
     """The cluster's clock, in seconds since 1970; this machine's may be another."""
     made = cluster.create(job, dry_run=True)
     return calendar.timegm(time.strptime(made["metadata"]["creationTimestamp"], "%Y-%m-%dT%H:%M:%SZ"))
 
 
-def _guard_pod(cluster: Cluster, job: dict) -> dict:
+def _guard_pod(cluster: Cluster, job: K8sObject) -> K8sObject:
     """The Job's pod, as soon as there is one."""
     namespace, name = job["metadata"]["namespace"], job["metadata"]["name"]
     end = time.monotonic() + _GUARD_START
@@ -402,19 +407,19 @@ def _guard_pod(cluster: Cluster, job: dict) -> dict:
         time.sleep(0.25)
     events = cluster.list(KNOWN["", "Event"], namespace, fields=f"involvedObject.uid={job['metadata']['uid']}")
     said = "; ".join(e["message"] for e in events if e.get("type") == "Warning")
-    raise FaultError(f"the guard's Job {namespace}/{name} makes no pod{': ' + said if said else ''}")
+    raise MeshopsError(f"the guard's Job {namespace}/{name} makes no pod{': ' + said if said else ''}")
 
 
-def _drop(cluster: Cluster, job: dict | None) -> None:
+def _drop(cluster: Cluster, job: K8sObject | None) -> None:
     if job:
         cluster.delete(_JOB, job["metadata"]["name"], job["metadata"]["namespace"])
 
 
-def _guards(cluster: Cluster, namespace: str, name: str) -> list[dict]:
+def _guards(cluster: Cluster, namespace: str, name: str) -> list[K8sObject]:
     return cluster.list(_JOB, namespace, labels=f"{LABEL}={guard_key(namespace, name)}")
 
 
-def _drop_guards(cluster: Cluster, namespace: str, name: str, but: dict | None = None) -> None:
+def _drop_guards(cluster: Cluster, namespace: str, name: str, but: K8sObject | None = None) -> None:
     """Deletes the guards of a VirtualService, and with each what belongs to it."""
     for job in _guards(cluster, namespace, name):
         if but is None or job["metadata"]["uid"] != but["metadata"]["uid"]:

@@ -7,7 +7,8 @@ from __future__ import annotations
 import re
 import typing as t
 
-from .options import _MATCH_FIELDS, FaultError
+from ..errors import MeshopsError
+from .options import _MATCH_FIELDS
 
 _HOW = {**_MATCH_FIELDS, "destinationSubnets": "same", "sniHosts": "same"}
 
@@ -15,13 +16,13 @@ _HOW = {**_MATCH_FIELDS, "destinationSubnets": "same", "sniHosts": "same"}
 # -- both of two matches --------------------------------------------------
 
 
-def both(route: t.Mapping[str, t.Any], fault: t.Mapping[str, t.Any]) -> dict | None:
+def both(route: t.Mapping[str, t.Any], fault: t.Mapping[str, t.Any]) -> dict[str, t.Any] | None:
     """The HTTPMatchRequest that holds where both hold; None where nothing can meet both.
 
-    :raises FaultError: Istio has no way to say it
+    :raises MeshopsError: Istio has no way to say it
     """
     if route.get("uri") and fault.get("uri") and route.get("ignoreUriCase", False) != fault.get("ignoreUriCase", False):
-        raise FaultError("one match ignores the case of the path and the other doesn't: give the fault the same")
+        raise MeshopsError("one match ignores the case of the path and the other doesn't: give the fault the same")
     joined = dict(route)
     for name, value in fault.items():
         if name not in route:
@@ -40,7 +41,7 @@ def _both_values(one: t.Any, other: t.Any, name: str) -> t.Any:
 
 def _both_same(one: t.Any, other: t.Any, name: str) -> t.Any:
     if one != other:
-        raise FaultError(f"the route and the fault both match {name}, differently: Istio can't say both at once")
+        raise MeshopsError(f"the route and the fault both match {name}, differently: Istio can't say both at once")
     return one
 
 
@@ -48,13 +49,13 @@ def _both_any(one: list, other: list, name: str) -> list | None:
     return [item for item in one if item in other] or None
 
 
-def _both_labels(one: dict, other: dict, name: str) -> dict | None:
+def _both_labels(one: dict[str, t.Any], other: dict[str, t.Any], name: str) -> dict[str, t.Any] | None:
     if any(one[key] != other[key] for key in one.keys() & other.keys()):
         return None
     return {**one, **other}
 
 
-def _both_strings(one: dict, other: dict, name: str) -> dict | None:
+def _both_strings(one: dict[str, t.Any], other: dict[str, t.Any], name: str) -> dict[str, t.Any] | None:
     if name == "headers":
         one, other = _lower(one), _lower(other)
     joined = {**one, **other}
@@ -66,19 +67,19 @@ def _both_strings(one: dict, other: dict, name: str) -> dict | None:
     return joined
 
 
-def _lower(headers: dict) -> dict:
+def _lower(headers: dict[str, t.Any]) -> dict[str, t.Any]:
     """Proxies take no notice of the case of a header's name."""
     return {name.lower(): value for name, value in headers.items()}
 
 
-def _both_without(one: dict, other: dict, name: str) -> dict:
+def _both_without(one: dict[str, t.Any], other: dict[str, t.Any], name: str) -> dict[str, t.Any]:
     one, other = _lower(one), _lower(other)
     for key in one.keys() & other.keys():
         _both_same(one[key], other[key], f"{name}.{key}")
     return {**one, **other}
 
 
-def _both_string(one: dict, other: dict, name: str) -> dict | None:
+def _both_string(one: dict[str, t.Any], other: dict[str, t.Any], name: str) -> dict[str, t.Any] | None:
     """The StringMatch for two; an empty one means that the value is there at all."""
     if one == other or not other:
         return one
@@ -92,7 +93,7 @@ def _both_string(one: dict, other: dict, name: str) -> dict | None:
     if how == other_how == "prefix":
         longer, shorter = sorted((text, other_text), key=len, reverse=True)
         return {"prefix": longer} if longer.startswith(shorter) else None
-    raise FaultError(
+    raise MeshopsError(
         f"the route matches {name} by {how} {text!r} and the fault by {other_how} {other_text!r}:"
         " Istio can't say both at once; give the fault an exact value, or leave it out"
     )
@@ -103,7 +104,7 @@ def _meets(text: str, how: str, wanted: str, name: str) -> bool:
         try:
             return re.fullmatch(wanted, text) is not None
         except re.error as error:
-            raise FaultError(
+            raise MeshopsError(
                 f"whether {name} {text!r} fits the regular expression {wanted!r} can't be told here ({error}):"
                 " give the fault an exact value"
             ) from error

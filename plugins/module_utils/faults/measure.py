@@ -13,7 +13,7 @@ import typing as t
 from ..cluster.kinds import KNOWN
 from ..errors import MeshopsError
 from ..mesh.pods import PROXY, has_proxy
-from .options import FaultError
+from ..reconcile.types import K8sObject
 from .routes import MARK
 
 if t.TYPE_CHECKING:
@@ -25,31 +25,33 @@ _MARKED = re.compile(f"{re.escape(MARK)}[0-9]+-[0-9a-f]+")
 _MODES = {"http": "get", "https": "get", "grpc": "grpc", "tcp": "tcp"}
 
 
-def client_pod(cluster: Cluster, namespace: str, selector: str) -> dict:
+def client_pod(cluster: Cluster, namespace: str, selector: str) -> K8sObject:
     """A running pod with a proxy, to measure from.
 
-    :raises FaultError: there is none
+    :raises MeshopsError: there is none
     """
     pods = cluster.list(KNOWN["", "Pod"], namespace, labels=selector)
     running = [p for p in pods if p["status"].get("phase") == "Running" and not p["metadata"].get("deletionTimestamp")]
     if not running:
-        raise FaultError(f"no running pod in namespace {namespace} has the labels {selector}: nothing to measure from")
+        raise MeshopsError(
+            f"no running pod in namespace {namespace} has the labels {selector}: nothing to measure from"
+        )
     for pod in running:
         if has_proxy(pod):
             return pod
-    raise FaultError(
+    raise MeshopsError(
         f"pod {namespace}/{running[0]['metadata']['name']} has no sidecar: faults happen in the client's proxy;"
         f" label the namespace for injection and restart the pod, or measure from another one"
     )
 
 
 def wait_for_routes(
-    cluster: Cluster, pod: dict, there: set[str], gone: set[str], timeout: float, connections: bool = False
+    cluster: Cluster, pod: K8sObject, there: set[str], gone: set[str], timeout: float, connections: bool = False
 ) -> None:
     """Waits until a pod's proxy has the routes of these names, and has no more those that are to be gone.
 
     :param connections: whether some are routes of connections, which are in the listeners
-    :raises FaultError: not in time
+    :raises MeshopsError: not in time
     """
     kinds = ["route_configs", "listeners"] if connections else ["route_configs"]
     namespace, name = pod["metadata"]["namespace"], pod["metadata"]["name"]
@@ -61,11 +63,13 @@ def wait_for_routes(
             return
         if time.monotonic() > end:
             what = f"lacks {sorted(there - live)}" if there - live else f"still has {sorted(gone & live)}"
-            raise FaultError(f"the proxy of pod {namespace}/{name} {what} after {timeout:.0f} s: does istiod reach it?")
+            raise MeshopsError(
+                f"the proxy of pod {namespace}/{name} {what} after {timeout:.0f} s: does istiod reach it?"
+            )
         time.sleep(0.25)
 
 
-def measure(cluster: Cluster, pod: dict, ask: t.Mapping[str, t.Any], longest: float) -> dict:
+def measure(cluster: Cluster, pod: K8sObject, ask: t.Mapping[str, t.Any], longest: float) -> K8sObject:
     """Sends requests from a pod and gives what came back, as C(probe get) says it.
 
     :param ask: C(url), C(requests), C(parallel), C(headers), C(container), C(tool) (auto, probe or curl)
@@ -82,7 +86,7 @@ def measure(cluster: Cluster, pod: dict, ask: t.Mapping[str, t.Any], longest: fl
             if ask["tool"] == "probe" or "not found" not in str(error):
                 raise
             if mode_of(ask["url"]) != "get":
-                raise FaultError(
+                raise MeshopsError(
                     f"container {container} of pod {namespace}/{name} has no probe, and curl can't ask {ask['url']}:"
                     " measure from a pod with the image of charts/probe"
                 ) from error
@@ -92,11 +96,11 @@ def measure(cluster: Cluster, pod: dict, ask: t.Mapping[str, t.Any], longest: fl
 def mode_of(url: str) -> str:
     """What probe is to do for a URL: get, grpc or tcp.
 
-    :raises FaultError: it knows nothing for it
+    :raises MeshopsError: it knows nothing for it
     """
     scheme, found, rest = url.partition("://")
     if not found or not rest or scheme not in _MODES:
-        raise FaultError(f"measure: {url!r} is no URL with one of {', '.join(f'{name}://' for name in _MODES)}")
+        raise MeshopsError(f"measure: {url!r} is no URL with one of {', '.join(f'{name}://' for name in _MODES)}")
     return _MODES[scheme]
 
 
@@ -124,7 +128,7 @@ def curl_command(ask: t.Mapping[str, t.Any], longest: float) -> list[str]:
     return ["sh", "-c", '"$@" || true', "sh", *command, f"{url}#[1-{ask['requests']}]"]
 
 
-def read_curl(output: str) -> dict:
+def read_curl(output: str) -> K8sObject:
     """What curl_command() printed, as C(probe get) says it."""
     statuses: dict[str, int] = {}
     errors: dict[str, int] = {}

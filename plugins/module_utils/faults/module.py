@@ -6,9 +6,11 @@ from __future__ import annotations
 
 import typing as t
 
+from ..errors import MeshopsError
+from ..reconcile.types import K8sObject
 from .inject import Outcome, Wish, faulted, faulted_for, put_in, take_all_out
 from .measure import client_pod, measure, mode_of, wait_for_routes
-from .options import FaultError, read_fault, seconds
+from .options import read_fault, seconds
 from .routes import all_marked, mark_of, marked, reaches
 
 if t.TYPE_CHECKING:
@@ -16,12 +18,12 @@ if t.TYPE_CHECKING:
 
     from ..cluster.client import Cluster
 
-_FAULT: dict[str, dict] = {
+_FAULT: dict[str, K8sObject] = {
     "delay": {"type": "raw"},
     "abort": {"type": "raw"},
     "match": {"type": "list", "elements": "dict"},
 }
-_MEASURE: dict[str, dict] = {
+_MEASURE: dict[str, K8sObject] = {
     "url": {"type": "str", "required": True},
     "namespace": {"type": "str"},
     "selector": {"type": "str", "default": "app=client"},
@@ -32,7 +34,7 @@ _MEASURE: dict[str, dict] = {
     "headers": {"type": "dict"},
     "fault": {"type": "int", "default": 1},
 }
-ARGUMENT_SPEC: dict[str, dict] = {
+ARGUMENT_SPEC: dict[str, K8sObject] = {
     **_FAULT,
     "hostname": {"type": "str"},
     "namespace": {"type": "str"},
@@ -57,7 +59,7 @@ OPTIONS: dict[str, t.Any] = {
 _SLACK = 10.0
 
 
-def run(module: AnsibleModule, cluster: Cluster) -> dict:
+def run(module: AnsibleModule, cluster: Cluster) -> K8sObject:
     """Puts in or takes out, waits for the proxies that measure, and measures."""
     params = module.params
     faults = wanted_faults(params) if params["state"] == "present" else []
@@ -65,9 +67,9 @@ def run(module: AnsibleModule, cluster: Cluster) -> dict:
     if params["state"] == "present":
         for ask in asks:
             if not 0 <= ask["fault"] <= len(faults):
-                raise FaultError(f"measure: fault {ask['fault']} is none of the {len(faults)} faults; 0 means none")
+                raise MeshopsError(f"measure: fault {ask['fault']} is none of the {len(faults)} faults; 0 means none")
             if ask["requests"] < 1 or ask["parallel"] < 1:
-                raise FaultError(f"measure: {ask['url']}: requests and parallel are 1 at least")
+                raise MeshopsError(f"measure: {ask['url']}: requests and parallel are 1 at least")
             mode_of(ask["url"])
             client_pod(cluster, ask["namespace"], ask["selector"])  # fails before anything is changed
         duration = seconds(params["duration"], "duration") if params["duration"] else None
@@ -107,7 +109,7 @@ def run(module: AnsibleModule, cluster: Cluster) -> dict:
     return result
 
 
-def wanted_faults(params: t.Mapping[str, t.Any]) -> list[dict]:
+def wanted_faults(params: t.Mapping[str, t.Any]) -> list[K8sObject]:
     """The faults that the options ask for, as C(faults.read_fault) gives them."""
     if params["faults"]:
         given = [{k: v for k, v in fault.items() if v is not None} for fault in params["faults"]]
@@ -115,7 +117,7 @@ def wanted_faults(params: t.Mapping[str, t.Any]) -> list[dict]:
     return [read_fault({name: params[name] for name in _FAULT})]
 
 
-def _targets(cluster: Cluster, params: t.Mapping[str, t.Any]) -> list[dict]:
+def _targets(cluster: Cluster, params: t.Mapping[str, t.Any]) -> list[K8sObject]:
     if params["hostname"]:
         return faulted_for(
             cluster, params["hostname"], params["namespace"], params["virtual_service"], params["domain"]
@@ -123,7 +125,7 @@ def _targets(cluster: Cluster, params: t.Mapping[str, t.Any]) -> list[dict]:
     return faulted(cluster, params["namespace"])
 
 
-def _told(outcome: Outcome) -> dict:
+def _told(outcome: Outcome) -> K8sObject:
     routes = marked(outcome.after["spec"]) if outcome.after else []
     return {"namespace": outcome.namespace, "name": outcome.name, "changed": outcome.changed, "routes": routes}
 
@@ -134,7 +136,7 @@ def _connections(outcomes: t.Iterable[Outcome]) -> bool:
     return any(section != "http" for spec in specs for section, _route in all_marked(spec))
 
 
-def _routes_to_see(outcomes: t.Iterable[Outcome], pod: dict) -> tuple[set[str], set[str]]:
+def _routes_to_see(outcomes: t.Iterable[Outcome], pod: K8sObject) -> tuple[set[str], set[str]]:
     """The names of the routes that a pod's proxy is to have, and of those that it is to have no more."""
     there, all_there, gone = set(), set(), set()
     labels, namespace = pod["metadata"].get("labels") or {}, pod["metadata"]["namespace"]

@@ -9,8 +9,9 @@ import typing as t
 
 from ansible.module_utils.common.validation import check_type_dict
 
+from ..errors import MeshopsError
 from ..mesh.untrusted import printable
-from .options import FaultError, seconds
+from .options import seconds
 
 #: HTTP status that Envoy gives a plain HTTP client for a gRPC status.
 _HTTP_OF_GRPC = {
@@ -49,7 +50,7 @@ def fault_report(
     tests: t.Sequence[t.Mapping[str, t.Any]],
     tolerance_ms: float | str = 300,
     limits: t.Mapping[str, float | str] | str | None = None,
-) -> dict:
+) -> dict[str, t.Any]:
     """Judges fault tests.
 
     Without faults, everything is to be answered. What is seen afterwards is held against what was seen before.
@@ -61,10 +62,10 @@ def fault_report(
         least, C(p50_ms), C(p90_ms), C(p99_ms) at most
     :returns: C(rows) (test, phase, request, expected, measured, passed), C(passed), C(table) (lines of text),
         and C(charts) (bars of the latencies, for the HTML report)
-    :raises FaultError: there is nothing to judge, or tolerance and limits are no numbers
+    :raises MeshopsError: there is nothing to judge, or tolerance and limits are no numbers
     """
     if not tests:
-        raise FaultError("nothing was tested: give fault_injection_delay, fault_injection_abort or more faults")
+        raise MeshopsError("nothing was tested: give fault_injection_delay, fault_injection_abort or more faults")
     tolerance, bounds = fault_limits(tolerance_ms, limits)
     rows = []
     for test in tests:
@@ -88,16 +89,16 @@ def fault_limits(
 ) -> tuple[float, dict[str, float]]:
     """The tolerance and the limits as numbers; what comes by C(-e) is text, as a role's argument may be.
 
-    :raises FaultError: one is none, or unknown
+    :raises MeshopsError: one is none, or unknown
     """
     try:
         given = check_type_dict(limits or {})
     except TypeError:
-        raise FaultError(f"fault_injection_limits: wants a dictionary, not {limits!r}") from None
+        raise MeshopsError(f"fault_injection_limits: wants a dictionary, not {limits!r}") from None
     found = {}
     for name, value in given.items():
         if name not in _LIMITS:
-            raise FaultError(f"fault_injection_limits: unknown {name}; known are {', '.join(_LIMITS)}")
+            raise MeshopsError(f"fault_injection_limits: unknown {name}; known are {', '.join(_LIMITS)}")
         if value is not None:
             found[name] = _number(value, f"fault_injection_limits.{name}")
     return _number(tolerance_ms, "fault_injection_tolerance_ms"), found
@@ -107,11 +108,11 @@ def _number(value: t.Any, what: str) -> float:
     try:
         return float(value)
     except (TypeError, ValueError):
-        raise FaultError(f"{what}: {value!r} is no number") from None
+        raise MeshopsError(f"{what}: {value!r} is no number") from None
 
 
 def _judge(
-    faults: t.Sequence[dict],
+    faults: t.Sequence[dict[str, t.Any]],
     phase: str,
     measured: t.Mapping[str, t.Any],
     tolerance_ms: float,
@@ -158,7 +159,7 @@ def _earliest_ms(fault: t.Mapping[str, t.Any]) -> float:
 
 
 def _met(
-    faults: t.Sequence[dict],
+    faults: t.Sequence[dict[str, t.Any]],
     phase: str,
     measured: t.Mapping[str, t.Any],
     before: t.Mapping[str, t.Any] | None,
@@ -250,7 +251,7 @@ def table(rows: t.Sequence[t.Mapping[str, t.Any]]) -> list[str]:
     return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells]
 
 
-def _chart(test: t.Mapping[str, t.Any]) -> dict:
+def _chart(test: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     """How many requests of each phase took how long, in steps that double."""
     times = {phase: [one for m in test.get(phase) or [] for one in m["latencies_ms"]] for phase in _PHASES}
     longest = max([one for some in times.values() for one in some] or [1])

@@ -18,9 +18,11 @@ import hashlib
 import json
 import typing as t
 
+from ..errors import MeshopsError
 from ..reconcile.selectors import matches
+from ..reconcile.types import K8sObject
 from .intersect import both
-from .options import FaultError, closes
+from .options import closes
 
 #: Routes whose names begin like this were put in by the functions below.
 MARK = "meshops-fault-injection-"
@@ -41,7 +43,7 @@ def mark_of(route: t.Mapping[str, t.Any]) -> str | None:
     return name if name.startswith(MARK) else None
 
 
-def all_marked(spec: t.Mapping[str, t.Any]) -> list[tuple[str, dict]]:
+def all_marked(spec: t.Mapping[str, t.Any]) -> list[tuple[str, dict[str, t.Any]]]:
     """The routes that inject() put in, each with the section of the spec that it is in."""
     return [(section, route) for section in _SECTIONS for route in spec.get(section) or [] if mark_of(route)]
 
@@ -51,7 +53,7 @@ def marked(spec: t.Mapping[str, t.Any]) -> list[str]:
     return [mark_of(route) or "" for _section, route in all_marked(spec)]
 
 
-def take_out(spec: t.Mapping[str, t.Any]) -> dict:
+def take_out(spec: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     """The spec without the routes that inject() put in."""
     result = dict(spec)
     for section in {section for section, _route in all_marked(spec)}:
@@ -61,9 +63,9 @@ def take_out(spec: t.Mapping[str, t.Any]) -> dict:
     return result
 
 
-def changed_sections(before: t.Mapping[str, t.Any], after: t.Mapping[str, t.Any]) -> list[dict]:
+def changed_sections(before: t.Mapping[str, t.Any], after: t.Mapping[str, t.Any]) -> list[dict[str, t.Any]]:
     """JSON patch that makes one spec's routes those of another."""
-    patch: list[dict] = []
+    patch: list[dict[str, t.Any]] = []
     for section in _SECTIONS:
         if section not in after and section in before:
             patch.append({"op": "remove", "path": f"/spec/{section}"})
@@ -72,13 +74,13 @@ def changed_sections(before: t.Mapping[str, t.Any], after: t.Mapping[str, t.Any]
     return patch
 
 
-def inject(spec: t.Mapping[str, t.Any], faults: t.Sequence[dict], name: str) -> dict:
+def inject(spec: t.Mapping[str, t.Any], faults: t.Sequence[dict[str, t.Any]], name: str) -> dict[str, t.Any]:
     """The spec with the faults in it, in the place of those that inject() had put in before.
 
     :param spec: a VirtualService's spec
     :param faults: from read_fault(); where several fit a request, or a connection, the first one counts
     :param name: the VirtualService, for messages and to keep its routes' names apart from others'
-    :raises FaultError: no route can take one of the faults
+    :raises MeshopsError: no route can take one of the faults
     """
     spec = take_out(spec)
     numbered = list(enumerate(faults, 1))
@@ -86,14 +88,14 @@ def inject(spec: t.Mapping[str, t.Any], faults: t.Sequence[dict], name: str) -> 
         same = [(number, fault) for number, fault in numbered if closes(fault) is close]
         for (number, fault), (later, _fault) in zip(same, same[1:], strict=False):
             if not fault["match"]:
-                raise FaultError(f"fault {number} fits everything, so fault {later} would never be met: order them")
+                raise MeshopsError(f"fault {number} fits everything, so fault {later} would never be met: order them")
     requests = [(number, fault) for number, fault in numbered if not closes(fault)]
     connections = [(number, fault) for number, fault in numbered if closes(fault)]
     result = dict(spec)
     used: set[int] = set()
     if requests:
         if not any(route.get("route") for route in spec.get("http") or []):
-            raise FaultError(f"VirtualService {name} {_why_unable(spec)}")
+            raise MeshopsError(f"VirtualService {name} {_why_unable(spec)}")
         result["http"], met = _in_front(spec["http"], requests, f"{name} ", _faulted)
         used |= met
     if connections:
@@ -106,7 +108,7 @@ def inject(spec: t.Mapping[str, t.Any], faults: t.Sequence[dict], name: str) -> 
     if unused:
         fault = faults[unused[0] - 1]
         routes = [route for section in _SECTIONS for route in spec.get(section) or []]
-        raise FaultError(
+        raise MeshopsError(
             f"fault {unused[0]} fits no request that a route of VirtualService {name} takes:"
             f" its match is {json.dumps(fault['match'])},"
             f" the routes match {json.dumps([route.get('match', 'everything') for route in routes])}"
@@ -114,23 +116,28 @@ def inject(spec: t.Mapping[str, t.Any], faults: t.Sequence[dict], name: str) -> 
     return result
 
 
-def _connection_routes(spec: t.Mapping[str, t.Any], name: str) -> dict[str, list[dict]]:
+def _connection_routes(spec: t.Mapping[str, t.Any], name: str) -> dict[str, list[dict[str, t.Any]]]:
     """The routes of connections that a spec has, by section; where it has none for TCP, the one that Istio takes."""
     host = (spec.get("hosts") or ["*"])[0]
     found = {section: spec[section] for section in ("tls", "tcp") if spec.get(section)}
     if "tcp" not in found:
         if "*" in host:
-            raise FaultError(f"VirtualService {name} routes no TCP and is for {host}: name a host to close connections")
+            raise MeshopsError(
+                f"VirtualService {name} routes no TCP and is for {host}: name a host to close connections"
+            )
         found["tcp"] = [{"route": [{"destination": {"host": host}}]}]
     return found
 
 
 def _in_front(
-    routes: t.Sequence[dict], faults: t.Sequence[tuple[int, dict]], label: str, make: t.Callable[..., dict | None]
-) -> tuple[list[dict], set[int]]:
+    routes: t.Sequence[dict[str, t.Any]],
+    faults: t.Sequence[tuple[int, dict[str, t.Any]]],
+    label: str,
+    make: t.Callable[..., dict | None],
+) -> tuple[list[dict[str, t.Any]], set[int]]:
     """The routes, each with its faulty copies in front of it, and the numbers of the faults that some route takes."""
     used: set[int] = set()
-    result: list[dict] = []
+    result: list[dict[str, t.Any]] = []
     for route in routes:
         for number, fault in faults:
             copied = make(route, fault) if route.get("route") else None
@@ -142,21 +149,21 @@ def _in_front(
     return result, used
 
 
-def _named(route: dict, name: str) -> dict:
+def _named(route: dict[str, t.Any], name: str) -> dict[str, t.Any]:
     if "fault" in route:
         return {**route, "name": name}
     nowhere, *others = route["route"]
     return {**route, "route": [{**nowhere, "destination": {"host": name + _NOWHERE}}, *others]}
 
 
-def _closed(route: t.Mapping[str, t.Any], fault: t.Mapping[str, t.Any]) -> dict | None:
+def _closed(route: t.Mapping[str, t.Any], fault: t.Mapping[str, t.Any]) -> dict[str, t.Any] | None:
     """A copy of a route of connections that leads a share of them nowhere."""
     matches = _matches(route, fault)
     if matches is None:
         return None
     share = round(fault["fault"]["abort"]["percentage"]["value"] * 100)
     weights = [one.get("weight", 1 if len(route["route"]) == 1 else 0) for one in route["route"]]
-    ways: list[dict] = [{"destination": {}}]
+    ways: list[dict[str, t.Any]] = [{"destination": {}}]
     if share < 10000:
         ways[0]["weight"] = share * sum(weights)
         ways += [
@@ -168,7 +175,7 @@ def _closed(route: t.Mapping[str, t.Any], fault: t.Mapping[str, t.Any]) -> dict 
     return {**closed, "match": matches} if matches else closed
 
 
-def _matches(route: t.Mapping[str, t.Any], fault: t.Mapping[str, t.Any]) -> list[dict] | None:
+def _matches(route: t.Mapping[str, t.Any], fault: t.Mapping[str, t.Any]) -> list[dict[str, t.Any]] | None:
     """The match of a copy, empty for everything; None where nothing meets both."""
     matches = [both(one, other) for one in route.get("match") or [{}] for other in fault["match"] or [{}]]
     possible = [match for match in matches if match is not None]
@@ -177,7 +184,7 @@ def _matches(route: t.Mapping[str, t.Any], fault: t.Mapping[str, t.Any]) -> list
     return [] if {} in possible else possible
 
 
-def _faulted(route: t.Mapping[str, t.Any], fault: t.Mapping[str, t.Any]) -> dict | None:
+def _faulted(route: t.Mapping[str, t.Any], fault: t.Mapping[str, t.Any]) -> dict[str, t.Any] | None:
     """A copy of an HTTP route that carries the fault."""
     matches = _matches(route, fault)
     if matches is None:
@@ -197,7 +204,7 @@ def _why_unable(spec: t.Mapping[str, t.Any]) -> str:
     return "has no http route: give abort close, which is for connections"
 
 
-def plain_routes(host: str, faults: t.Iterable[dict]) -> dict:
+def plain_routes(host: str, faults: t.Iterable[dict[str, t.Any]]) -> dict[str, t.Any]:
     """The spec of a VirtualService that sends what comes for a host where it goes without one."""
     if all(closes(fault) for fault in faults):
         return {"hosts": [host]}
@@ -217,12 +224,12 @@ def on_the_mesh(spec: t.Mapping[str, t.Any]) -> bool:
     return "mesh" in (spec.get("gateways") or ["mesh"])
 
 
-def routes_of(host: str, services: t.Iterable[dict], domain: str) -> list[dict]:
+def routes_of(host: str, services: t.Iterable[K8sObject], domain: str) -> list[K8sObject]:
     """The VirtualServices that sidecars follow for a host.
 
     :param host: fully qualified
     :param services: every VirtualService
-    :raises FaultError: only one with a wildcard fits: a fault in it would meet other hosts, too
+    :raises MeshopsError: only one with a wildcard fits: a fault in it would meet other hosts, too
     """
     exact, wild = [], []
     for one in services:
@@ -234,7 +241,7 @@ def routes_of(host: str, services: t.Iterable[dict], domain: str) -> list[dict]:
         elif any(h.startswith("*") and host.endswith(h[1:]) for h in hosts):
             wild.append(one)
     if wild and not exact:
-        raise FaultError(
+        raise MeshopsError(
             f"the routes for {host} come from {title(wild[0])}, which serves other hosts, too:"
             " name it with virtual_service to put the fault there, and limit it with match"
         )

@@ -9,7 +9,7 @@ import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.meshops.istio.plugins.filter import egress_objects as filter_plugin
 from ansible_collections.meshops.istio.plugins.module_utils.egress.objects import egress_objects
-from ansible_collections.meshops.istio.plugins.module_utils.egress.options import EgressError
+from ansible_collections.meshops.istio.plugins.module_utils.errors import MeshopsError
 
 ROOTS = {"credentialName": "roots"}
 
@@ -225,7 +225,7 @@ def test_no_two_objects_have_the_same_name():
 )
 def test_what_istio_cannot_do_is_refused_with_the_way_out(options, message):
     given = {"policy": None, "hosts": [], **options}
-    with pytest.raises(EgressError, match=message):
+    with pytest.raises(MeshopsError, match=message):
         egress_objects(**given)
     with pytest.raises(AnsibleFilterError, match=message):
         filter_plugin.egress_objects(given.pop("hosts"), **given)
@@ -261,5 +261,5 @@ def test_pods_reach_dns_caches_that_are_not_pods():
     assert rules()[1] == {"to": [{"ipBlock": {"cidr": "169.254.20.10/32"}}], "ports": ports}
     assert rules(dns_addresses="fd00::10")[1]["to"] == [{"ipBlock": {"cidr": "fd00::10/128"}}]
     assert len(rules(dns_addresses=[])) == 1
-    with pytest.raises(EgressError, match="'dns' is not a valid IP address"):
+    with pytest.raises(MeshopsError, match="'dns' is not a valid IP address"):
         rules(dns_addresses=["dns"])

@@ -7,9 +7,10 @@ import random
 import subprocess
 
 import pytest
+from ansible_collections.meshops.istio.plugins.module_utils.errors import MeshopsError
 from ansible_collections.meshops.istio.plugins.module_utils.faults import expiry_job as fault_guard
 from ansible_collections.meshops.istio.plugins.module_utils.faults import measure as fault_measure
-from ansible_collections.meshops.istio.plugins.module_utils.faults.options import FaultError, read_fault
+from ansible_collections.meshops.istio.plugins.module_utils.faults.options import read_fault
 from ansible_collections.meshops.istio.plugins.module_utils.faults.report import fault_report, is_share, table
 
 
@@ -117,9 +118,9 @@ def test_what_comes_as_text_is_judged_as_numbers():
         ({"limits": "quick"}, "wants a dictionary, not 'quick'"),
     ]
     for options, message in wrong:
-        with pytest.raises(FaultError, match=message):
+        with pytest.raises(MeshopsError, match=message):
             judge(slow, {"delay": "2s"}, **options)
-    with pytest.raises(FaultError, match="nothing was tested: give fault_injection_delay"):
+    with pytest.raises(MeshopsError, match="nothing was tested: give fault_injection_delay"):
         fault_report([])
 
 
@@ -196,7 +197,7 @@ def test_what_the_probe_is_told_for_each_kind_of_url():
     tcp = fault_measure.probe_command({**ask, "url": "tcp://echo:9000"}, 5)
     assert tcp[1] == "tcp" and tcp[-1] == "echo:9000" and "-header" not in tcp
     for wrong in ("echo", "ftp://echo/", "http://"):
-        with pytest.raises(FaultError, match="is no URL with one of http://, https://, grpc://, tcp://"):
+        with pytest.raises(MeshopsError, match="is no URL with one of http://, https://, grpc://, tcp://"):
             fault_measure.mode_of(wrong)
 
 

@@ -8,9 +8,9 @@ import json
 import re
 
 import pytest
+from ansible_collections.meshops.istio.plugins.module_utils.errors import MeshopsError
 from ansible_collections.meshops.istio.plugins.module_utils.faults import bookkeeping, intersect, options
 from ansible_collections.meshops.istio.plugins.module_utils.faults import routes as faults
-from ansible_collections.meshops.istio.plugins.module_utils.faults.options import FaultError
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -81,7 +81,7 @@ def fits(request, match):
 def test_both_matches_hold_exactly_where_both_hold(one, other, requests):
     try:
         joined = intersect.both(one, other)
-    except FaultError:
+    except MeshopsError:
         return
     for request in requests:
         wanted = fits(request, one) and fits(request, other)
@@ -111,7 +111,7 @@ def test_a_fault_meets_the_requests_it_is_meant_for_and_changes_no_route(routes,
     before = copy.deepcopy(spec)
     try:
         after = faults.inject(spec, [{"match": match, "fault": DELAY["fault"]}], "demo/echo")
-    except FaultError:
+    except MeshopsError:
         return
     assert spec == before, "the given spec was changed"
     assert faults.take_out(after) == before
@@ -128,7 +128,7 @@ def test_injecting_twice_is_injecting_once(routes, match):
     wish = [{"match": match, "fault": DELAY["fault"]}]
     try:
         once = faults.inject({"http": routes}, wish, "demo/echo")
-    except FaultError:
+    except MeshopsError:
         return
     assert faults.inject(once, wish, "demo/echo") == once
     assert len(set(faults.marked(once))) == len(faults.marked(once)), "two routes have the same name"
@@ -149,7 +149,7 @@ def test_several_faults_stand_in_their_order():
     ]
     routes = faults.inject(ECHO, wishes, "demo/echo")["http"]
     assert [sorted(r.get("fault", {})) for r in routes] == [["abort"], ["delay"], []]
-    with pytest.raises(FaultError, match="fault 2 would never be met"):
+    with pytest.raises(MeshopsError, match="fault 2 would never be met"):
         faults.inject(ECHO, wishes[::-1], "demo/echo")
 
 
@@ -189,7 +189,7 @@ def test_a_host_without_routes_for_tcp_gets_only_what_closes():
     assert faults.take_out(after) == ECHO
     assert faults.changed_sections(after, ECHO) == [{"op": "remove", "path": "/spec/tcp"}]
     assert faults.changed_sections(ECHO, after) == [{"op": "add", "path": "/spec/tcp", "value": after["tcp"]}]
-    with pytest.raises(FaultError, match="name a host"):
+    with pytest.raises(MeshopsError, match="name a host"):
         faults.inject({"hosts": ["*.example.com"]}, [options.read_fault({"abort": "close"})], "demo/wild")
 
 
@@ -205,7 +205,7 @@ def test_requests_and_connections_can_have_faults_at_once():
     wishes = [options.read_fault({"abort": 503}), options.read_fault({"abort": "close"})]
     after = faults.inject(ECHO, wishes, "demo/echo")
     assert [section for section, _route in faults.all_marked(after)] == ["http", "tcp"]
-    with pytest.raises(FaultError, match="fault 3 would never be met"):
+    with pytest.raises(MeshopsError, match="fault 3 would never be met"):
         faults.inject(ECHO, [*wishes, options.read_fault({"abort": "close", "match": [{"port": 1}]})], "demo/echo")
 
 
@@ -236,7 +236,7 @@ def test_requests_and_connections_can_have_faults_at_once():
     ],
 )
 def test_a_wrong_fault_is_refused_by_name(given_fault, message):
-    with pytest.raises(FaultError, match=message):
+    with pytest.raises(MeshopsError, match=message):
         options.read_fault(given_fault)
 
 
@@ -244,7 +244,7 @@ def test_headers_are_the_same_in_any_case_and_what_re2_alone_knows_is_refused():
     route, fault = {"headers": {"X-User": {"exact": "a"}}}, {"headers": {"x-user": {"prefix": "a"}}}
     assert intersect.both(route, fault) == {"headers": {"x-user": {"exact": "a"}}}
     assert intersect.both(route, {"headers": {"x-user": {"exact": "b"}}}) is None
-    with pytest.raises(FaultError, match="can't be told here .* give the fault an exact value"):
+    with pytest.raises(MeshopsError, match="can't be told here .* give the fault an exact value"):
         intersect.both({"uri": {"exact": "/a"}}, {"uri": {"regex": r"/\pL+"}})
 
 
@@ -259,7 +259,7 @@ def test_headers_are_the_same_in_any_case_and_what_re2_alone_knows_is_refused():
 )
 def test_a_spec_that_cannot_take_the_fault_is_refused_with_the_reason(spec, message):
     wish = {"match": [{"uri": {"prefix": "/api"}}], "fault": DELAY["fault"]}
-    with pytest.raises(FaultError, match=message):
+    with pytest.raises(MeshopsError, match=message):
         faults.inject(spec, [wish], "demo/echo")
 
 
@@ -281,7 +281,7 @@ def test_the_routes_of_a_host_are_those_that_sidecars_follow():
     ]
     found = faults.routes_of("echo.demo.svc.cluster.local", services, "cluster.local")
     assert [one["metadata"]["name"] for one in found] == ["short"]
-    with pytest.raises(FaultError, match="demo/wild, which serves other hosts"):
+    with pytest.raises(MeshopsError, match="demo/wild, which serves other hosts"):
         faults.routes_of("echo.third.svc.cluster.local", services, "cluster.local")
     assert faults.routes_of("a.example.com", services[:3], "cluster.local") == []
 

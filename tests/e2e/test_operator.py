@@ -350,8 +350,8 @@ def test_its_wide_rights_end_at_names_that_are_not_istios(operator):
         )  # fmt: skip
 
     def binding(**subject: str) -> dict:
-        role_ref = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "istiod-of-mine"}
-        head = {**role, "kind": "ClusterRoleBinding", "metadata": {"name": "istiod-of-mine"}}
+        role_ref = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "istiod-clusterrole-istio-system"}
+        head = {**role, "kind": "ClusterRoleBinding", "metadata": {"name": "istiod-clusterrole-istio-system"}}
         return {**head, "roleRef": role_ref, "subjects": [subject]}
 
     role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole"}

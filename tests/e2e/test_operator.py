@@ -350,8 +350,9 @@ def test_its_wide_rights_end_at_names_that_are_not_istios(operator):
         )  # fmt: skip
 
     def binding(**subject: str) -> dict:
-        role_ref = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "istiod-clusterrole-istio-system"}
-        head = {**role, "kind": "ClusterRoleBinding", "metadata": {"name": "istiod-clusterrole-istio-system"}}
+        name = "istiod-clusterrole-istio-system"
+        role_ref = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name}
+        head = {**role, "kind": "ClusterRoleBinding", "metadata": {"name": name}}
         return {**head, "roleRef": role_ref, "subjects": [subject]}
 
     role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole"}

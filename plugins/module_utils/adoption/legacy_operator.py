@@ -7,9 +7,9 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ..cluster import poll
 from ..cluster.client import Cluster
 from ..cluster.kinds import KNOWN, Kind
+from ..cluster.poll import until
 from ..errors import MeshopsError
 from ..helm.ownership import release_of
 from ..reconcile.identity import declared, title
@@ -87,7 +87,7 @@ def stop_operator(cluster: Cluster, operator: K8sObject, timeout: float) -> None
     meta = operator["metadata"]
     cluster.patch(KNOWN["apps", "Deployment"], meta["name"], {"spec": {"replicas": 0}}, meta["namespace"])
     pods = KNOWN["", "Pod"]
-    if not poll.until(lambda: not cluster.list(pods, meta["namespace"], labels=_POD_LABELS), timeout):
+    if not until(lambda: not cluster.list(pods, meta["namespace"], labels=_POD_LABELS), timeout):
         left = [title({"kind": "Pod", **pod}) for pod in cluster.list(pods, meta["namespace"], labels=_POD_LABELS)]
         name = title({"kind": "Deployment", **operator})
         raise MeshopsError(

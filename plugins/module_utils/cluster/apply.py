@@ -151,7 +151,7 @@ def _carry_out(
     keep: t.Callable[[Change], bool],
 ) -> Outcome:
     try:
-        if change.action == "delete":
+        if change.action == "delete" and change.before is not None:
             meta = change.before["metadata"]
             kind = cluster.kind(change.before["apiVersion"], change.kind)
             cluster.delete(kind, change.name, change.namespace, uid=meta["uid"], dry_run=dry_run)

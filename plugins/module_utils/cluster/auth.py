@@ -44,7 +44,7 @@ _SOCKS = (
 )
 
 
-def connection_spec() -> dict[str, dict]:
+def connection_spec() -> dict[str, dict[str, t.Any]]:
     """The argument spec of the connection options: as in kubernetes.core, and C(api_host) as another name of host."""
     spec = {name: dict(option) for name, option in AUTH_ARG_SPEC.items()}
     spec["host"]["aliases"] = ["api_host"]  # see module.run_module
@@ -71,11 +71,13 @@ def options(params: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     for name, variable in _ENVIRONMENT.items():
         value = params.get(name)
         if value is None:
-            value = os.environ.get(variable)
-            if value is not None and name in ("validate_certs", "persist_config"):
-                value = value.lower() not in ("0", "no", "false", "off", "n", "f")
-            if value is not None and name == "impersonate_groups":
-                value = value.split(",")
+            text = os.environ.get(variable)
+            if text is not None and name in ("validate_certs", "persist_config"):
+                value = text.lower() not in ("0", "no", "false", "off", "n", "f")
+            elif text is not None and name == "impersonate_groups":
+                value = text.split(",")
+            else:
+                value = text
         if value is not None:
             found[name] = value
     return found

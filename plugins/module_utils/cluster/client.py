@@ -12,6 +12,7 @@ import typing as t
 import urllib.parse
 
 from ..errors import MeshopsError
+from ..reconcile.types import K8sObject
 from . import pod_exec
 from .auth import api_client, official_package
 from .connection import connect
@@ -35,6 +36,9 @@ _CONTENT_TYPES = {
 }
 _MISTYPED = "failed to create typed patch object"
 _RETRIED = (429, 500, 502, 503, 504)
+
+#: Several objects. The class has a method list, so that its annotations cannot name the type.
+Objects = list[K8sObject]
 
 
 class Cluster:
@@ -225,7 +229,7 @@ class Cluster:
         self._discovered.clear()
         self._versions.clear()
 
-    def openapi(self, api_version: str) -> dict:
+    def openapi(self, api_version: str) -> dict[str, t.Any]:
         """The OpenAPI v3 document of a group and version; empty where the server has none."""
         path = f"/openapi/v3/apis/{api_version}" if "/" in api_version else f"/openapi/v3/api/{api_version}"
         try:
@@ -241,7 +245,9 @@ class Cluster:
 
     # -- objects ----------------------------------------------------------
 
-    def get(self, kind: Kind, name: str, namespace: str | None = None, not_before: str | None = None) -> dict | None:
+    def get(
+        self, kind: Kind, name: str, namespace: str | None = None, not_before: str | None = None
+    ) -> dict[str, t.Any] | None:
         """One object, or None where it (or its kind) does not exist.
 
         :param not_before: a resourceVersion: the server answers from its watch cache, once that has come so far
@@ -260,7 +266,7 @@ class Cluster:
         labels: str | None = None,
         fields: str | None = None,
         page: int = 500,
-    ) -> list[dict]:
+    ) -> Objects:
         """Every object of a kind, page by page; an unserved kind gives an empty list.
 
         :param namespace: only in this namespace
@@ -282,7 +288,7 @@ class Cluster:
         labels: str | None = None,
         fields: str | None = None,
         page: int = 500,
-    ) -> t.Iterator[list[dict]]:
+    ) -> t.Iterator[Objects]:
         """Like C(list), page by page, so that not all objects are in memory at once.
 
         Where a list is too old to be continued it begins again, so an object may come twice.
@@ -306,7 +312,9 @@ class Cluster:
             if not more:
                 return
 
-    def apply(self, obj: dict, force: bool = False, dry_run: bool = False, manager: str = FIELD_MANAGER) -> dict:
+    def apply(
+        self, obj: dict[str, t.Any], force: bool = False, dry_run: bool = False, manager: str = FIELD_MANAGER
+    ) -> dict[str, t.Any]:
         """Server-side apply of one object; gives it as the server has it now.
 
         :param force: take over fields that other managers own
@@ -323,7 +331,7 @@ class Cluster:
         path = kind.path(meta.get("namespace"), meta["name"])
         return self.request("PATCH", path, query, obj, _CONTENT_TYPES["apply"])
 
-    def create(self, obj: dict, dry_run: bool = False) -> dict:
+    def create(self, obj: dict[str, t.Any], dry_run: bool = False) -> dict[str, t.Any]:
         """POSTs one object (generateName works); gives it as the server has it now."""
         kind = self.kind(obj["apiVersion"], obj["kind"])
         query = {"fieldManager": FIELD_MANAGER, "dryRun": "All" if dry_run else None}
@@ -339,7 +347,7 @@ class Cluster:
         subresource: str | None = None,
         manager: str = FIELD_MANAGER,
         dry_run: bool = False,
-    ) -> dict:
+    ) -> dict[str, t.Any]:
         """Patches one object.
 
         :param how: merge, json or strategic
@@ -357,7 +365,7 @@ class Cluster:
         uid: str | None = None,
         dry_run: bool = False,
         grace: int | None = None,
-    ) -> dict | None:
+    ) -> dict[str, t.Any] | None:
         """Deletes one object; gives None where it was gone already, else the server's answer.
 
         The answer is the object where something (a finalizer, a pod's grace) still keeps it, and a Status where it
@@ -477,7 +485,7 @@ def _refusal_status(error: t.Any) -> int:
     return int(named[1]) if named else error.status or 0
 
 
-def _content(answer: t.Any) -> dict | None:
+def _content(answer: t.Any) -> dict[str, t.Any] | None:
     """The JSON object that a good answer holds, or None."""
     if answer.status >= 300:
         return None
@@ -493,7 +501,7 @@ def _is_page(answer: t.Any) -> bool:
 
 
 def _refusal(answer: t.Any) -> ApiError:
-    details: dict = {}
+    details: dict[str, t.Any] = {}
     try:
         status = json.loads(answer.data)
         message, reason = status.get("message", ""), status.get("reason", "")

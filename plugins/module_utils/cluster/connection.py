@@ -103,7 +103,9 @@ class _Official:
 class _Plain:
     """A connection with certificates or a token, made from a kubeconfig's cluster and user."""
 
-    def __init__(self, cluster: dict, user: dict, options: dict[str, t.Any], pool_size: int) -> None:
+    def __init__(
+        self, cluster: dict[str, t.Any], user: dict[str, t.Any], options: dict[str, t.Any], pool_size: int
+    ) -> None:
         self.host = cluster["server"]
         self._cluster = cluster
         self._identity = auth.identity(options, user)
@@ -152,13 +154,14 @@ def _with_identity(headers: dict[str, str], identity: t.Mapping[str, t.Any]) -> 
     return several
 
 
-def _plain(options: dict[str, t.Any]) -> tuple[dict, dict] | None:
+def _plain(options: dict[str, t.Any]) -> tuple[dict[str, t.Any], dict[str, t.Any]] | None:
     """Cluster and user as a kubeconfig writes them, with absolute paths; None where it takes the official package."""
     if set(options) - _PLAIN_OPTIONS:
         return None
     given = options.get("kubeconfig") or (None if options.get("host") else os.environ.get("KUBECONFIG"))
     if given is None and options.get("host"):
-        cluster, user = {"server": options["host"]}, {}
+        cluster: dict[str, t.Any] = {"server": options["host"]}
+        user: dict[str, t.Any] = {}
     else:
         found = _read(given or "~/.kube/config", options.get("context"))
         if found is None:
@@ -181,7 +184,7 @@ def _plain(options: dict[str, t.Any]) -> tuple[dict, dict] | None:
     return None if proxy_for(cluster["server"], options, None) else (cluster, user)
 
 
-def _read(given: t.Any, context: str | None) -> tuple[dict, dict] | None:
+def _read(given: t.Any, context: str | None) -> tuple[dict[str, t.Any], dict[str, t.Any]] | None:
     try:
         folder = os.getcwd()
         config = given
@@ -205,7 +208,7 @@ def _read(given: t.Any, context: str | None) -> tuple[dict, dict] | None:
     return cluster, user
 
 
-def _named(entries: list[dict], name: str) -> dict:
+def _named(entries: list[dict[str, t.Any]], name: str) -> dict[str, t.Any]:
     found = [entry for entry in entries if entry["name"] == name]
     return found[0]
 
@@ -226,7 +229,7 @@ def _lenient(*, secure: bool) -> ssl.SSLContext:
     return context
 
 
-def _context(cluster: dict, user: dict, *, secure: bool) -> ssl.SSLContext:
+def _context(cluster: dict[str, t.Any], user: dict[str, t.Any], *, secure: bool) -> ssl.SSLContext:
     context = _lenient(secure=secure)
     if not secure:
         pass
@@ -247,7 +250,7 @@ def _context(cluster: dict, user: dict, *, secure: bool) -> ssl.SSLContext:
     return context
 
 
-def _file(user: dict, name: str) -> tuple[str, bool]:
+def _file(user: dict[str, t.Any], name: str) -> tuple[str, bool]:
     """The path of a file with the entry, and whether to delete it. Python loads client certificates from files only."""
     data = user.get(f"{name}-data")
     if not data:

@@ -24,7 +24,7 @@ class ApiError(MeshopsError):
         message: str,
         status: int = 0,
         reason: str = "",
-        causes: t.Sequence[dict] = (),
+        causes: t.Sequence[dict[str, t.Any]] = (),
         retry_after: float | None = None,
         unserved: bool = False,
     ) -> None:

@@ -62,12 +62,12 @@ class Live:
             listed = {(read.kind) for read in self._reads if read.name is None and read.namespace is None}
             self._reads += [_Read(kind, None, None, labels) for kind in kinds if kind not in listed]
 
-    def __iter__(self) -> t.Iterator[dict]:
+    def __iter__(self) -> t.Iterator[dict[str, t.Any]]:
         if len(self._reads) == 1:
             for page in self._pages(self._reads[0]):
                 yield from page
             return
-        pages: queue.Queue = queue.Queue(maxsize=4)
+        pages: queue.Queue[t.Any] = queue.Queue(maxsize=4)
         with concurrent.futures.ThreadPoolExecutor(min(self._cluster.concurrency, len(self._reads) or 1)) as threads:
             work = [threads.submit(self._give, read, pages) for read in self._reads]
             try:
@@ -85,14 +85,14 @@ class Live:
         for one in work:
             one.result()
 
-    def _give(self, read: _Read, pages: queue.Queue) -> None:
+    def _give(self, read: _Read, pages: queue.Queue[t.Any]) -> None:
         try:
             for page in self._pages(read):
                 pages.put(page)
         finally:
             pages.put(_END)
 
-    def _pages(self, read: _Read) -> t.Iterator[list[dict]]:
+    def _pages(self, read: _Read) -> t.Iterator[list[dict[str, t.Any]]]:
         try:
             if read.name is None:
                 yield from self._cluster.pages(read.kind, read.namespace, labels=read.labels)
@@ -110,7 +110,7 @@ class Live:
             elif error.unserved:
                 self.unserved.add(read.kind)
 
-    def _pages_by_namespace(self, read: _Read, refusal: ApiError) -> t.Iterator[list[dict]]:
+    def _pages_by_namespace(self, read: _Read, refusal: ApiError) -> t.Iterator[list[dict[str, t.Any]]]:
         """For a user who may not look into the whole cluster; what it may not list at all it can't have labelled."""
         namespaces = self._namespaces(read)
         if read.labels:

@@ -20,6 +20,8 @@ class Module(AnsibleModule):
     :param unlogged: options that are neither logged nor given back
     """
 
+    params: dict[str, t.Any]
+
     def __init__(self, unlogged: t.Sequence[str], **options: t.Any) -> None:
         self._unlogged = unlogged
         super().__init__(**options)
@@ -42,9 +44,9 @@ class Module(AnsibleModule):
 
 
 def run_module(
-    argument_spec: dict[str, dict],
-    run: t.Callable[[AnsibleModule, Cluster], dict],
-    concurrency: t.Callable[[dict], int] = lambda params: 16,
+    argument_spec: dict[str, dict[str, t.Any]],
+    run: t.Callable[[AnsibleModule, Cluster], dict[str, t.Any]],
+    concurrency: t.Callable[[dict[str, t.Any]], int] = lambda params: 16,
     unlogged: t.Sequence[str] = (),
     **module_options: t.Any,
 ) -> None:
@@ -73,7 +75,7 @@ def run_module(
     module.exit_json(**_warned(module, result))
 
 
-def _warned(module: AnsibleModule, result: dict) -> dict:
+def _warned(module: AnsibleModule, result: dict[str, t.Any]) -> dict[str, t.Any]:
     """The result without its C(warnings), which Ansible shows on their own."""
     for text in result.get("warnings") or []:
         module.warn(text)

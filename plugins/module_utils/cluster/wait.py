@@ -64,7 +64,7 @@ def wait_established(cluster: Cluster, kinds: t.Iterable[Kind], timeout: float, 
     return missing
 
 
-def _look(cluster: Cluster, obj: t.Mapping[str, t.Any]) -> dict | None:
+def _look(cluster: Cluster, obj: t.Mapping[str, t.Any]) -> dict[str, t.Any] | None:
     live = cluster.get(
         cluster.kind(obj["apiVersion"], obj["kind"]), obj["metadata"]["name"], obj["metadata"].get("namespace")
     )

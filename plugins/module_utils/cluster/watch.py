@@ -39,7 +39,7 @@ class MetadataWatch:
         self._path = kind.path(namespace)
         self._labels = labels
 
-    def list(self) -> tuple[list[dict], str]:
+    def list(self) -> tuple[list[dict[str, t.Any]], str]:
         """The metadata of all objects, and the version from which to follow.
 
         :raises ApiError: the server refused
@@ -49,7 +49,7 @@ class MetadataWatch:
         body = json.loads(answer.data)
         return [item["metadata"] for item in body["items"] or ()], body["metadata"]["resourceVersion"]
 
-    def follow(self, version: str) -> t.Iterator[tuple[str, dict]]:
+    def follow(self, version: str) -> t.Iterator[tuple[str, dict[str, t.Any]]]:
         """Each change since a version, as C(ADDED), C(MODIFIED) or C(DELETED) with the metadata; waits for them.
 
         :raises Expired: always at the end

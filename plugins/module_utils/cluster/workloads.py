@@ -11,7 +11,7 @@ import typing as t
 from ..errors import MeshopsError
 from ..reconcile.readiness import unready
 from .errors import ApiError
-from .kinds import KNOWN, known
+from .kinds import KNOWN
 
 if t.TYPE_CHECKING:
     from .client import Cluster
@@ -39,7 +39,7 @@ class NotReady(MeshopsError):
         self.unpullable = unpullable
 
 
-def _condition(status: t.Mapping[str, t.Any], name: str) -> dict | None:
+def _condition(status: t.Mapping[str, t.Any], name: str) -> dict[str, t.Any] | None:
     """The condition of that type, where it is true."""
     found = [c for c in status.get("conditions") or () if c["type"] == name and c["status"] == "True"]
     return found[0] if found else None
@@ -50,7 +50,7 @@ def wait_ready(
     objects: t.Iterable[t.Mapping[str, t.Any]],
     timeout: float,
     pause: float = 0.1,
-) -> list[dict]:
+) -> list[dict[str, t.Any]]:
     """Waits until all objects are ready, and gives them as the server has them then.
 
     :param objects: anything with apiVersion, kind and metadata (name, namespace)
@@ -72,13 +72,13 @@ def wait_ready(
             kind = cluster.kind(wanted["apiVersion"], wanted["kind"])
             live = cluster.get(kind, meta["name"], meta.get("namespace"))
             reason = "does not exist" if live is None else unready({**live, "kind": wanted["kind"]})
-            if reason is None:
+            if live is not None and reason is None:
                 ready.append(live)
                 continue
             late = time.monotonic() > deadline
             over = live is not None and _has_failed(live, wanted["kind"])
             ask = live is not None and (asked or late or over)
-            trouble = _explain(cluster, live, wanted["kind"], late or over) if ask else ""
+            trouble = _explain(cluster, live, wanted["kind"], late or over) if ask and live is not None else ""
             if trouble or late or over:
                 where = f"{meta['namespace']}/{meta['name']}" if meta.get("namespace") else meta["name"]
                 after = f" after {timeout:.0f} s" if late else ""
@@ -95,12 +95,12 @@ def wait_ready(
 # -- why not ------------------------------------------------------------------
 
 
-def _has_failed(live: dict, kind: str) -> bool:
+def _has_failed(live: dict[str, t.Any], kind: str) -> bool:
     """Whether it is over: a Job has given up. A Deployment whose progress deadline has passed goes on trying."""
     return kind == "Job" and _condition(live.get("status") or {}, "Failed") is not None
 
 
-def _explain(cluster: Cluster, live: dict, kind: str, late: bool) -> str:
+def _explain(cluster: Cluster, live: dict[str, t.Any], kind: str, late: bool) -> str:
     """What the pods of a workload that isn't ready say; empty where there is still hope and it isn't late."""
     said = []
     for pod in _new_pods(cluster, live, kind):
@@ -113,18 +113,18 @@ def _explain(cluster: Cluster, live: dict, kind: str, late: bool) -> str:
     return " ".join(said[:2])
 
 
-def _lacks_image(cluster: Cluster, live: dict, kind: str) -> bool:
+def _lacks_image(cluster: Cluster, live: dict[str, t.Any], kind: str) -> bool:
     """Whether a container of something that isn't ready waits for an image that can't be pulled."""
     statuses = [c for pod in _new_pods(cluster, live, kind) for c in _container_statuses(pod)]
     return any(((c.get("state") or {}).get("waiting") or {}).get("reason") in _UNPULLABLE for c in statuses)
 
 
-def _container_statuses(pod: dict) -> list[dict]:
+def _container_statuses(pod: dict[str, t.Any]) -> list[dict[str, t.Any]]:
     status = pod.get("status") or {}
     return [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
 
 
-def _new_pods(cluster: Cluster, live: dict, kind: str) -> list[dict]:
+def _new_pods(cluster: Cluster, live: dict[str, t.Any], kind: str) -> list[dict[str, t.Any]]:
     """The pods of anything, as far as one may see them; a pod's is itself, and a Job's come with the newest first."""
     if kind == "Pod":
         return [live]
@@ -139,7 +139,7 @@ def _new_pods(cluster: Cluster, live: dict, kind: str) -> list[dict]:
         return []
 
 
-def new_pods(cluster: Cluster, live: dict, kind: str) -> list[dict]:
+def new_pods(cluster: Cluster, live: dict[str, t.Any], kind: str) -> list[dict[str, t.Any]]:
     """The pods that a workload has made from its present template (not those that are about to go)."""
     meta, namespace = live["metadata"], live["metadata"]["namespace"]
     labels = selector(live)
@@ -158,7 +158,7 @@ def new_pods(cluster: Cluster, live: dict, kind: str) -> list[dict]:
     return [p for p in pods if p["metadata"]["labels"].get(label) == value]
 
 
-def _made_last(replica_set: dict, deployment: dict) -> bool:
+def _made_last(replica_set: dict[str, t.Any], deployment: dict[str, t.Any]) -> bool:
     """Whether a ReplicaSet, by its metadata, is that of a Deployment's present template."""
     of, made = deployment.get("annotations") or {}, replica_set.get("annotations") or {}
     owned = any(o["uid"] == deployment["uid"] for o in replica_set.get("ownerReferences") or ())
@@ -176,7 +176,7 @@ def selector(workload: t.Mapping[str, t.Any]) -> str:
     return ",".join(terms)
 
 
-def _pod_trouble(pod: dict, late: bool, may_crash: bool = False) -> str:
+def _pod_trouble(pod: dict[str, t.Any], late: bool, may_crash: bool = False) -> str:
     """What keeps a pod from being ready; empty where nothing does, or where it may still come and isn't late.
 
     :param may_crash: crashes are counted by somebody else
@@ -202,7 +202,7 @@ def _pod_trouble(pod: dict, late: bool, may_crash: bool = False) -> str:
     return ""
 
 
-def _ending(pod: dict) -> str:
+def _ending(pod: dict[str, t.Any]) -> str:
     """How the first of a pod's containers ended that didn't end well."""
     for container in _container_statuses(pod):
         ended = (container.get("state") or {}).get("terminated") or {}
@@ -211,7 +211,7 @@ def _ending(pod: dict) -> str:
     return "no container says why"
 
 
-def _events(cluster: Cluster, pod: dict) -> str:
+def _events(cluster: Cluster, pod: dict[str, t.Any]) -> str:
     """The newest warnings about a pod."""
     try:
         events = cluster.list(
@@ -225,7 +225,7 @@ def _events(cluster: Cluster, pod: dict) -> str:
     return f" Events: {' | '.join(told[-3:])}." if told else ""
 
 
-def _last_lines(cluster: Cluster, pod: dict) -> str:
+def _last_lines(cluster: Cluster, pod: dict[str, t.Any]) -> str:
     """The last log lines of the containers that have run but aren't ready."""
     told = []
     for container in _container_statuses(pod):
@@ -258,6 +258,6 @@ def restart(cluster: Cluster, workload: t.Mapping[str, t.Any], timeout: float) -
     now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds")
     patch = {"spec": {"template": {"metadata": {"annotations": {_RESTARTED_AT: now}}}}}
     meta = workload["metadata"]
-    kind = known(workload["apiVersion"], workload["kind"])
+    kind = cluster.kind(workload["apiVersion"], workload["kind"])
     cluster.patch(kind, meta["name"], patch, meta["namespace"], how="strategic")
     wait_ready(cluster, [workload], timeout)

@@ -30,7 +30,7 @@ _EXTENSIONS = "type.googleapis.com/envoy.extensions"
 
 def egress_objects(
     policy: str | None,
-    hosts: t.Sequence[t.Mapping[str, t.Any]],
+    hosts: t.Any,
     namespaces: t.Sequence[str] | str = (),
     through_gateway: bool | str = False,
     gateway: t.Mapping[str, t.Any] | None = None,
@@ -226,10 +226,12 @@ def _leg(port: _Port, host: _Host, door: _Gateway) -> _Leg:
     sni = f"port-{port.number}.{host.name}"
     subset = f"{host.slug}-{port.number}"
     to_door = {"host": door.host, "subset": subset, "port": {"number": _GATEWAY_TLS}}
-    match = {"port": port.number, "sniHosts": [host.name]} if port.tls == "passthrough" else {"port": port.number}
+    tls_match: dict[str, t.Any] = {"port": port.number}
+    if port.tls == "passthrough":
+        tls_match["sniHosts"] = [host.name]
     return _Leg(
         _server(_GATEWAY_TLS, f"tls-{port.number}", "TLS", sni, "ISTIO_MUTUAL"),
-        ("tls" if port.tls == "passthrough" else "tcp", {"match": [match], "route": [{"destination": to_door}]}),
+        ("tls" if port.tls == "passthrough" else "tcp", {"match": [tls_match], "route": [{"destination": to_door}]}),
         ("tcp", {"match": [{"port": _GATEWAY_TLS}], "route": [{"destination": there}]}),
         subset,
         sni,

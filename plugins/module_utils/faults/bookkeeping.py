@@ -56,7 +56,7 @@ def leave_patch(
     :param managed_fields: the owners to leave
     """
     if set(annotations) == {ANNOTATION} and not state.get("annotated"):
-        away = [
+        away: list[dict[str, t.Any]] = [
             {"op": "test", "path": "/metadata/annotations", "value": dict(annotations)},
             {"op": "remove", "path": "/metadata/annotations"},
         ]

@@ -102,7 +102,7 @@ def find_host(cluster: Cluster, hostname: str, namespace: str, domain: str) -> t
 
 def choose(
     cluster: Cluster, hostname: str, namespace: str, named: str | None, domain: str
-) -> tuple[str, str, dict | None]:
+) -> tuple[str, str, dict[str, t.Any] | None]:
     """The VirtualService to put faults into: its namespace and name, and the object where there is one.
 
     :param named: C(name) or C(namespace/name) of the VirtualService, where the user says which
@@ -290,7 +290,7 @@ def _take_out(cluster: Cluster, virtual_service: K8sObject, check: bool) -> Outc
             return Outcome(namespace, name, False, None, None)
         outcome = Outcome(namespace, name, True, live, {"spec": take_out(live["spec"])})
         try:
-            if (saved(live) or {}).get("created") and _untouched(outcome.after["spec"]):
+            if (saved(live) or {}).get("created") and _untouched((outcome.after or {})["spec"]):
                 outcome.after = None
                 cluster.delete(_VIRTUAL_SERVICE, name, namespace, uid=live["metadata"]["uid"], dry_run=check)
             else:

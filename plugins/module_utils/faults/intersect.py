@@ -45,7 +45,7 @@ def _both_same(one: t.Any, other: t.Any, name: str) -> t.Any:
     return one
 
 
-def _both_any(one: list, other: list, name: str) -> list | None:
+def _both_any(one: list[t.Any], other: list[t.Any], name: str) -> list[t.Any] | None:
     return [item for item in one if item in other] or None
 
 

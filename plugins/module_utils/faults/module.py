@@ -85,7 +85,7 @@ def run(module: AnsibleModule, cluster: Cluster) -> K8sObject:
         outcomes = [put_in(cluster, wish, module.check_mode)]
     else:
         outcomes = take_all_out(cluster, _targets(cluster, params), module.check_mode)
-    result = {
+    result: dict[str, t.Any] = {
         "changed": any(outcome.changed for outcome in outcomes),
         "diff": [outcome.diff for outcome in outcomes if outcome.changed],
         "virtual_services": [_told(outcome) for outcome in outcomes],

@@ -133,7 +133,7 @@ def _in_front(
     routes: t.Sequence[dict[str, t.Any]],
     faults: t.Sequence[tuple[int, dict[str, t.Any]]],
     label: str,
-    make: t.Callable[..., dict | None],
+    make: t.Callable[..., dict[str, t.Any] | None],
 ) -> tuple[list[dict[str, t.Any]], set[int]]:
     """The routes, each with its faulty copies in front of it, and the numbers of the faults that some route takes."""
     used: set[int] = set()

@@ -21,7 +21,9 @@ def _untriable(change: Change, note: str) -> Outcome:
     return Outcome(change, _DONE[change.action], note=note)
 
 
-def _untried(todo: list[Change], missing: set[tuple[str, str]]) -> tuple[list[Change], dict[tuple, Outcome]]:
+def _untried(
+    todo: list[Change], missing: set[tuple[str, str]]
+) -> tuple[list[Change], dict[tuple[t.Any, ...], Outcome]]:
     """Check mode: what the server can check, and the outcome of what it can't, as namespace or CRD are to come."""
     namespaces = {change.name for change in todo if change.action == "create" and change.kind == "Namespace"}
     tried, outcomes = [], {}

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import re
+import typing as t
 
 from ..cluster.client import FIELD_MANAGER, Cluster
 from ..cluster.errors import ApiError
@@ -23,7 +24,7 @@ class _Explainer:
 
     def __init__(self, cluster: Cluster) -> None:
         self._schemas = _Schemas(cluster)
-        self.missing_namespace: dict[tuple, bool] = {}
+        self.missing_namespace: dict[tuple[t.Any, ...], bool] = {}
 
     def __call__(self, change: Change, error: ApiError) -> str:
         from ..reconcile.refusal import hushed, sentences

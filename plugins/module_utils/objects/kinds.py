@@ -45,14 +45,14 @@ _IN_A_PATH = re.compile(r"(?!\.\.?\Z)[^/%?#\s]+\Z")
 class Kinds:
     """The kinds of declared objects: from the known table, from declared CustomResourceDefinitions, by discovery."""
 
-    def __init__(self, cluster: Cluster, declared: list[dict]) -> None:
+    def __init__(self, cluster: Cluster, declared: list[dict[str, t.Any]]) -> None:
         self._cluster = cluster
         self._declared = {kind.api_version + kind.kind: kind for obj in declared for kind in _defined(obj)}
-        self._existing: list[dict] | None = None
+        self._existing: list[dict[str, t.Any]] | None = None
         self._found: dict[tuple[str, str], Kind | None] = {}
-        self._unknown: dict[tuple[str, str], list[dict]] = collections.defaultdict(list)
+        self._unknown: dict[tuple[str, str], list[dict[str, t.Any]]] = collections.defaultdict(list)
 
-    def of(self, obj: dict) -> Kind | None:
+    def of(self, obj: dict[str, t.Any]) -> Kind | None:
         api_version, kind = obj["apiVersion"], obj["kind"]
         if (api_version, kind) not in self._found:
             found = self._declared.get(api_version + kind)
@@ -65,7 +65,7 @@ class Kinds:
             self._found[api_version, kind] = found
         return self._found[api_version, kind]
 
-    def place(self, obj: dict, namespace: str) -> dict:
+    def place(self, obj: dict[str, t.Any], namespace: str) -> dict[str, t.Any]:
         """The object with the namespace that it lives in, or with none where its kind has none."""
         kind = self.of(obj)
         meta = obj["metadata"]
@@ -114,7 +114,7 @@ class Kinds:
         """apiVersion and kind of what the server doesn't know."""
         return set(self._unknown)
 
-    def wanted(self, declared: list[dict]) -> dict[Kind, dict[str, set[str]]]:
+    def wanted(self, declared: list[dict[str, t.Any]]) -> dict[Kind, dict[str, set[str]]]:
         wanted: dict[Kind, dict[str, set[str]]] = {}
         for obj in declared:
             kind, meta = self.of(obj), obj["metadata"]
@@ -181,7 +181,7 @@ class Kinds:
         found = self._cluster.served(kind)
         return found.api_version if found else None
 
-    def _unserved_text(self, api_version: str, kind: str, objs: list[dict]) -> str:
+    def _unserved_text(self, api_version: str, kind: str, objs: list[dict[str, t.Any]]) -> str:
         from ..reconcile.refusal import unserved
 
         more = and_more(len(objs) - 1)
@@ -202,7 +202,7 @@ class Kinds:
         return near
 
 
-def _defined(obj: dict) -> list[Kind]:
+def _defined(obj: dict[str, t.Any]) -> list[Kind]:
     """The kinds that a declared CustomResourceDefinition brings."""
     if obj.get("kind") != "CustomResourceDefinition":
         return []
@@ -218,5 +218,5 @@ def _defined(obj: dict) -> list[Kind]:
     return [one for one in kinds if all(isinstance(text, (str, bool)) for text in dataclasses.astuple(one))]
 
 
-def _serves(obj: dict, kind: Kind) -> bool:
+def _serves(obj: dict[str, t.Any], kind: Kind) -> bool:
     return any(v["name"] == kind.version and v.get("served") for v in (obj.get("spec") or {}).get("versions", ()))

@@ -29,7 +29,9 @@ class Module(t.Protocol):
 # -- result ---------------------------------------------------------------
 
 
-def _result(module: Module, changes: list[Change], outcomes: dict[tuple, Outcome], full: bool) -> dict:
+def _result(
+    module: Module, changes: list[Change], outcomes: dict[tuple[t.Any, ...], Outcome], full: bool
+) -> dict[str, t.Any]:
     entries = []
     summary = dict.fromkeys(_ACTIONS, 0)
     really = []
@@ -61,7 +63,7 @@ def _result(module: Module, changes: list[Change], outcomes: dict[tuple, Outcome
     return result
 
 
-def _shown(obj: dict) -> dict:
+def _shown(obj: dict[str, t.Any]) -> dict[str, t.Any]:
     """An object as a module returns it: without managedFields, and without a Secret's values."""
     if not obj:
         return {}

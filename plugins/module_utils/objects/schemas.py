@@ -25,7 +25,7 @@ class _Schemas:
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
-        self._documents: dict[str, dict] = {}
+        self._documents: dict[str, dict[str, t.Any]] = {}
         self._schemas: dict[tuple[str, str], Schema | None] = {}
 
     def __call__(self, obj: t.Mapping[str, t.Any]) -> Schema | None:

@@ -15,7 +15,7 @@ from ..reconcile.identity import Key, key, title
 _ENDINGS = (".yml", ".yaml", ".json")
 
 
-def declared_objects(given: t.Sequence[dict], src: t.Sequence[str]) -> list[dict]:
+def declared_objects(given: t.Sequence[dict[str, t.Any]], src: t.Sequence[str]) -> list[dict[str, t.Any]]:
     """The objects that a task declares, by value and by file.
 
     :param given: dicts, each an object or a List

@@ -16,7 +16,7 @@ from .reconcile import reconcile_objects
 from .result import ObjectsFailed
 
 #: The options of every such module; doc_fragments/object.py documents them.
-OBJECT_SPEC: dict[str, dict] = {
+OBJECT_SPEC: dict[str, dict[str, t.Any]] = {
     "name": {"type": "str", "required": True},
     "namespace": {"type": "str", "default": "default"},
     "labels": {"type": "dict"},
@@ -34,7 +34,9 @@ _WEIGHTED = ("VirtualService", "HTTPRoute", "GRPCRoute", "TCPRoute", "TLSRoute")
 _KEEP_WEIGHTS: dict[str, t.Any] = {"type": "bool", "default": False}
 
 
-def run_typed_module(api_version: str, kind: str, fields: dict[str, dict], required: t.Sequence[str] = ()) -> None:
+def run_typed_module(
+    api_version: str, kind: str, fields: dict[str, dict[str, t.Any]], required: t.Sequence[str] = ()
+) -> None:
     """The main of a typed module.
 
     :param api_version: the kind's API version on current servers; on others, the one that the server prefers is used
@@ -50,7 +52,7 @@ def run_typed_module(api_version: str, kind: str, fields: dict[str, dict], requi
     if kind in _WEIGHTED:
         options["keep_weights"] = _KEEP_WEIGHTS
 
-    def run(module: t.Any, cluster: Cluster) -> dict:
+    def run(module: t.Any, cluster: Cluster) -> dict[str, t.Any]:
         cluster.retry_time = module.params["wait_timeout"]
         obj = build(api_version, kind, fields, module.params)
         served = cluster.served(cluster.kind(api_version, kind))
@@ -76,7 +78,9 @@ def run_typed_module(api_version: str, kind: str, fields: dict[str, dict], requi
     run_module(options, run, required_if=[("state", "present", list(required))] if required else None)
 
 
-def build(api_version: str, kind: str, fields: dict[str, dict], params: t.Mapping[str, t.Any]) -> dict:
+def build(
+    api_version: str, kind: str, fields: dict[str, dict[str, t.Any]], params: t.Mapping[str, t.Any]
+) -> dict[str, t.Any]:
     """The object that a module's parameters declare; an option that isn't given leaves its field out.
 
     :raises MeshopsError: a label or an annotation that is no string
@@ -101,7 +105,7 @@ def _text(params: t.Mapping[str, t.Any], option: str, key: str) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _of_one(result: dict) -> dict:
+def _of_one(result: dict[str, t.Any]) -> dict[str, t.Any]:
     """The result of a module for one object, from the engine's result."""
     entry = result["objects"][0]
     one = {"changed": result["changed"], "action": entry["action"], "object": entry["object"]}

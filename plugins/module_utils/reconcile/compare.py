@@ -131,7 +131,7 @@ def is_built_in(api_version: str) -> bool:
 
 def apply_differences(
     desired: t.Mapping[str, t.Any],
-    live: t.Mapping[str, t.Any],
+    live: dict[str, t.Any],
     manager: str,
     schemas: SchemaSource | None = None,
 ) -> list[str]:
@@ -141,7 +141,7 @@ def apply_differences(
     :param live: with its managedFields
     :param schemas: where to get the kind's schema from in case of doubt; without it, doubt counts as difference
     """
-    entry = applied_entry(live, manager)
+    entry: t.Mapping[str, t.Any] | None = applied_entry(live, manager)
     if entry is None:
         entry = {"apiVersion": desired["apiVersion"]}  # none is kept for what declares no more than a name
         adopted = [f"it was not applied by {manager} before"]
@@ -187,22 +187,26 @@ class _Comparison:
         self._schemas = schemas
         self._root: Schema | None = None
 
-    def _report(self, path: tuple, what: str) -> None:
+    def _report(self, path: tuple[t.Any, ...], what: str) -> None:
         self.found.append(f"{_text(path)} {what}")
 
     # -- by ownership -----------------------------------------------------
 
-    def fields(self, want: dict, have: dict, owned: dict, path: tuple) -> None:
+    def fields(
+        self, want: dict[str, t.Any], have: dict[str, t.Any], owned: dict[str, t.Any], path: tuple[t.Any, ...]
+    ) -> None:
         for name, value in want.items():
             self.field(name, value, have, owned, path)
         for name, node in owned.items():
             if name != "." and name[2:] not in want:
                 self.dropped(name, node, path)
 
-    def dropped(self, step: str, node: dict, path: tuple) -> None:
+    def dropped(self, step: str, node: dict[str, t.Any], path: tuple[t.Any, ...]) -> None:
         self._report(path + (step,), "is no longer declared")
 
-    def field(self, name: str, want: t.Any, have: dict, owned: dict, path: tuple) -> None:
+    def field(
+        self, name: str, want: t.Any, have: dict[str, t.Any], owned: dict[str, t.Any], path: tuple[t.Any, ...]
+    ) -> None:
         node = owned.get("f:" + name)
         here = path + (name,)
         if node is None:
@@ -214,7 +218,7 @@ class _Comparison:
         else:
             self._value(want, have[name], node, here)
 
-    def _value(self, want: t.Any, have: t.Any, node: dict, path: tuple) -> None:
+    def _value(self, want: t.Any, have: t.Any, node: dict[str, t.Any], path: tuple[t.Any, ...]) -> None:
         if not node or node.keys() == {"."}:
             if not same(want, have) and not self._same_for_the_server(want, have, path):
                 self._report(path, "differs")
@@ -227,13 +231,13 @@ class _Comparison:
         else:
             self._report(path, "differs")
 
-    def _atomic(self, path: tuple) -> bool:
+    def _atomic(self, path: tuple[t.Any, ...]) -> bool:
         if self._built_in and path[-1] in _BUILT_IN_ATOMIC:
             return True
         schema = self._schema(path)
         return schema is not None and schema.atomic
 
-    def _leaves_no_trace(self, want: t.Any, have: t.Any, path: tuple) -> bool:
+    def _leaves_no_trace(self, want: t.Any, have: t.Any, path: tuple[t.Any, ...]) -> bool:
         """Whether a field leaves no entry in managedFields: a keyed list without items, or an object of such lists."""
         if want and isinstance(want, dict) and isinstance(have, dict):
             below = (self._leaves_no_trace(value, have.get(name), path + (name,)) for name, value in want.items())
@@ -243,7 +247,9 @@ class _Comparison:
         schema = self._schema(path)
         return schema is not None and schema.list_type != "atomic"
 
-    def _keyed_list(self, want: list, have: list, node: dict, path: tuple) -> None:
+    def _keyed_list(
+        self, want: list[t.Any], have: list[t.Any], node: dict[str, t.Any], path: tuple[t.Any, ...]
+    ) -> None:
         unclaimed = {step: child for step, child in node.items() if step != "."}
         order = []
         for item in want:
@@ -266,7 +272,7 @@ class _Comparison:
 
     # -- by value ---------------------------------------------------------
 
-    def covered(self, want: t.Any, have: t.Any, path: tuple) -> None:
+    def covered(self, want: t.Any, have: t.Any, path: tuple[t.Any, ...]) -> None:
         if isinstance(want, dict) and isinstance(have, dict):
             for name, value in want.items():
                 self.covered(value, have.get(name), path + (name,))
@@ -281,7 +287,7 @@ class _Comparison:
             elif not self._dropped_by_the_server(want, path):
                 self._report(path, "is not set")
 
-    def _covered_list(self, want: list, have: list, path: tuple) -> None:
+    def _covered_list(self, want: list[t.Any], have: list[t.Any], path: tuple[t.Any, ...]) -> None:
         if all(isinstance(i, dict) and "name" in i for i in (*want, *have)):
             by_name = {i["name"]: i for i in have}
             for item in want:
@@ -298,7 +304,7 @@ class _Comparison:
 
     # -- what the server makes of a value ----------------------------------
 
-    def _schema(self, path: tuple) -> Schema | None:
+    def _schema(self, path: tuple[t.Any, ...]) -> Schema | None:
         if self._schemas is None:
             return None
         if self._root is None:
@@ -310,14 +316,16 @@ class _Comparison:
             node = node.item() if _is_item(step) else node.child(step)
         return node
 
-    def _same_for_the_server(self, want: t.Any, have: t.Any, path: tuple) -> bool:
+    def _same_for_the_server(self, want: t.Any, have: t.Any, path: tuple[t.Any, ...]) -> bool:
         """Whether two different values of an owned field are the same once the server has filled in defaults."""
         if want == {} and isinstance(have, dict):
             schema = self._schema(path)  # an empty object that isn't atomic may hold what others wrote
             return (schema is not None and not schema.atomic) or (self._built_in and not have)
         return self._with_defaults(want, have, path, self._schema)
 
-    def _with_defaults(self, want: t.Any, have: t.Any, path: tuple, schema_of: t.Callable) -> bool:
+    def _with_defaults(
+        self, want: t.Any, have: t.Any, path: tuple[t.Any, ...], schema_of: t.Callable[..., t.Any]
+    ) -> bool:
         if isinstance(want, dict) and isinstance(have, dict):
             for name in {**want, **have}:
                 here = path + (name,)
@@ -339,7 +347,7 @@ class _Comparison:
             return want is None or self._dropped_by_the_server(want, path)
         return same(want, have) or self._equivalent(want, have, path)
 
-    def _dropped_by_the_server(self, value: t.Any, path: tuple) -> bool:
+    def _dropped_by_the_server(self, value: t.Any, path: tuple[t.Any, ...]) -> bool:
         """Whether a declared value is for the server the same as no value; false in doubt.
 
         In Kubernetes' Go types that is so for a map, a list, or a plain C(omitempty) scalar, and not for a pointer.
@@ -352,7 +360,7 @@ class _Comparison:
             return not value and path[-1] in _DROPPED_ZEROS
         return not value and path[-1] not in _KEPT_TEXTS
 
-    def _is_default(self, value: t.Any, path: tuple, schema_of: t.Callable) -> bool:
+    def _is_default(self, value: t.Any, path: tuple[t.Any, ...], schema_of: t.Callable[..., t.Any]) -> bool:
         """Whether the server fills in a value where none is declared; false in doubt."""
         if self._built_in and _ANY_JSON.isdisjoint(path):
             filled_in = _BUILT_IN_DEFAULTS.get((_field(path[:-1]), path[-1]))
@@ -367,7 +375,7 @@ class _Comparison:
                 return self._with_defaults(schema.default, value, (), lambda path: _below(schema, path))
         return False
 
-    def _equivalent(self, want: t.Any, have: t.Any, path: tuple) -> bool:
+    def _equivalent(self, want: t.Any, have: t.Any, path: tuple[t.Any, ...]) -> bool:
         """Whether two scalars of a built-in kind are one quantity, written in two ways."""
         parent = _field(path[:-1])
         if not self._has_quantities or (parent not in _QUANTITY_PARENTS and (parent, path[-1]) not in _QUANTITY_FIELDS):
@@ -405,7 +413,7 @@ def quantity(value: t.Any) -> decimal.Decimal | None:
         return None
 
 
-def _below(schema: Schema, path: tuple) -> Schema | None:
+def _below(schema: Schema, path: tuple[t.Any, ...]) -> Schema | None:
     node: Schema | None = schema
     for step in path:
         node = (node.item() if step[:2] == "i:" else node.child(step)) if node else None
@@ -425,12 +433,12 @@ def _is_item(step: str) -> bool:
     return step[:2] in ("k:", "v:", "i:")
 
 
-def _field(path: tuple) -> str:
+def _field(path: tuple[t.Any, ...]) -> str:
     """The field that a path leads to; of a list's item, the list."""
     return next((step for step in reversed(path) if not _is_item(step)), "")
 
 
-def _claim(item: t.Any, steps: dict) -> str | None:
+def _claim(item: t.Any, steps: dict[str, t.Any]) -> str | None:
     """The managedFields step that stands for a list's item, or None."""
     if not isinstance(item, dict):
         wanted = "v:" + json.dumps(item, separators=(",", ":"), ensure_ascii=False)
@@ -445,14 +453,14 @@ def _is(text: str, value: t.Any) -> bool:
     return same(json.loads(text), value)
 
 
-def _position(step: str, have: list, item: t.Any) -> int | None:
+def _position(step: str, have: list[t.Any], item: t.Any) -> int | None:
     if isinstance(item, dict):
         keys = json.loads(step[2:])
         return next((n for n, h in enumerate(have) if all(h.get(k, v) == v for k, v in keys.items())), None)
     return next((n for n, h in enumerate(have) if same(item, h)), None)
 
 
-def _text(path: tuple) -> str:
+def _text(path: tuple[t.Any, ...]) -> str:
     text = ""
     for step in path:
         text += step_text(step if step[:2] in ("f:", "k:", "v:", "i:") else f"f:{step}", text)

@@ -16,7 +16,7 @@ from .yaml_text import to_yaml
 def diff(
     changes: t.Iterable[Change],
     manager: str = "meshops.istio",
-    answers: t.Mapping[Key, dict] | None = None,
+    answers: t.Mapping[Key, dict[str, t.Any]] | None = None,
 ) -> list[dict[str, str]]:
     """An entry for every change but C(unchanged): C(before_header), C(after_header), C(before), C(after).
 
@@ -31,12 +31,12 @@ def diff(
     ]
 
 
-def _entry(change: Change, manager: str, answer: dict | None) -> dict[str, str]:
+def _entry(change: Change, manager: str, answer: dict[str, t.Any] | None) -> dict[str, str]:
     header = change.title
     if change.kind == "Secret":
         texts = {"create": ("", "created"), "update": ("as it was", "changed"), "delete": ("as it was", "")}
-        before, after = texts[change.action]
-        return {"before_header": header, "after_header": header, "before": _line(before), "after": _line(after)}
+        was, becomes = texts[change.action]
+        return {"before_header": header, "after_header": header, "before": _line(was), "after": _line(becomes)}
     after = change.after or {}
     before = declared(change.before) if change.before else {}
     if change.action == "update":
@@ -98,7 +98,7 @@ def _until(live: t.Any, want: t.Any, answer: t.Any) -> t.Any:
     return _NOTHING if want is _NOTHING and not shown else shown
 
 
-def _items_until(live: list, want: list, answer: list) -> list:
+def _items_until(live: list[t.Any], want: list[t.Any], answer: list[t.Any]) -> list[t.Any]:
     becomes = _pairs(live, answer, same)
     # Where others have items in a list, it is longer than what is declared.
     declares = _pairs(answer, want, _holds) if len(answer) != len(want) else dict(enumerate(range(len(want))))
@@ -112,7 +112,7 @@ def _items_until(live: list, want: list, answer: list) -> list:
     return shown
 
 
-def _pairs(ones: list, others: list, alike: t.Callable[[t.Any, t.Any], bool]) -> dict[int, int]:
+def _pairs(ones: list[t.Any], others: list[t.Any], alike: t.Callable[[t.Any, t.Any], bool]) -> dict[int, int]:
     """Which item of one list is which of another one: alike, of its name, in its place, or left over."""
     left = dict(enumerate(others))
     pairs: dict[int, int] = {}

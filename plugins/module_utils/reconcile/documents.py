@@ -19,7 +19,7 @@ try:
 
     _LOADER: t.Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 except ImportError:
-    yaml = None  # type: ignore[assignment]
+    yaml = None
     _LOADER = object
 
 
@@ -40,7 +40,7 @@ class Document:
     source: str
     number: int
     line: int
-    obj: dict
+    obj: dict[str, t.Any]
 
     @property
     def place(self) -> str:
@@ -120,7 +120,7 @@ def parse(text: str, source: str, twice: bool = False) -> list[Document]:
     return found
 
 
-def objects(value: t.Any, place: str) -> list[dict]:
+def objects(value: t.Any, place: str) -> list[dict[str, t.Any]]:
     """The objects that a document or a user's dict stands for: itself, or a List's items.
 
     :param place: how messages call it
@@ -140,7 +140,7 @@ def objects(value: t.Any, place: str) -> list[dict]:
     return [value]
 
 
-def _check(value: dict, meta: dict, what: str) -> None:
+def _check(value: dict[str, t.Any], meta: dict[str, t.Any], what: str) -> None:
     """What the plan goes by must have its type, whatever else the API server will say.
 
     :raises DocumentError: it hasn't
@@ -188,7 +188,7 @@ def _construct(node: t.Any, place: str, twice: bool) -> t.Any:
     if isinstance(node, yaml.SequenceNode):
         return [_construct(child, place, twice) for child in node.value]
     mapping: dict[str, t.Any] = {}
-    merged: list[dict] = []
+    merged: list[dict[str, t.Any]] = []
     for key_node, value_node in node.value:
         name = key_node.value
         if key_node.tag == _PLAIN and name == "<<":

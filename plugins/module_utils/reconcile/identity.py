@@ -65,7 +65,7 @@ def text_fields(obj: t.Mapping[str, t.Any]) -> tuple[str, ...]:
     return _TEXTS.get(obj["kind"], ()) if obj["apiVersion"] == "v1" else ()
 
 
-def declared(obj: t.Mapping[str, t.Any]) -> dict:
+def declared(obj: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     """What of an object a user declares: without status, without what the server or kubectl writes, without nulls.
 
     So that the output of C(kubectl get -o yaml) can be given as it is. A Secret's C(stringData) becomes

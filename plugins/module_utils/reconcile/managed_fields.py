@@ -17,7 +17,7 @@ import typing as t
 Fields = dict[str, t.Any]
 
 
-def applied_entry(live: t.Mapping[str, t.Any], manager: str) -> dict | None:
+def applied_entry(live: t.Mapping[str, t.Any], manager: str) -> dict[str, t.Any] | None:
     """A manager's server-side-apply entry in an object's managedFields, or None. A manager has at most one."""
     for entry in live["metadata"].get("managedFields") or ():
         if entry.get("manager") == manager and entry.get("operation") == "Apply" and not entry.get("subresource"):
@@ -31,7 +31,7 @@ def applied_fields(live: t.Mapping[str, t.Any], manager: str) -> Fields | None:
     return None if entry is None else entry.get("fieldsV1") or {}
 
 
-def handed_over(live: t.Mapping[str, t.Any], gives: t.Callable[[str], bool], to: str) -> list[dict] | None:
+def handed_over(live: t.Mapping[str, t.Any], gives: t.Callable[[str], bool], to: str) -> list[dict[str, t.Any]] | None:
     """An object's managedFields after some managers have given all that they own to one that applies server-side.
 
     What that one doesn't declare when it applies next is then removed, as if it had always been the owner.
@@ -58,7 +58,7 @@ def union(one: Fields, other: Fields) -> Fields:
     return {".": {}, **both} if both and not (one and other) else both
 
 
-def owners(live: t.Mapping[str, t.Any], path: t.Sequence[str | int | dict]) -> list[str]:
+def owners(live: t.Mapping[str, t.Any], path: t.Sequence[str | int | dict[str, t.Any]]) -> list[str]:
     """The managers that own a field, or a part of it.
 
     :param path: field names; a dict of key values for a list's item
@@ -79,7 +79,7 @@ def owners(live: t.Mapping[str, t.Any], path: t.Sequence[str | int | dict]) -> l
     return list(dict.fromkeys(found))
 
 
-def _child(node: Fields, step: str | int | dict) -> Fields | None:
+def _child(node: Fields, step: str | int | dict[str, t.Any]) -> Fields | None:
     if isinstance(step, dict):
         return next((v for k, v in node.items() if k.startswith("k:") and json.loads(k[2:]) == step), None)
     return node.get(f"i:{step}" if isinstance(step, int) else f"f:{step}")

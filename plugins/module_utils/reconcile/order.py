@@ -17,7 +17,7 @@ import typing as t
 from .identity import Key
 from .plan import Change
 
-_STAGES = (
+_STAGES: tuple[set[str], ...] = (
     {"Namespace", "CustomResourceDefinition"},
     {"ServiceAccount", "ClusterRole", "Role", "ConfigMap", "Secret", "GatewayClass"},
     {"ClusterRoleBinding", "RoleBinding", "Service", "ServiceEntry", "WorkloadEntry", "WorkloadGroup"},
@@ -89,7 +89,7 @@ def stages(changes: t.Iterable[Change]) -> list[Stage]:
     return ordered
 
 
-def _going_subsets(change: Change) -> list[dict]:
+def _going_subsets(change: Change) -> list[dict[str, t.Any]]:
     if change.kind != "DestinationRule" or change.action != "update":
         return []
     spec = (change.after or {}).get("spec") or {}
@@ -138,7 +138,7 @@ def _needed_by(routes: list[Change], rules: list[Change]) -> dict[Key, list[Key]
     return needed
 
 
-def _spec(obj: dict | None) -> dict:
+def _spec(obj: dict[str, t.Any] | None) -> dict[str, t.Any]:
     found = (obj or {}).get("spec")
     return found if isinstance(found, dict) else {}
 
@@ -170,12 +170,12 @@ def _covers(pattern: str, host: str) -> bool:
     return host.endswith(ending) or f"{host}.svc.cluster.local".endswith(ending)
 
 
-def _subsets(obj: dict | None) -> list[dict]:
+def _subsets(obj: dict[str, t.Any] | None) -> list[dict[str, t.Any]]:
     found = _spec(obj).get("subsets")
     return [subset for subset in found if isinstance(subset, dict)] if isinstance(found, list) else []
 
 
-def _with_subsets(change: Change, subsets: list[dict]) -> Change:
+def _with_subsets(change: Change, subsets: list[dict[str, t.Any]]) -> Change:
     after = copy.deepcopy(change.after or {})
     after["spec"] = {**_spec(after), "subsets": [*_subsets(after), *subsets]}
     return dataclasses.replace(change, after=after)

@@ -37,8 +37,8 @@ class Change:
     kind: str
     namespace: str | None
     name: str
-    before: dict | None = None
-    after: dict | None = None
+    before: dict[str, t.Any] | None = None
+    after: dict[str, t.Any] | None = None
     reasons: list[str] = dataclasses.field(default_factory=list)
     pruned: bool = False
     note: str = ""
@@ -71,8 +71,8 @@ class PlanError(ValueError):
 
 
 def plan(
-    desired: t.Iterable[dict],
-    live: t.Iterable[dict],
+    desired: t.Iterable[dict[str, t.Any]],
+    live: t.Iterable[dict[str, t.Any]],
     state: str = "present",
     manager: str | None = "meshops.istio",
     owner_name: str | None = None,
@@ -181,11 +181,11 @@ def _shared(live: K8sObject, manager: str) -> bool:
     return any(entry.get("manager") != manager for entry in live["metadata"].get("managedFields") or ())
 
 
-def _is_going(obj: dict) -> bool:
+def _is_going(obj: dict[str, t.Any]) -> bool:
     return bool(obj["metadata"].get("deletionTimestamp"))
 
 
-def _keepers(obj: dict) -> str:
+def _keepers(obj: dict[str, t.Any]) -> str:
     """What keeps an object that is being deleted."""
     spec = obj.get("spec")
     of_namespace = (spec.get("finalizers") if isinstance(spec, dict) and obj["kind"] == "Namespace" else None) or []
@@ -193,7 +193,7 @@ def _keepers(obj: dict) -> str:
     return f", and waits for {', '.join(finalizers)}" if finalizers else ""
 
 
-def _pruning(found: dict) -> Change:
+def _pruning(found: dict[str, t.Any]) -> Change:
     if found["kind"] in ("Namespace", "CustomResourceDefinition"):
         note = "not pruned, as everything in it would go, too, whoever owns that: delete it with state absent"
         return _change("unchanged", found, before=found, note=note)
@@ -202,13 +202,15 @@ def _pruning(found: dict) -> Change:
     return Change.deletion(found, pruned=True)
 
 
-def _change(action: str, obj: dict, **more: t.Any) -> Change:
+def _change(action: str, obj: dict[str, t.Any], **more: t.Any) -> Change:
     meta = obj["metadata"]
     return Change(action, obj["apiVersion"], obj["kind"], meta.get("namespace"), meta["name"], **more)
 
 
-def _index(desired: t.Iterable[dict], owner_name: str | None) -> tuple[dict[Key, dict], list[str]]:
-    wanted: dict[Key, dict] = {}
+def _index(
+    desired: t.Iterable[dict[str, t.Any]], owner_name: str | None
+) -> tuple[dict[Key, dict[str, t.Any]], list[str]]:
+    wanted: dict[Key, dict[str, t.Any]] = {}
     problems = []
     for given in desired:
         obj = declared(given)
@@ -221,5 +223,5 @@ def _index(desired: t.Iterable[dict], owner_name: str | None) -> tuple[dict[Key,
     return wanted, problems
 
 
-def _label(obj: dict, owner_name: str) -> None:
+def _label(obj: dict[str, t.Any], owner_name: str) -> None:
     obj["metadata"]["labels"] = {**obj["metadata"].get("labels", {}), OWNER_LABEL: owner_name}

@@ -35,11 +35,11 @@ def failed(obj: t.Mapping[str, t.Any]) -> str | None:
     return None
 
 
-def _status(obj: t.Mapping[str, t.Any]) -> dict:
+def _status(obj: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     return obj.get("status") or {}
 
 
-def _condition(obj: t.Mapping[str, t.Any], kind: str) -> dict:
+def _condition(obj: t.Mapping[str, t.Any], kind: str) -> dict[str, t.Any]:
     return next((c for c in _status(obj).get("conditions") or () if c.get("type") == kind), {})
 
 
@@ -183,7 +183,7 @@ def _route(obj: t.Mapping[str, t.Any]) -> str | None:
     return None
 
 
-def _same_parent(one: dict, other: dict, namespace: str | None) -> bool:
+def _same_parent(one: dict[str, t.Any], other: dict[str, t.Any], namespace: str | None) -> bool:
     defaults = {
         "group": "gateway.networking.k8s.io",
         "kind": "Gateway",

@@ -8,7 +8,7 @@ import typing as t
 
 from .wording import nearest
 
-_NOTHING: dict = {}
+_NOTHING: dict[str, t.Any] = {}
 
 
 class Schema:

@@ -12,7 +12,7 @@ def matches(selector: t.Mapping[str, t.Any] | None, labels: t.Mapping[str, str])
     selector = selector or {}
     if any(labels.get(key) != value for key, value in (selector.get("matchLabels") or {}).items()):
         return False
-    tests: dict[str, t.Callable[[str, list], bool]] = {
+    tests: dict[str, t.Callable[[str, list[t.Any]], bool]] = {
         "In": lambda key, values: labels.get(key) in values,
         "NotIn": lambda key, values: labels.get(key) not in values,
         "Exists": lambda key, values: key in labels,

@@ -8,10 +8,10 @@ import dataclasses
 import json
 import typing as t
 
-from ..cluster import poll
 from ..cluster.client import Cluster
 from ..cluster.errors import ApiError
 from ..cluster.kinds import KNOWN
+from ..cluster.poll import until
 from ..cluster.workloads import WORKLOADS
 from ..errors import MeshopsError
 from ..helm.helm import RELEASE_LABEL
@@ -137,7 +137,7 @@ def _lasting_clients(cluster: Cluster, istiod: ControlPlane, mesh: Mesh, *, pati
         clients, gap = answers[-1]
         return not clients or bool(gap)
 
-    poll.until(gone, patience, pause=1, longest_pause=1)
+    until(gone, patience, pause=1, longest_pause=1)
     return answers[-1]
 
 

@@ -39,7 +39,7 @@ options:
   version:
     description:
       - Version of the charts, or a range of versions such as V(~1.31.0), which a directory of charts does not take.
-      - Defaults to the newest that is no pre-release.
+      - Defaults to the newest but pre-releases.
     type: str
   owner:
     description:

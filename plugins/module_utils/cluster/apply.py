@@ -137,7 +137,7 @@ def _obstacle(
     needs, needed_by = stage.waits_for.get(change.key, ()), stage.needed_by.get(change.key, ())
     for keys, why in ((needs, "needs"), (needed_by, "may be needed by")):
         if cause := next((failed[key] for key in keys if key in failed), None):
-            kept = "what goes was left beside what is new" if begun else "nothing was done"
+            kept = "what is to be deleted was left beside what is new" if begun else "nothing was done"
             return f"{kept}, as it {why} {cause}, which failed"
     return f"not pruned, as {unwritten[0]} failed" if change.pruned and unwritten else ""
 

@@ -119,12 +119,12 @@ def identity_headers(who: t.Mapping[str, t.Any]) -> list[tuple[str, str]]:
 
 
 def kubeconfig_user(options: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
-    """The user of the kubeconfig's chosen context, or nothing where there is no kubeconfig to read."""
+    """The user of the kubeconfig's chosen context, or nothing without a kubeconfig to read."""
     return _chosen(options, "users", "user")
 
 
 def kubeconfig_cluster(options: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
-    """The cluster of the kubeconfig's chosen context, or nothing where there is no kubeconfig to read."""
+    """The cluster of the kubeconfig's chosen context, or nothing without a kubeconfig to read."""
     return _chosen(options, "clusters", "cluster")
 
 

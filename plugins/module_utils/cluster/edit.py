@@ -40,7 +40,7 @@ def edit(
 ) -> K8sObject | None:
     """Changes an object as C(change) says of its live state; begins again where somebody else writes meanwhile.
 
-    :param change: gives the operations for the live object; none: the object stays as it is
+    :param change: gives the operations for the live object; none: the object is not changed
     :param live: the object as it was read just now, to save a request
     :param check_mode: let the server check, and keep nothing
     :returns: the object as the server has it now; None where it does not exist

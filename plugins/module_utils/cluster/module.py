@@ -83,9 +83,9 @@ def _warned(module: AnsibleModule, result: dict[str, t.Any]) -> dict[str, t.Any]
 
 
 def _check_host(host: str | None, argument_spec: t.Mapping[str, t.Any]) -> None:
-    """Refuses what is no URL at once: it may be an option of the module that was mistyped.
+    """Refuses an invalid URL at once: it may be an option of the module that was mistyped.
 
-    :raises MeshopsError: host is no URL
+    :raises MeshopsError: host is not a valid URL
     """
     if host and not host.startswith(("https://", "http://")):
         near = [name for name in argument_spec if name.rstrip("s") == "host"]

@@ -172,7 +172,7 @@ def _unseen(
 ) -> list[tuple[Kind, str | None, str]]:
     """The objects of releases that no list holds, such as the Route of a gateway: kind, namespace, name.
 
-    Only kinds that Istio's charts contain are asked for, and only by names that can be a part of a path.
+    Only kinds that Istio's charts contain are read, and only by names that can be a part of a path.
     """
     wanted = {}
     for release in releases:

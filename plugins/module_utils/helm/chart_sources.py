@@ -73,10 +73,10 @@ def is_local(reference: str) -> bool:
 def local_chart(folder: pathlib.Path, name: str, version: str | None) -> pathlib.Path:
     """The path of a chart in a directory: a folder, or a package NAME-VERSION.tgz.
 
-    Without a version it is the newest that is no pre-release. A chart whose folder has another name is found by the
+    Without a version it is the newest but pre-releases. A chart whose folder has another name is found by the
     name in its Chart.yaml, up to three folders deep.
 
-    :raises MeshopsError: there is no such chart; the text lists the charts there are
+    :raises MeshopsError: the chart is not there; the text lists the charts there are
     """
     for path in _folders(folder, name):
         if version in (None, _metadata(path).get("version")):
@@ -89,7 +89,7 @@ def local_chart(folder: pathlib.Path, name: str, version: str | None) -> pathlib
         return packages[max(releases or packages, key=semver)]
     where = "Set charts to the folder that holds it, the URL of a Helm repository, or an oci:// address"
     if not folder.is_dir():
-        raise MeshopsError(f"chart {name} not found (NotFound): there is no directory {folder}. {where}")
+        raise MeshopsError(f"chart {name} not found (NotFound): directory {folder} does not exist. {where}")
     known = sorted(p.name for p in folder.iterdir() if p.suffix == ".tgz" or (p / "Chart.yaml").is_file())
     raise MeshopsError(
         f"chart {name}{' ' + version if version else ''} not found in {folder} (NotFound): the folder has"

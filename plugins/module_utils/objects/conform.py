@@ -1,6 +1,6 @@
 # Copyright: (c) 2026, The meshops.istio authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Values become the type that the schema asks for: numbers given as text, as C(-e weight=10) does, and the reverse.
+"""Values become the type that the schema requires: numbers given as text, as C(-e weight=10) does, and the reverse.
 
 ansible-core keeps native types, so that the quoted template of a number gives a number. Only integers become text: the
 text of 1.10 was lost when it was read as a number.
@@ -34,7 +34,7 @@ def may_not_conform(value: t.Any, field: str = "") -> bool:
 
 
 def conform(value: t.Any, schema: Schema | None) -> t.Any:
-    """The value with texts turned into numbers and truth values where the schema has those; all else stays."""
+    """The value with texts turned into numbers and truth values where the schema has those; all else is unchanged."""
     if schema is None:
         return value
     if isinstance(value, dict):

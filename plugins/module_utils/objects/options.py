@@ -1,6 +1,6 @@
 # Copyright: (c) 2026, The meshops.istio authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What a caller wants beside the objects."""
+"""The options of a caller beside the objects."""
 
 from __future__ import annotations
 

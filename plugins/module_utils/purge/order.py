@@ -51,7 +51,7 @@ class Step:
     :ivar foreground: objects count as gone when everything that belongs to them is gone
     :ivar after: steps whose objects must be gone before this step begins
     :ivar drains: gateways with clients are given a moment to drain before this step begins
-    :ivar looks: the cluster is read again before this step, so that nothing is deleted that has changed meanwhile
+    :ivar reads_again: the cluster is read again before this step, so that nothing is deleted that has changed meanwhile
     """
 
     name: str
@@ -60,7 +60,7 @@ class Step:
     foreground: bool = False
     after: tuple[str, ...] = ()
     drains: bool = False
-    looks: bool = False
+    reads_again: bool = False
 
 
 def _parts(*parts: str) -> Select:
@@ -97,7 +97,7 @@ STEPS = (
     Step("webhooks", Work.DELETE, _parts("webhooks")),
     Step("injection", Work.STRIP, _parts("injection")),
     Step("sidecars", Work.RESTART, _parts("sidecars")),
-    Step("gateways", Work.ASK, _before_gateways, looks=True),
+    Step("gateways", Work.ASK, _before_gateways, reads_again=True),
     Step(
         "control plane and gateway workloads",
         Work.ASK,

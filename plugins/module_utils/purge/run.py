@@ -274,7 +274,7 @@ class _Run:
         self.looked = time.monotonic()
         done: dict[str, list[Item]] = {}
         for number, (step, _items) in enumerate(plan.steps):
-            if step.looks and time.monotonic() - self.looked > _FRESH:
+            if step.reads_again and time.monotonic() - self.looked > _FRESH:
                 listing, plan = self._second_look()
             items = plan.steps[number][1]
             with self._timed(step.name):

@@ -1,8 +1,8 @@
 # Copyright: (c) 2026, The meshops.istio authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What former managers of an object still claim, so that server-side apply would never remove it. Pure.
+"""What previous managers of an object still claim, so that server-side apply would never remove it. Pure.
 
-A field that two managers own stays until both drop it. What C(kubectl apply), kubernetes.core or Helm have once written
+A field that two managers own remains until both drop it. What C(kubectl apply), kubernetes.core or Helm once wrote
 is claimed by them for ever, as they don't write again where this collection does now. Such claims are given up for the
 fields that we owned as well and declare no longer; and, where conflicts are forced, for items of lists that
 we declare without them.

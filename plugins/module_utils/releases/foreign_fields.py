@@ -29,8 +29,8 @@ class ForeignField:
     """A field that differs from what is declared, because another program owns it.
 
     :ivar title: of the object
-    :ivar path: keys; the name of a webhook stands for its item in the list C(webhooks)
-    :ivar owner: the field manager; empty where that goes without saying
+    :ivar path: keys; the name of a webhook is the key of its item in the list C(webhooks)
+    :ivar owner: the field manager; empty where that is evident
     """
 
     title: str

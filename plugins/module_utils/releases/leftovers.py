@@ -21,7 +21,7 @@ from .render import parse_manifest
 def leftovers(compared: Compared, planner: Planner, lookups: Lookups) -> list[Change]:
     """Deletions of what revisions have created that failed or were interrupted, and that no other has.
 
-    Helm compares to the last deployed revision, and never looks at these again.
+    Helm compares to the last deployed revision, and never reads these again.
     """
     rendered = compared.rendered
     known = {key(obj) for obj in (*rendered.before, *rendered.objects)}

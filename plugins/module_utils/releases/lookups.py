@@ -1,6 +1,6 @@
 # Copyright: (c) 2026, The meshops.istio authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What planning looks up in the cluster, each thing once: live objects, kinds, API versions, autoscalers."""
+"""What planning reads from the cluster, each thing once: live objects, kinds, API versions, autoscalers."""
 
 from __future__ import annotations
 

@@ -158,7 +158,7 @@ class ReleasePlan:
 
     @property
     def revision(self) -> int:
-        """The revision that helm creates, or the one that stays."""
+        """The revision that helm creates, or the one that remains."""
         newest = self.stored
         if newest is None or (newest.status == "uninstalling" and self.action is not Action.NONE):
             return 1

@@ -84,7 +84,7 @@ def declared_releases(params: t.Mapping[str, t.Any], others: t.Iterable[str] = (
         unknown = [name for name in given["after"] if name not in known]
         if unknown:
             raise ReleaseError(
-                f"release {given['name']} comes after {', '.join(unknown)}, and there is no such release (NotFound):"
+                f"release {given['name']} comes after {', '.join(unknown)}, and that release does not exist (NotFound):"
                 f" after takes the names of {', '.join(sorted(known))}"
             )
         chosen = {name: value for name, value in given.items() if value not in (None, "")}

@@ -24,7 +24,7 @@ def logging_filter(
 ) -> K8sObject:
     """The EnvoyFilter by which a namespace's sidecars log what comes in, beside their other logs.
 
-    Requests and connections are logged when they begin, too: one that stays open would not be seen otherwise.
+    Requests and connections are logged when they begin, too: one that remains open would not be seen otherwise.
 
     :param mark: the name of the EnvoyFilter, and in every line, so that no other run's lines are taken for this one's
     :param plain_text_only: log only what comes without mTLS

@@ -1,6 +1,6 @@
 # Copyright: (c) 2026, The meshops.istio authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Which pods of a namespace an observation can't see: what is silent about them is no evidence. Pure."""
+"""Which pods of a namespace an observation can't see: a log that is silent about them proves nothing. Pure."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def test_charts_in_a_directory(tmp_path, chart):
     (tmp_path / "empty").mkdir()
     with pytest.raises(MeshopsError, match=r"has no charts, and neither istiod-VERSION.tgz.*Helm repository"):
         local_chart(tmp_path / "empty", "istiod", None)
-    with pytest.raises(MeshopsError, match="there is no directory"):
+    with pytest.raises(MeshopsError, match="does not exist"):
         local_chart(tmp_path / "nowhere", "mine", None)
 
 

@@ -14,6 +14,6 @@ def test_declared_releases_use_the_common_source_and_version():
     assert (release.charts, release.version, release.digest) == ("oci://x", "1", None)
     with pytest.raises(ReleaseError, match="release r has no chart"):
         declared_releases({"releases": [{**given, "chart": None}]})
-    with pytest.raises(ReleaseError, match=r"release r comes after typo, and there is no such release \(NotFound\)"):
+    with pytest.raises(ReleaseError, match=r"release r comes after typo, and that release does not exist \(NotFound\)"):
         declared_releases({"releases": [{**given, "after": ["typo"]}]})
     assert declared_releases({"releases": [{**given, "after": ["istiod", "r"]}]}, ["istiod"])

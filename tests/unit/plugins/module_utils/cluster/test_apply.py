@@ -65,7 +65,7 @@ def test_a_route_that_fails_keeps_its_own_rule_and_no_other():
     failed = [outcome for outcome in outcomes if outcome[2] == "failed"]
     assert [outcome[:2] for outcome in failed] == [("VirtualService", "a"), ("DestinationRule", "a")]
     assert failed[1][3].endswith(
-        "what goes was left beside what is new, as it may be needed by VirtualService shop/a, which failed"
+        "what is to be deleted was left beside what is new, as it may be needed by VirtualService shop/a, which failed"
     )
     assert written.count(("DestinationRule", "a")) == 1
     assert written.count(("DestinationRule", "b")) == 2

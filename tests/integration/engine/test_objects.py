@@ -644,7 +644,8 @@ def test_a_subset_goes_after_the_routes_that_used_it(reconcile, cluster, namespa
 def test_new_subsets_that_stay_beside_the_old_ones_are_a_change(reconcile, cluster, namespace):
     reconcile([destination_rule(namespace), virtual_service(namespace)])
     route = {"route": [{"destination": {"host": "reviews", "subset": "v2"}}], "tmeout": "5s"}
-    with pytest.raises(ObjectsFailed, match="what is to be deleted was left beside what is new, as it may be needed by") as failure:
+    kept = "what is to be deleted was left beside what is new, as it may be needed by"
+    with pytest.raises(ObjectsFailed, match=kept) as failure:
         reconcile([destination_rule(namespace, subsets=("v2",)), virtual_service(namespace, http=[route])])
     assert failure.value.result["changed"]
     live = cluster.get(DESTINATION_RULE, "reviews", namespace)

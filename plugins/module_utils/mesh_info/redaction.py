@@ -151,10 +151,12 @@ def _variable(item: t.Any) -> t.Any:
     """An environment variable: its name, where its value comes from, and the value of few."""
     if not isinstance(item, dict) or "value" not in item:
         return _redacted(item, inside=False)
-    name = item.get("name")
+    name, value = item.get("name"), item["value"]
+    shown: t.Any = REMOVED
     if isinstance(name, str) and _SHOWN_VARIABLES.match(name) and (name == "JWT_POLICY" or not _names_a_secret(name)):
-        return {**item, "value": redacted_text(item["value"]) if isinstance(item["value"], str) else item["value"]}
-    return {**item, "value": REMOVED}
+        shown = redacted_text(value) if isinstance(value, str) else _redacted(value, inside=False)
+    rest = {key: field for key, field in item.items() if key != "value"}
+    return {**_redacted(rest, inside=False), "value": shown}
 
 
 def _arguments(words: t.Sequence[t.Any]) -> list[t.Any]:

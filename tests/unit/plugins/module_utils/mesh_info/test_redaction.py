@@ -16,7 +16,7 @@ from ansible_collections.meshops.istio.plugins.module_utils.mesh_info.redaction 
 )
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 PRIVATE_KEY = (
@@ -190,6 +190,8 @@ def test_jwks_uri_and_credential_names_remain():
 NAMES = st.sampled_from(["spec", "env", "a", "list", "value", "name"])
 
 
+@example({"env": [{"spec": PRIVATE_KEY, "value": "a"}]})
+@example({"env": [{"name": "JWT_POLICY", "value": {"a": PRIVATE_KEY}}]})
 @given(
     st.recursive(
         st.just(PRIVATE_KEY),

@@ -11,6 +11,7 @@ from __future__ import annotations
 import typing as t
 
 from ..cluster.client import Cluster
+from ..cluster.errors import ApiError
 from ..cluster.kinds import KNOWN
 from ..errors import MeshopsError
 from ..helm.helm import RELEASE_LABEL
@@ -124,7 +125,12 @@ def _add_node_components(cluster: Cluster, wanted: ControlPlane, *, remove: bool
 def _node_release(cluster: Cluster, wanted: ControlPlane, chart: str) -> Release | None:
     """The release of cni or ztunnel of this revision that we have installed, to be uninstalled."""
     for namespace in dict.fromkeys((wanted.namespace, "kube-system")):
-        record = _mark(cluster, namespace, RELEASE_NAMES[chart])
+        try:
+            record = _mark(cluster, namespace, RELEASE_NAMES[chart])
+        except ApiError as error:
+            if error.status != 403 or namespace == wanted.namespace:
+                raise
+            continue  # who may not read Helm's records there has installed nothing there
         if record is not None and (record.values.get("revision") or "") == wanted.revision:
             return Release(RELEASE_NAMES[chart], chart, namespace, state="absent")
     return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import types
 
 import pytest
+from ansible_collections.meshops.istio.plugins.module_utils.cluster.errors import ApiError
 from ansible_collections.meshops.istio.plugins.module_utils.control_plane import undeclared
 from ansible_collections.meshops.istio.plugins.module_utils.control_plane.declared import desired_control_plane
 from ansible_collections.meshops.istio.plugins.module_utils.control_plane.undeclared import add_removals
@@ -105,3 +106,15 @@ def test_the_cni_plugin_is_retained_while_pods_were_made_for_it(removals, cni):
     absent, (warning,) = removals(CNI, MADE_FOR_CNI, cni=cni)
     assert absent == []
     assert "still running: Pod shop/web-1. Restart their workloads" in warning
+
+
+def test_a_namespace_whose_records_may_not_be_read_has_no_release_of_ours(monkeypatch):
+    def stored(_cluster, ids):
+        if ("kube-system", "istio-cni") in ids or ("kube-system", "ztunnel") in ids:
+            raise ApiError("secrets is forbidden", status=403, reason="Forbidden")
+        return {}
+
+    monkeypatch.setattr(undeclared, "stored_releases", stored)
+    wanted = desired_control_plane({})
+    add_removals(ApiServer([]), wanted, remove=True)
+    assert [r.name for r in wanted.releases if r.state == "absent"] == []

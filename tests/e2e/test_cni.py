@@ -68,6 +68,5 @@ def test_with_the_plugin_no_pod_may_change_the_network(mesh):
     with restricted(mesh):
         again = mesh.play("site")
     assert again.count("changed") == 0
-    said = " ".join(again.text.split())
-    assert "it is not proven that the injector injects: namespace istio-system refuses a pod: " in said
-    assert 'violates PodSecurity "restricted:latest"' in said
+    # Both refuse a pod that needs rights; namespace demo, which chooses the injector, is asked in their place.
+    assert "not proven" not in again.text

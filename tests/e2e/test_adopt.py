@@ -250,7 +250,7 @@ def legacy(story):
 def test_the_operator_of_old_hands_over_its_mesh_and_goes(legacy, traffic):
     dest = legacy.folder / "from-the-cluster.yaml"
     run = legacy.mesh.play("adopt", "-e", json.dumps(plain()), fails=True)
-    assert "was made from IstioOperator mesh, which goes with the adoption" in run.text
+    assert "which the adoption removes. Set document_dest" in run.text
     assert legacy.releases() == {}
 
     legacy.adopt(adopt_document=str(dest))

@@ -122,7 +122,7 @@ def test_a_first_run_whose_image_can_not_be_pulled_is_taken_out_again(own_mesh):
     assert "pilot:nosuch: ImagePullBackOff" in failed.text
     for release in ("istiod", "istio-base"):
         assert f"Release {release} has been uninstalled again." in failed.text
-    assert "Namespaces stay, and the CustomResourceDefinitions that Helm keeps." in failed.text
+    assert "Namespaces, and the CustomResourceDefinitions that Helm keeps, are retained." in failed.text
     left = {kind: now - before[kind] for kind, now in names(cluster).items()}
     definitions = left.pop("CustomResourceDefinition")
     assert definitions

@@ -143,7 +143,10 @@ def _chosen_by_template(obj: K8sObject) -> str:
     elif obj["kind"] not in ("Deployment", "StatefulSet", "DaemonSet"):
         return ""
     meta = (spec.get("template") or {}).get("metadata") or {}
-    revision = (meta.get("labels") or {}).get("istio.io/rev")
+    labels = meta.get("labels") or {}
+    if labels.get("app") == "istiod":
+        return ""  # the revision's own istiod, which is no user of itself
+    revision = labels.get("istio.io/rev")
     return revision if isinstance(revision, str) else ""
 
 

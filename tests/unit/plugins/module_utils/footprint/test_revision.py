@@ -124,3 +124,13 @@ def test_ztunnel_base_and_cni_belong_to_no_revision():
     own = labelled("Deployment", "istiod-canary", "istio-system", "apps/v1", {**rev, **CHART})
     whole = footprint([*shared, own])
     assert [item.where for item in of_revision(whole, "canary").items] == ["Deployment istio-system/istiod-canary"]
+
+
+def test_the_istiod_of_a_revision_is_not_its_user():
+    from ansible_collections.meshops.istio.plugins.module_utils.footprint.revision import _chosen_by_template
+
+    def deployment(**labels):
+        return {"kind": "Deployment", "spec": {"template": {"metadata": {"labels": {"istio.io/rev": "x", **labels}}}}}
+
+    assert _chosen_by_template(deployment(app="istiod")) == ""
+    assert _chosen_by_template(deployment(app="web")) == "x"

@@ -12,11 +12,11 @@ import typing as t
 from ansible_collections.meshops.istio.plugins.module_utils.reconcile.types import K8sObject
 
 from . import documents, playbook, publication
+from .application import Applier
 from .documents import Component, Ref, Share, ref_of
 from .drift import Release
 from .metrics import Metrics
 from .objects import Objects
-from .playbook import PlayResult
 from .publication import Ended, Event, Publication, Run
 from .removal import Remover, some
 from .settings import Settings
@@ -47,6 +47,7 @@ class Reconciler:
     def __init__(self, settings: Settings, objects: Objects, metrics: Metrics, kubeconfig: str) -> None:
         self._settings, self._objects, self._metrics, self._kubeconfig = settings, objects, metrics, kubeconfig
         self._turns = Turns()
+        self._applier = Applier(settings, objects, kubeconfig)
         self._remover = Remover(settings, objects, kubeconfig, self._turns)
 
     def remove(self, ref: Ref, heartbeat: Heartbeat) -> None:
@@ -110,7 +111,8 @@ class Reconciler:
             event, outcome = publication.begun(obj, share.control_plane)
             self._objects.event(obj, event)
             obj = self._objects.tell(obj, outcome)
-        played = self._run(share, [c for c in view.left_over if c.get("chart") != "istiod"], heartbeat, cancel)
+        others = [c for c in view.left_over if c.get("chart") != "istiod"]
+        played = self._applier.apply(share, others, self._unused(view.left_over), heartbeat, cancel)
         if played.cancelled:
             return Ended(cancelled=True)
         report = publication.report(played, self._objects.unready(share.owned))
@@ -130,7 +132,7 @@ class Reconciler:
         self._metrics.set("istio_operator_ready", 0, **_labels(obj))
         if view.share.control_plane is None:
             return refusal.ended
-        played = self._run(view.share, [], heartbeat, cancel)
+        played = self._applier.apply(view.share, [], [], heartbeat, cancel)
         if played.cancelled:
             return Ended(cancelled=True)
         report = publication.report(played, self._objects.unready(view.share.owned))
@@ -147,23 +149,15 @@ class Reconciler:
         share = documents.shares([good, *others], self._settings)[ref_of(good)]
         if share.control_plane is None or share.problem or not share.owned <= view.releases:
             return
-        report = publication.report(self._run(share, [], heartbeat, cancel))
+        report = publication.report(self._applier.apply(share, [], [], heartbeat, cancel))
         for event in publication.changes(report):
             self._objects.event(view.obj, event)
         self._count(report)
 
-    def _run(
-        self, share: Share, left_over: t.Sequence[Component], heartbeat: Heartbeat, cancel: CancelToken
-    ) -> PlayResult:
-        given = documents.variables(share.obj, self._settings, share.others)
-        document = given.pop("istio_operator")
-        variables = {f"control_plane_{name}": value for name, value in given.items()}
-        variables["operator_left_over"] = documents.absent(left_over)
-        variables["control_plane_remove_undeclared"] = False  # it may be another object's
-        namespaces = {namespace for namespace, _name in share.owned}
-        variables["control_plane_take_ownership"] = self._objects.has_legacy(namespaces)
-        files = {"control_plane_istio_operator": document}
-        return playbook.run("apply", variables, files, self._kubeconfig, heartbeat, cancel)
+    def _unused(self, left_over: t.Iterable[Component]) -> list[str]:
+        """The revisions that an object no longer declares and that nobody uses."""
+        revisions = [documents.revision_of(c["name"]) for c in left_over if c.get("chart") == "istiod"]
+        return [revision for revision in revisions if not self._objects.uses(revision, set()).all]
 
     def _supersede(self, obj: K8sObject, left_over: t.Iterable[Component], heartbeat: Heartbeat) -> list[Component]:
         """Removes the control planes of revisions that an object no longer declares; returns those still in use."""

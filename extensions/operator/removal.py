@@ -13,7 +13,8 @@ from ansible_collections.meshops.istio.plugins.module_utils.reconcile.types impo
 
 from . import documents, playbook
 from . import status as reports
-from .documents import Component, Ref, ref_of
+from .application import Applier
+from .documents import Component, Ref, Share, ref_of
 from .drift import Release
 from .objects import Objects
 from .publication import Event
@@ -35,16 +36,20 @@ class Removal:
 
     :ivar components: its components that no other object owns
     :ivar is_last: whether all of Istio is removed
+    :ivar heir: what the object owns that gets istio-base, which all revisions share; None where none of the others does
     """
 
     components: list[Component]
     revisions: list[str]
     is_last: bool
+    heir: Share | None = dataclasses.field(default=None, compare=False)
 
     @property
     def releases(self) -> set[Release] | None:
         """The releases that are removed; None is everything."""
-        return None if self.is_last else {(c["namespace"], c["name"]) for c in self.components}
+        if self.is_last:
+            return None
+        return {(c["namespace"], c["name"]) for c in self.components} | (self.heir.owned if self.heir else set())
 
 
 class Remover:
@@ -52,6 +57,7 @@ class Remover:
 
     def __init__(self, settings: Settings, objects: Objects, kubeconfig: str, turns: Turns) -> None:
         self._settings, self._objects, self._kubeconfig, self._turns = settings, objects, kubeconfig, turns
+        self._applier = Applier(settings, objects, kubeconfig)
 
     def remove(self, ref: Ref, heartbeat: Heartbeat) -> None:
         """Removes what an object has installed.
@@ -70,8 +76,8 @@ class Remover:
             while removal:
                 with self._turns.of(removal.releases, heartbeat):
                     now = self._plan(obj)
-                    if now == removal:
-                        self._apply(obj, removal, heartbeat)
+                    if now and now == removal and now.releases == removal.releases:
+                        self._apply(obj, now, heartbeat)
                         return
                 removal = now
         except MeshopsError as error:
@@ -95,7 +101,8 @@ class Remover:
         for release in documents.declared(own):
             entry: Component = {"name": release.name, "namespace": release.namespace, "chart": release.chart}
             components.setdefault((release.namespace, release.name), entry)
-        declared = documents.declared(*documents.shares(others, self._settings).values())
+        shares = documents.shares(others, self._settings).values()
+        declared = documents.declared(*shares)
         mine = documents.left_over(components.values(), declared, others)
         revisions = [documents.revision_of(c["name"]) for c in mine if c.get("chart") == "istiod"]
         gateways = {(c["namespace"], c["name"]) for c in mine if c.get("chart") == "gateway"}
@@ -103,7 +110,7 @@ class Remover:
         users = self._users(revisions, gateways, is_last=is_last)
         if users:
             raise StillUsed(f"not removed yet: still used by {some(users)}. Remove them from the mesh first")
-        return Removal(mine, revisions, is_last)
+        return Removal(mine, revisions, is_last, None if is_last or not revisions else _heir(shares))
 
     def _users(self, revisions: list[str], gateways: set[Release], *, is_last: bool) -> list[str]:
         """Who uses revisions. Where all of Istio is removed, tags are removed too: then only a tag's users count."""
@@ -123,6 +130,10 @@ class Remover:
         names = ", ".join(c["name"] for c in removal.components) or "no component is its own"
         self._objects.event(obj, Event(DELETING, "all of Istio" if removal.is_last else names))
         obj = self._objects.tell(obj, Outcome(DELETING, DELETING, "the components are being removed"))
+        if removal.heir:
+            played = self._applier.apply(removal.heir, [], removal.revisions, heartbeat)
+            if played.failure:
+                raise MeshopsError(played.failure)
         rest = [c for c in removal.components if c.get("chart") != "istiod"]
         for number, revision in enumerate(removal.revisions or [""]):
             variables = {
@@ -155,6 +166,14 @@ class Remover:
                 " annotations from it, or add its namespace to managedNamespaces of the operator's chart"
             )
         return keep
+
+
+def _heir(shares: t.Iterable[Share]) -> Share | None:
+    """The share with the release of base: its default validator leaves the revisions that are removed."""
+    for share in shares:
+        if share.control_plane and any(release.chart == "base" for release in share.control_plane.releases):
+            return share
+    return None
 
 
 def kept(purged: t.Iterable[Item]) -> list[str]:

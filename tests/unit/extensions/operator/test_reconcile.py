@@ -8,6 +8,7 @@ import pytest
 from ansible_collections.meshops.istio.extensions.operator import reconcile, status
 from ansible_collections.meshops.istio.extensions.operator.documents import LAST_GOOD
 from ansible_collections.meshops.istio.extensions.operator.metrics import Metrics
+from ansible_collections.meshops.istio.extensions.operator.objects import Uses
 from ansible_collections.meshops.istio.extensions.operator.publication import Run
 from ansible_collections.meshops.istio.extensions.operator.reconcile import Reconciler
 from ansible_collections.meshops.istio.extensions.operator.supervision import CancelToken, Heartbeat
@@ -89,3 +90,17 @@ def test_what_an_object_does_not_declare_may_be_another_objects(playbooks, look)
     look()
     ((_name, variables),) = playbooks.played
     assert variables["control_plane_remove_undeclared"] is False
+
+
+def test_the_default_validator_leaves_a_revision_that_nobody_uses_any_more(objects, playbooks, look):
+    look()
+    objects.obj["spec"] = {"revision": "canary"}
+    objects.used = {"default": Uses(users=("namespace shop",))}
+    look()
+    _name, variables = playbooks.played[-1]
+    assert variables["control_plane_retiring"] == []
+    objects.used = {}
+    look("Resync")
+    (_first, (applied, variables), (removed, rest)) = playbooks.played[1:]
+    assert (applied, variables["control_plane_retiring"]) == ("apply", ["default"])
+    assert (removed, rest["operator_revision"]) == ("remove", "default")

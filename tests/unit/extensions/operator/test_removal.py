@@ -83,6 +83,19 @@ def test_a_removal_that_fails_says_why(objects, playbooks, remove):
     assert objects.obj["status"]["message"] == "the API server is away"
 
 
+def test_the_default_validator_goes_to_the_object_that_remains(objects, playbooks, remove):
+    other = {**objects.obj, "spec": {"revision": "canary"}}
+    other["metadata"] = {**objects.obj["metadata"], "name": "other", "uid": "2"}
+    objects.all = lambda: [objects.obj, other]
+    objects.control_planes = lambda: {"default", "canary"}
+    remove()
+    (first, applied), (second, removed) = playbooks.played
+    assert (first, second) == ("apply", "remove")
+    assert applied["control_plane_istio_operator"]["spec"]["revision"] == "canary"
+    assert applied["control_plane_retiring"] == ["default"]
+    assert (removed["operator_is_last"], removed["operator_revision"]) == (False, "default")
+
+
 def item(part, kind, name, namespace=None, api_version="v1", action="delete"):
     found = {"part": part, "action": action, "api_version": api_version, "kind": kind, "name": name}
     return {**found, "namespace": namespace} if namespace else found

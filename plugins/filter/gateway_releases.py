@@ -53,7 +53,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: Releases with name, namespace, chart, values, what was said of the chart and, as objects, their Routes.
+  description: Releases with name, namespace, chart, values, state, source of the chart and, as objects, their Routes.
   type: list
   elements: dict
 """

@@ -95,7 +95,7 @@ tags:
   type: list
   elements: str
 platform:
-  description: The platform that the charts are told of, such as V(openshift). Empty where they are told of none.
+  description: The platform in the charts' values, such as V(openshift). Empty where there is none.
   returned: success
   type: str
 proof:

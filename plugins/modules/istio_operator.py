@@ -6,13 +6,13 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: istio_operator
-short_description: An IstioOperator object, carried out by the operator in the cluster
+short_description: Apply an IstioOperator object and wait for the operator
 version_added: 0.1.0
 author:
   - The meshops.istio authors (@meshops)
 description:
   - Applies an IstioOperator object to a cluster in which the operator of this collection runs, and waits until the
-    operator has done what it asks for.
+    operator has carried it out.
   - A mistake in the document fails the task before anything is applied. What the operator says against it fails the
     task with the operator's own message.
   - To install from the same document without an operator, use M(meshops.istio.control_plane).
@@ -36,7 +36,8 @@ options:
     default: istio-system
   state:
     description:
-      - Whether the object is there. What it has installed goes with it, but for C(deletionPolicy) V(Retain).
+      - Whether the object exists. Deleting it uninstalls what the operator has installed for it, except with
+        C(deletionPolicy) V(Retain).
     type: str
     choices: [present, absent]
     default: present
@@ -63,7 +64,7 @@ EXAMPLES = r"""
       spec:
         profile: demo
 
-- name: The mesh goes
+- name: Remove the mesh
   meshops.istio.istio_operator:
     definition: mesh.yaml
     state: absent
@@ -114,7 +115,7 @@ message:
   description: What the operator says of the whole.
   returned: always
   type: str
-  sample: 4 components as asked for
+  sample: 4 of 4 components ready
 diff:
   description: What changes in the object.
   returned: in diff mode, when something changes

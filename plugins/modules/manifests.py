@@ -218,7 +218,7 @@ def main():
     try:
         with open_helm(params) as helm:
             files = manifests(helm, params["control_plane"], params, params["kube_version"], warnings)
-        diff = write_files(params["dest"], files, module.check_mode)
+        diff = write_files(params["dest"], files, check_mode=module.check_mode)
     except MeshopsError as error:
         module.fail_json(msg=str(error))
     for line in warnings:

@@ -113,7 +113,9 @@ def run(module, cluster):
     params = module.params
     if params["ask_istiod"]:
         return check_validation(cluster, params["revision"])
-    revision = revision_of(params["istio_operator"]) if params["istio_operator"] else params["revision"]
+    revision = (
+        revision_of(params["istio_operator"], params["version"]) if params["istio_operator"] else params["revision"]
+    )
     revision = "" if revision == "default" else revision
     with open_helm(params) as helm:
         target = read_target(helm, params["charts"], params["version"])

@@ -398,7 +398,7 @@ def test_a_bad_object_is_refused_and_changes_nothing(operator):
         document(operator.env["LAB_PREVIOUS_TAG"], meshConfig={"accessLogFile": "/x"}, revision="Not_A_Name")
     )
     until(lambda: operator.mesh()["status"]["state"] == "Invalid", "it is refused")
-    assert "spec.revision: 'Not_A_Name' is no DNS label" in operator.condition()["message"]
+    assert "spec.revision: 'Not_A_Name' is not a valid DNS label" in operator.condition()["message"]
     assert operator.condition("Valid")["status"] == "False"
     repaired(operator, "service/istio-egressgateway")
     assert operator.mesh()["status"]["state"] == "Invalid"
@@ -671,7 +671,7 @@ def test_the_role_applies_an_object_and_says_what_it_leads_to(operator):
     assert f"istio-system/istiod {operator.env['LAB_TAG']} Ready" in shown
     assert "gateway" not in operator.kubectl("get", "services", "-n", "istio-system", "-o", "name")
     wrong = document(operator.env["LAB_TAG"], revision="Not_A_Name")
-    with pytest.raises(AssertionError, match="is no DNS label"):
+    with pytest.raises(AssertionError, match="is not a valid DNS label"):
         operator.role(operator_resource=wrong)
 
 

@@ -20,7 +20,11 @@ import yaml
 from ansible_collections.meshops.istio.plugins.module_utils.errors import MeshopsError
 from ansible_collections.meshops.istio.plugins.module_utils.helm.helm import Helm, RenderOptions
 from ansible_collections.meshops.istio.plugins.module_utils.helm.releases import Release
-from ansible_collections.meshops.istio.plugins.module_utils.istio_operator.translate import Translation, translate
+from ansible_collections.meshops.istio.plugins.module_utils.istio_operator.translate import (
+    TranslateOptions,
+    Translation,
+    translate,
+)
 from ansible_collections.meshops.istio.plugins.module_utils.mesh.profiles import PROFILES
 from ansible_collections.meshops.istio.plugins.module_utils.releases.render import render
 
@@ -218,7 +222,7 @@ class Istio:
 
     def translate(self, name: str) -> Translation:
         given = [str(path) for path in self.inputs[name]]
-        return translate(given, charts=self.charts, hub=self.hub, tag=self.tag)
+        return translate(given, TranslateOptions(charts=self.charts, hub=self.hub, tag=self.tag))
 
 
 @pytest.fixture(scope="module")

@@ -17,12 +17,12 @@ import uuid
 import pytest
 import yaml
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN, Kind
+from ansible_collections.meshops.istio.plugins.module_utils.errors import MeshopsError
 from ansible_collections.meshops.istio.plugins.module_utils.helm import holder, settled
 from ansible_collections.meshops.istio.plugins.module_utils.helm.helm import Helm, HelmBusy
 from ansible_collections.meshops.istio.plugins.module_utils.helm.releases import Release
 from ansible_collections.meshops.istio.plugins.module_utils.helm.stored import decode, encoded
 from ansible_collections.meshops.istio.plugins.module_utils.releases.apply import ApplyOptions, apply_releases
-from ansible_collections.meshops.istio.plugins.module_utils.releases.errors import ReleaseError
 from ansible_collections.meshops.istio.plugins.module_utils.releases.plan import PlanOptions, plan_releases
 from ansible_collections.meshops.istio.plugins.module_utils.releases.undeclared import Owner
 
@@ -145,7 +145,7 @@ def test_run_that_is_alive_is_never_interrupted(cluster, helm, namespace, chart,
         def work():
             try:
                 apply_releases(cluster, other, plans, ApplyOptions(wait=False, timeout=60))
-            except ReleaseError as error:
+            except MeshopsError as error:
                 errors.append(error)
 
         thread = threading.Thread(target=work)
@@ -271,7 +271,7 @@ def test_objects_of_a_failed_revision_are_deleted(cluster, helm, chart, namespac
     refused = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "z"}, "spec": {"ports": [{"port": 99999}]}}
     files = {"templates/a.yaml": config_map("a"), "templates/b.yaml": config_map("b"), "templates/z.yaml": refused}
     bad = chart(files)
-    with pytest.raises(ReleaseError):
+    with pytest.raises(MeshopsError):
         run(cluster, helm, bad)
     assert statuses(cluster, namespace)[2] == "failed"
     (plan,) = run(cluster, helm, good)
@@ -288,9 +288,9 @@ def test_rollback_goes_to_the_revision_that_was_ready(cluster, helm, chart, name
     status |= {"readyReplicas": 1, "availableReplicas": 1}
     cluster.patch(DEPLOYMENT, "d", {"status": status}, namespace, subresource="status")
     run(cluster, helm, first, apply=ApplyOptions(timeout=5))  # and is seen ready
-    with pytest.raises(ReleaseError):
+    with pytest.raises(MeshopsError):
         run(cluster, helm, second, apply=ApplyOptions(timeout=1))
-    with pytest.raises(ReleaseError, match="has been rolled back to revision 1"):
+    with pytest.raises(MeshopsError, match="has been rolled back to revision 1"):
         run(cluster, helm, third, apply=ApplyOptions(timeout=1, atomic=True))
     (container,) = cluster.get(DEPLOYMENT, "d", namespace)["spec"]["template"]["spec"]["containers"]
     assert container["image"] == "localhost/x:1"
@@ -302,9 +302,9 @@ def test_repair_does_not_take_an_object_from_another_release(cluster, helm, char
     second = chart({"templates/a.yaml": config_map("a", "2")})
     by_hand(helm, "upgrade", "--install", "other", second.chart, "-n", namespace, "--take-ownership")
     before = cluster.get(CONFIG_MAP, "a", namespace)
-    with pytest.raises(ReleaseError, match=rf"ConfigMap {namespace}/a \(release {namespace}/other\)"):
+    with pytest.raises(MeshopsError, match=rf"ConfigMap {namespace}/a \(release {namespace}/other\)"):
         run(cluster, helm, first)
-    with pytest.raises(ReleaseError, match=f"belongs to release {namespace}/other"):
+    with pytest.raises(MeshopsError, match=f"belongs to release {namespace}/other"):
         run(cluster, helm, first, take_ownership=True)
     assert cluster.get(CONFIG_MAP, "a", namespace) == before
 
@@ -314,7 +314,7 @@ def test_release_in_a_config_map_is_not_installed_a_second_time(cluster, helm, c
     env = {"KUBECONFIG": helm._kubeconfig(), "PATH": os.environ["PATH"], "HOME": "/nonexistent"}
     words = [helm._binary, "install", "r", release.chart, "-n", namespace]
     subprocess.run(words, env={**env, "HELM_DRIVER": "configmap"}, check=True, capture_output=True)
-    with pytest.raises(ReleaseError, match="Helm keeps it in a ConfigMap"):
+    with pytest.raises(MeshopsError, match="Helm keeps it in a ConfigMap"):
         run(cluster, helm, release)
 
 
@@ -358,7 +358,7 @@ def _with_status(blob):
 
 def test_repeated_variables(cluster, helm, chart, namespace):
     twice = [{"name": "A", "value": "1"}, {"name": "A", "value": "2"}]
-    with pytest.raises(ReleaseError, match="environment variable A of container c is set twice"):
+    with pytest.raises(MeshopsError, match="environment variable A of container c is set twice"):
         plan_releases(cluster, helm, [chart({"templates/d.yaml": deployment(env=twice)})])
     same = chart({"templates/d.yaml": deployment(env=[twice[0], twice[0]])})
     run(cluster, helm, same)
@@ -413,7 +413,7 @@ def test_inventory_is_what_the_cluster_has(cluster, helm, chart, namespace):
 
     (kept,) = plan_releases(cluster, helm, [first], PlanOptions(owner=Owner(owner.name, prune=False)))
     assert kept.warnings == (f"Release {namespace}/second is no longer declared, and is retained",)
-    with pytest.raises(ReleaseError, match=rf"belongs to inventory '{owner.name}', not to 'other'"):
+    with pytest.raises(MeshopsError, match=rf"belongs to inventory '{owner.name}', not to 'other'"):
         run(cluster, helm, first, owner=Owner("other"))
     (_first, gone) = run(cluster, helm, first, owner=owner)
     assert (gone.report()["action"], gone.report()["reason_codes"]) == ("uninstall", ["undeclared"])
@@ -433,7 +433,7 @@ def test_undeclared_release_in_use_is_refused(cluster, helm, chart, namespace):
         until(lambda: kind.kind in _discovered(cluster, kind))
         meta = {"name": "mine", "namespace": namespace}
         cluster.create({"apiVersion": "test.example.com/v1", "kind": kind.kind, "metadata": meta})
-        with pytest.raises(ReleaseError, match=rf"in use by {kind.kind} {namespace}/mine"):
+        with pytest.raises(MeshopsError, match=rf"in use by {kind.kind} {namespace}/mine"):
             run(cluster, helm, owner=owner)
         cluster.delete(kind, "mine", namespace)
         run(cluster, helm, owner=owner)
@@ -459,7 +459,7 @@ def test_forged_record_deletes_nothing(cluster, helm, chart, namespace):
         patch = {"data": {"release": encoded(secret, f"{decode(secret).manifest}\n---\n{json.dumps(victim)}")}}
         cluster.patch(SECRET, secret["metadata"]["name"], patch, namespace)
         with pytest.raises(
-            ReleaseError, match=r"its record names objects of another owner \(ConfigMap default/victim\)"
+            MeshopsError, match=r"its record names objects of another owner \(ConfigMap default/victim\)"
         ):
             run(cluster, helm, owner=owner)
         assert cluster.get(CONFIG_MAP, "victim", "default")

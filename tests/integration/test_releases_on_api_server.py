@@ -18,13 +18,13 @@ import time
 
 import pytest
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN
+from ansible_collections.meshops.istio.plugins.module_utils.errors import MeshopsError
 from ansible_collections.meshops.istio.plugins.module_utils.helm import settled
 from ansible_collections.meshops.istio.plugins.module_utils.helm.helm import Helm, HelmBusy
 from ansible_collections.meshops.istio.plugins.module_utils.helm.holder import HOLDER_LABEL, Holder, machine
 from ansible_collections.meshops.istio.plugins.module_utils.helm.releases import Release
 from ansible_collections.meshops.istio.plugins.module_utils.helm.stored import decode
 from ansible_collections.meshops.istio.plugins.module_utils.releases.apply import ApplyOptions, apply_releases
-from ansible_collections.meshops.istio.plugins.module_utils.releases.errors import ReleaseError
 from ansible_collections.meshops.istio.plugins.module_utils.releases.plan import PlanOptions, diff, plan_releases
 from ansible_collections.meshops.istio.plugins.module_utils.releases.takeover import Takeover, take_over
 
@@ -262,7 +262,7 @@ def test_objects_of_someone_else_are_not_taken(cluster, helm, namespace):
     cluster.create(
         {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "echo", "namespace": namespace}, "spec": service}
     )
-    with pytest.raises(ReleaseError, match=rf"Service {namespace}/echo \(no release\).*take_ownership"):
+    with pytest.raises(MeshopsError, match=rf"Service {namespace}/echo \(no release\).*take_ownership"):
         run(cluster, helm, probe(namespace))
     assert records(cluster, namespace) == {}
     run(cluster, helm, probe(namespace), take_ownership=True)
@@ -273,7 +273,7 @@ def test_objects_of_another_release_are_not_taken_over(cluster, helm, namespace)
     run(cluster, helm, probe(namespace))
     second = probe(namespace, name="second")
     with pytest.raises(
-        ReleaseError, match=rf"echo belongs to release {namespace}/probe \(Conflict\), which would go on writing"
+        MeshopsError, match=rf"echo belongs to release {namespace}/probe \(Conflict\), which would go on writing"
     ):
         run(cluster, helm, second, take_ownership=True)
     assert records(cluster, namespace) == {1: "deployed"}
@@ -289,7 +289,7 @@ def test_what_helm_can_not_upgrade_is_taken_back(cluster, helm, namespace):
     patch = {"kind": "Deployment", "name": "echo-v1", "merge": {"spec": {"selector": {"matchLabels": {"other": "1"}}}}}
     values = {**probe(namespace).values, "image": "localhost/probe:2"}
     plans = plan_releases(cluster, helm, [probe(namespace, values=values, patches=[patch])])
-    with pytest.raises(ReleaseError, match=r"release probe in namespace .*has been rolled back to revision 1"):
+    with pytest.raises(MeshopsError, match=r"release probe in namespace .*has been rolled back to revision 1"):
         apply_releases(cluster, helm, plans, ApplyOptions(atomic=True))
     assert records(cluster, namespace) == {1: "superseded", 2: "failed", 3: "deployed"}
     assert [one["metadata"]["name"] for one in cluster.list(DEPLOYMENT, namespace)] == ["echo-v1"]
@@ -392,7 +392,7 @@ def test_a_selector_that_can_not_change_is_told_before_anything_is_done(cluster,
         labels["version"] = "other"
     cluster.apply(other, manager="istio-operator")
     before = cluster.get(DEPLOYMENT, "echo-v1", namespace)
-    with pytest.raises(ReleaseError, match=r"selects its pods by .*version=other, and the one of chart .*version=v1"):
+    with pytest.raises(MeshopsError, match=r"selects its pods by .*version=other, and the one of chart .*version=v1"):
         run(cluster, helm, probe(namespace, ["v1"]), take_ownership=True)
     assert cluster.get(DEPLOYMENT, "echo-v1", namespace) == before
 
@@ -409,7 +409,7 @@ def test_patches_and_chosen_objects_are_what_helm_stores(cluster, helm, namespac
 
 def test_only_the_objects_with_a_label(cluster, helm, namespace):
     chosen = probe(namespace, labels={"app.kubernetes.io/name": "elsewhere"})
-    with pytest.raises(ReleaseError, match="renders nothing"):
+    with pytest.raises(MeshopsError, match="renders nothing"):
         run(cluster, helm, chosen)
 
 

@@ -30,7 +30,6 @@ FOREIGN: dict[str, dict[str, str]] = {
         "kind: Secret": "YAML that helm rendered",
     },
     "plugins/module_utils/faults/measure.py": {"not found": "container runtime: the program is not in the image"},
-    "plugins/module_utils/helm/helm.py": {"server gave HTTP response": "Go's net/http, in helm's output"},
     "plugins/module_utils/injection/injector.py": {
         "exceeded quota": "API server, ResourceQuota",
         "failed calling webhook": "API server, admission",

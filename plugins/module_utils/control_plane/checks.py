@@ -24,51 +24,39 @@ _INJECTORS = KNOWN["admissionregistration.k8s.io", "MutatingWebhookConfiguration
 _ENABLED = {"istio-injection": "enabled"}
 
 
-class TooOld(MeshopsError):
-    """A Kubernetes that this Istio doesn't run on."""
-
-
-class TwoDefaults(MeshopsError):
-    """Two control planes that the label C(istio-injection=enabled) would mean."""
-
-
-class WrongPlatform(MeshopsError):
-    """A cluster that isn't of the platform that the control plane is for."""
-
-
 def check_kubernetes(kubernetes: str, istio: str) -> None:
     """Whether a version of Istio runs on a version of Kubernetes.
 
     An Istio that is newer than the table needs at least what the newest in it does; one that is older passes.
 
-    :raises TooOld: it doesn't
+    :raises MeshopsError: it doesn't
     """
     have, minor = _minor(kubernetes), min(_minor(istio) or 0, max(_OLDEST_KUBERNETES))
     want = _OLDEST_KUBERNETES.get(minor)
     if have is not None and want is not None and have < want:
-        raise TooOld(
+        raise MeshopsError(
             f"the cluster runs Kubernetes {kubernetes}, and Istio {istio} needs 1.{want} or newer:"
             " upgrade the cluster, or install an older Istio (version)"
         )
 
 
 def check_platform(served: t.Callable[[str], t.Any], releases: t.Iterable[Release]) -> None:
-    """Whether the cluster is of the platform that the charts are told of.
+    """Checks that the cluster is of the platform in the charts' values.
 
-    :param served: tells of an API group whether the cluster has it
-    :raises WrongPlatform: it isn't; the text says what is missing
+    :param served: whether the cluster has an API group
+    :raises MeshopsError: it isn't; the text says what is missing
     """
     for release in releases:
         values = release.values
         if release.state != "present" or (values.get("global") or {}).get("platform") != "openshift":
             continue
         if not served("security.openshift.io"):
-            raise WrongPlatform(
+            raise MeshopsError(
                 "the platform is to be openshift, and this cluster has no API of security.openshift.io: choose another"
                 " profile (or global.platform), unless the wrong cluster was named"
             )
         if release.chart == "cni" and values.get("provider", "multus") == "multus" and not served("k8s.cni.cncf.io"):
-            raise WrongPlatform(
+            raise MeshopsError(
                 "Istio's CNI plugin is run by Multus on OpenShift, and this cluster has no API of k8s.cni.cncf.io:"
                 " enable Multus, or set cni to false"
             )
@@ -77,7 +65,7 @@ def check_platform(served: t.Callable[[str], t.Any], releases: t.Iterable[Releas
 def check_default_tag(cluster: Cluster, wanted: ControlPlane) -> None:
     """Whether the label C(istio-injection=enabled) will mean one control plane.
 
-    :raises TwoDefaults: it would mean two, the one without a revision and the one that the tag default points to
+    :raises MeshopsError: it would mean two, the one without a revision and the one that the tag default points to
     """
     if not any(release.chart == "istiod" for release in wanted.releases) or is_remote(wanted):
         return
@@ -85,7 +73,7 @@ def check_default_tag(cluster: Cluster, wanted: ControlPlane) -> None:
     if not wanted.revision and not tagged:
         for one in cluster.list(_INJECTORS, labels="istio.io/tag=default,istio.io/rev!=default"):
             revision = one["metadata"]["labels"].get("istio.io/rev")
-            raise TwoDefaults(
+            raise MeshopsError(
                 f"the tag default points to revision {revision}, so istio-injection=enabled would mean that one and the"
                 " control plane without a revision: let the tag point to this one, too, by tags (control_plane_tags)"
                 " with default in it"
@@ -93,7 +81,7 @@ def check_default_tag(cluster: Cluster, wanted: ControlPlane) -> None:
     if wanted.revision and tagged:
         for one in cluster.list(_INJECTORS, labels="istio.io/rev=default,!istio.io/tag"):
             if any(matches(w.get("namespaceSelector"), _ENABLED) for w in one.get("webhooks") or ()):
-                raise TwoDefaults(
+                raise MeshopsError(
                     f"the tag default can't point to revision {wanted.revision} while there is a control plane without"
                     f" a revision: istio-injection=enabled means that one, too (MutatingWebhookConfiguration"
                     f" {one['metadata']['name']}). Bring its namespaces over by another tag or by the revision's own"

@@ -10,7 +10,7 @@ import typing as t
 
 from ..errors import MeshopsError
 from ..helm.releases import Release
-from ..istio_operator.translate import translate
+from ..istio_operator.translate import TranslateOptions, translate
 from ..mesh import mesh_config
 from ..mesh.profiles import RELEASE_NAMES
 from ..mesh.schema import is_newer, schema_for, value_typos
@@ -25,17 +25,19 @@ _ROOM = {"revision": 46, "tag": 43, "namespace": 63}
 #: The charts that an inventory pins; the gateway's is for the role gateways.
 _CHARTS = (*RELEASE_NAMES, "gateway")
 _DIGEST = re.compile("(sha256:)?[0-9a-f]{64}")
+#: Gives the version of Istio that a release's chart installs.
+AppVersion = t.Callable[[Release], str]
 
 
 @dataclasses.dataclass
 class ControlPlane:
-    """What a playbook asks for, in full.
+    """A declared control plane, in full.
 
     :ivar releases: its releases, in their order
     :ivar namespace: where istiod runs
     :ivar revision: empty where it has none
     :ivar tags: revision tags that point to it
-    :ivar warnings: what was asked for and has no effect
+    :ivar warnings: options that have no effect
     :ivar held_tags: tags that are to point to it later, and stay where they are for now
     """
 
@@ -48,7 +50,7 @@ class ControlPlane:
 
     @property
     def platform(self) -> str:
-        """The platform that the charts are told of; empty where they aren't."""
+        """The platform in the charts' values; empty where there is none."""
         shared = [(release.values.get("global") or {}).get("platform") for release in self.releases]
         return next(filter(None, shared), "")
 
@@ -61,15 +63,13 @@ def declared_control_plane(params: t.Mapping[str, t.Any]) -> ControlPlane:
     return _declared(ControlPlaneOptions.of(params))
 
 
-def _declared(options: ControlPlaneOptions) -> ControlPlane:
-    wanted = _of_document(options) if options.istio_operator else _of_profile(options)
+def _declared(options: ControlPlaneOptions, app_version: AppVersion | None = None) -> ControlPlane:
+    wanted = _of_document(options, app_version) if options.istio_operator else _of_profile(options)
     _check_names(wanted)
     return wanted
 
 
-def desired_control_plane(
-    params: t.Mapping[str, t.Any], app_version: t.Callable[[Release], str] | None = None
-) -> ControlPlane:
+def desired_control_plane(params: t.Mapping[str, t.Any], app_version: AppVersion | None = None) -> ControlPlane:
     """The control plane that the options of the role control_plane declare.
 
     :param params: a module's parameters, see C(ControlPlaneOptions)
@@ -77,7 +77,7 @@ def desired_control_plane(
     :raises MeshopsError: an option is unknown or contradicts another
     """
     options = ControlPlaneOptions.of(params)
-    wanted = _declared(options)
+    wanted = _declared(options, app_version)
     if options.hold_tags:
         wanted.releases = [release for release in wanted.releases if not release.labels]
         wanted.tags, wanted.held_tags = [], wanted.tags
@@ -85,7 +85,7 @@ def desired_control_plane(
         if release.labels or release.state != "present":  # a tag's release has the values of its istiod
             continue
         version = options.version
-        if release.values.get("meshConfig") is not None:
+        if release.values.get("meshConfig") is not None and not options.istio_operator:
             version = version or (app_version(release) if app_version else None)
             mesh_config.check(release.values["meshConfig"], version, "meshConfig")
         _check_values(options.values.get(release.chart) or {}, release.chart, version)
@@ -111,7 +111,7 @@ def _of_profile(options: ControlPlaneOptions) -> ControlPlane:
     return ControlPlane(desired_releases(options), options.home, options.revision, list(options.tags))
 
 
-def _of_document(options: ControlPlaneOptions) -> ControlPlane:
+def _of_document(options: ControlPlaneOptions, app_version: AppVersion | None) -> ControlPlane:
     default = ControlPlaneOptions()
     names = ("profile", "values", "mesh_config", "cni")
     mixed = [name for name in names if getattr(options, name) not in (getattr(default, name), "")]
@@ -119,13 +119,17 @@ def _of_document(options: ControlPlaneOptions) -> ControlPlane:
         raise MeshopsError(
             f"{', '.join(mixed)} can't be given beside istio_operator: write them into the IstioOperator document"
         )
+    istiod = Release(RELEASE_NAMES["istiod"], "istiod", options.home, charts=options.charts)
     given = translate(
         options.istio_operator,
-        charts=options.charts,
-        version=options.version,
-        hub=options.hub,
-        tag=options.tag,
-        namespace=options.namespace or None,
+        TranslateOptions(
+            charts=options.charts,
+            version=options.version,
+            istio=options.version or (app_version(istiod) if app_version else None),
+            hub=options.hub,
+            tag=options.tag,
+            namespace=options.namespace or None,
+        ),
     )
     if given.revision == "default":
         raise MeshopsError(
@@ -141,9 +145,9 @@ def _of_document(options: ControlPlaneOptions) -> ControlPlane:
 
 
 def _agree(name: str, value: t.Any, of_document: t.Any, path: str) -> None:
-    """What is said twice is said once more for those who read the variable alone: it must be the same.
+    """Checks that an option that is also in the document has the document's value.
 
-    :raises MeshopsError: it isn't
+    :raises MeshopsError: it has another one
     """
     if value and value != of_document:
         raise MeshopsError(
@@ -186,7 +190,7 @@ def _check_names(wanted: ControlPlane) -> None:
 def checked_digests(digests: t.Mapping[str, t.Any] | None) -> dict[str, str]:
     """Digests by chart.
 
-    :raises MeshopsError: a digest would pin nothing, because there is no such chart or it is none
+    :raises MeshopsError: a digest would pin nothing, because the chart is unknown or the digest invalid
     """
     for chart, digest in (digests or {}).items():
         if chart not in _CHARTS:

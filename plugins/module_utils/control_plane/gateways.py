@@ -25,10 +25,6 @@ READINESS_PROBE = {
 }
 
 
-class BadGateway(MeshopsError):
-    """A gateway that isn't declared as it should be; the text names gateway and field."""
-
-
 def gateway_releases(
     gateways: t.Iterable[t.Mapping[str, t.Any]],
     namespace: str = "istio-system",
@@ -40,7 +36,7 @@ def gateway_releases(
     :param namespace: of the gateways that name none
     :param revision: the control plane's revision (or tag) that the gateways belong to
     :param platform: C(openshift) for a gateway pod that gets its user from the cluster
-    :raises BadGateway: one isn't declared as it should be
+    :raises MeshopsError: one isn't declared as it should be
     """
     releases = []
     for given in gateways:
@@ -61,7 +57,7 @@ def gateway_releases(
 
 
 def _routes(gateway: t.Mapping[str, t.Any], namespace: str) -> list[dict[str, t.Any]]:
-    """The OpenShift Route of a gateway that asks for one (C(openshift_route): true, or its settings)."""
+    """The OpenShift Route of a gateway (C(openshift_route): true, or its settings)."""
     wanted = gateway.get("openshift_route")
     if not wanted:
         return []
@@ -81,17 +77,17 @@ def _routes(gateway: t.Mapping[str, t.Any], namespace: str) -> list[dict[str, t.
 
 def _checked(gateway: t.Mapping[str, t.Any]) -> t.Mapping[str, t.Any]:
     if not isinstance(gateway, dict) or not gateway.get("name"):
-        raise BadGateway(f"a gateway is a dict with at least a name, not {gateway!r}")
+        raise MeshopsError(f"a gateway is a dict with at least a name, not {gateway!r}")
     name = gateway["name"]
     _known(gateway, _FIELDS, f"gateway {name}")
     if gateway.get("direction", "ingress") not in ("ingress", "egress"):
-        raise BadGateway(f"gateway {name}: direction can't be {gateway['direction']!r}: it is ingress or egress")
+        raise MeshopsError(f"gateway {name}: direction can't be {gateway['direction']!r}: it is ingress or egress")
     for field in ("service", "values"):
         if not isinstance(gateway.get(field) or {}, dict):
-            raise BadGateway(f"gateway {name}: {field} must be a dict, not {gateway[field]!r}")
+            raise MeshopsError(f"gateway {name}: {field} must be a dict, not {gateway[field]!r}")
     route = gateway.get("openshift_route") or {}
     if not isinstance(route, (dict, bool)):
-        raise BadGateway(f"gateway {name}: openshift_route must be true or a dict, not {route!r}")
+        raise MeshopsError(f"gateway {name}: openshift_route must be true or a dict, not {route!r}")
     if isinstance(route, dict):
         _known(route, _ROUTE_FIELDS, f"gateway {name}: openshift_route")
     return gateway
@@ -102,4 +98,4 @@ def _known(given: t.Mapping[str, t.Any], fields: t.Sequence[str], where: str) ->
         if field not in fields:
             near = difflib.get_close_matches(str(field), fields, 1)
             hint = f" (did you mean {near[0]}?)" if near else ""
-            raise BadGateway(f"{where} has no field {field!r}{hint}: it has {', '.join(fields)}")
+            raise MeshopsError(f"{where} has no field {field!r}{hint}: it has {', '.join(fields)}")

@@ -81,7 +81,7 @@ def _text(head: str, objects: t.Iterable[dict[str, t.Any]]) -> str:
     return "".join([head + "\n", *(f"---\n{to_yaml(obj)}" for obj in objects)])
 
 
-def write_files(directory: str, files: t.Mapping[str, str], check_mode: bool) -> list[dict[str, str]]:
+def write_files(directory: str, files: t.Mapping[str, str], *, check_mode: bool) -> list[dict[str, str]]:
     """Makes a directory hold these files, and none of an earlier run; gives a diff, an entry a changed file.
 
     A file with a Secret in it is for its owner's eyes only.

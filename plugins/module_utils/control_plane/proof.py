@@ -146,12 +146,12 @@ def _serving_pod(cluster: Cluster, namespace: str, revision: str) -> K8sObject:
 
 
 def _injects(cluster: Cluster, namespace: str, name: str, revision: str) -> tuple[str, Unproven | None]:
-    """The image of the proxy that the injector adds to a pod that asks for one, or why it could not be asked.
+    """The image of the proxy that the injector adds to a pod, or why it could not be asked.
 
     The pod is only a dry run. It is tried where the namespace leaves the choice to the pod, else where the namespace
     chooses this very revision or tag.
 
-    :param name: the revision or tag that the pod asks for; empty for the control plane without a revision
+    :param name: the revision or tag that the pod chooses; empty for the control plane without a revision
     :param revision: the revision whose injector must answer
     """
     labels = asking_label(name)

@@ -1,6 +1,6 @@
 # Copyright: (c) 2026, The meshops.istio authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""A control plane as a playbook asks for it: checked, planned as one, applied, and proven."""
+"""A declared control plane: checked, planned as one, applied, and proven."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import enum
 import functools
 import hashlib
 import json
@@ -50,10 +51,6 @@ RELEASE_LABEL = "meshops.istio"
 _ABANDONED = 60
 _REPOSITORY = "meshops"
 
-#: What helm says where it expected TLS.
-_SPEAKS_HTTP = "server gave HTTP response to HTTPS client"
-#: What helm says of an object of a kind that the cluster does not serve yet.
-_NO_KIND = "no matches for kind"
 #: What helm says of a chart that it has fetched from a registry.
 _DIGEST = re.compile(r"^Digest: (sha256:[0-9a-f]{64})$", re.MULTILINE)
 #: The drivers of Helm's storage that C(stored) reads.
@@ -62,16 +59,32 @@ _DRIVERS = ("", "secret", "secrets")
 _CHUNK = 200
 
 
+class Failure(enum.Enum):
+    """Why helm failed, as far as it matters to what is done next; the value is in helm's own output."""
+
+    BUSY = ("is in progress", "release: already exists", "cannot re-use a name", "cannot reuse a name")
+    NO_KIND = ("no matches for kind",)  # k8s.io/apimachinery: the cluster does not serve it yet
+    PLAIN_HTTP = ("server gave HTTP response to HTTPS client",)  # Go's net/http
+
+    @classmethod
+    def of(cls, output: str) -> Failure | None:
+        """The failure that helm's output shows; None for any other."""
+        return next((failure for failure in cls if any(words in output for words in failure.value)), None)
+
+
 class HelmError(MeshopsError):
-    """helm failed; the text says what failed and why."""
+    """helm failed; the text says what failed and why.
+
+    :ivar failure: None for one that nothing depends on
+    """
+
+    def __init__(self, message: str, failure: Failure | None = None) -> None:
+        super().__init__(message)
+        self.failure = failure
 
 
 class HelmBusy(HelmError):
-    """Another helm is at work on the release."""
-
-
-#: What helm says where another helm is at work on the same release.
-_BUSY = ("is in progress", "release: already exists", "cannot re-use a name", "cannot reuse a name")
+    """Another Helm operation is in progress on the release."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,9 +131,9 @@ class Helm:
     """The helm binary, and the files it needs for one run of a module. Use it as a context manager.
 
     :param cluster: the cluster whose kubeconfig helm gets; None where only charts are rendered
-    :param binary: path of helm; None looks on the PATH
+    :param binary: path of helm; None searches the PATH
     :param login: of the repositories that charts come from
-    :raises HelmError: there is no helm, or Helm keeps its releases elsewhere than in Secrets
+    :raises HelmError: helm is not installed, or Helm keeps its releases elsewhere than in Secrets
     """
 
     def __init__(self, cluster: Cluster | None = None, binary: str | None = None, login: Login | None = None) -> None:
@@ -193,7 +206,7 @@ class Helm:
             raise HelmError(f"{self._binary} cannot be run: {error.strerror}") from error
         if done.returncode:
             reason = _last_words(done.stderr) or f"helm {args[0]} ended with {done.returncode}"
-            raise HelmError(self._login.hidden(reason))
+            raise HelmError(self._login.hidden(reason), Failure.of(reason))
         return done
 
     def _kubeconfig(self) -> str:
@@ -225,7 +238,7 @@ class Helm:
     def chart(self, release: Release) -> str:
         """The path of a release's chart on this machine; one from elsewhere is fetched once.
 
-        :raises MeshopsError: there is no such chart or version, or its digest is another one
+        :raises MeshopsError: the chart or version does not exist, or its digest differs
         """
         wanted = (release.charts, release.chart, release.version)
         with self._lock:
@@ -303,7 +316,7 @@ class Helm:
             try:
                 done = self._process(words, timeout=120, **environment)
             except HelmError as error:
-                if not (_SPEAKS_HTTP in str(error) and is_local(words[1])):
+                if not (error.failure is Failure.PLAIN_HTTP and is_local(words[1])):
                     raise
                 done = self._process([*words, "--plain-http"], timeout=120, **environment)
         except HelmError as error:
@@ -311,7 +324,7 @@ class Helm:
             origin = split_login(release.charts or release.chart, self._login)[0]
             chart = f"chart {name}{' ' + release.version if release.version else ''} of release {release.name}"
             remedy = "Check the address, the version and the login (charts_username, charts_password)"
-            if _SPEAKS_HTTP in str(error):
+            if error.failure is Failure.PLAIN_HTTP:
                 remedy = (
                     "Only a registry on this machine (127.0.0.1, localhost) is used without TLS: configure a"
                     " certificate for this one, or fetch the charts with helm pull --plain-http and set charts to"
@@ -379,7 +392,7 @@ class Helm:
                     real = ["--validate", "--disable-openapi-validation", "--take-ownership"]
                     return self._run([*args, *real], timeout=120)
                 except HelmError as error:
-                    if _NO_KIND not in str(error):
+                    if error.failure is not Failure.NO_KIND:
                         raise
             return self._run(args, timeout=120)
         except HelmError as error:
@@ -420,7 +433,7 @@ class Helm:
             with self._beating(release, options.revision):
                 self._run(args, timeout=options.timeout + 30, **environment)
         except HelmError as error:
-            kind = HelmBusy if any(words in str(error) for words in _BUSY) else HelmError
+            kind = HelmBusy if error.failure is Failure.BUSY else HelmError
             raise kind(f"release {release.name} in namespace {release.namespace}: {error}") from error
 
     @contextlib.contextmanager

@@ -163,14 +163,14 @@ def read_path(path: str) -> list[str]:
     for step in steps:
         if step.startswith("[") != step.endswith("]") or step in ("[]", "[:]"):
             raise BadPath(
-                f"path {path!r}: {step} is no list item: write [name:value], [0] or [:pattern],"
+                f"path {path!r}: {step} is not a valid list item: write [name:value], [0] or [:pattern],"
                 r" and a dot inside of the brackets as \."
             )
         if _is_item(step) and _index(step) is None:
             try:
                 re.compile(step[1:-1])
             except re.error as error:
-                raise BadPath(f"path {path!r}: {step} is no regular expression: {error}") from error
+                raise BadPath(f"path {path!r}: {step} is not a valid regular expression: {error}") from error
     return steps
 
 
@@ -240,7 +240,7 @@ def _write(node: t.Any, steps: list[str], value: t.Any) -> None:
 
 
 def _written(value: t.Any) -> t.Any:
-    """What a value means: text that holds a YAML dict is that dict (unless it is JSON, which stays text)."""
+    """What a value means: text that holds a YAML dict is that dict (JSON remains text)."""
     if not isinstance(value, str) or not (": " in value or ("\n" in value and ":" in value)):
         return copy.deepcopy(value)
     try:

@@ -26,7 +26,7 @@ def settled(cluster: Cluster, releases: t.Sequence[Release], timeout: float = 0)
     """The stored records, once a helm that works on one of them has had the time to end.
 
     :param timeout: seconds that a helm is given to do its work
-    :raises HelmBusy: another helm is at work on one of the releases
+    :raises HelmBusy: another Helm operation is in progress on one of the releases
     """
     wanted = [release.id for release in releases]
     watches: dict[tuple[str, str], Watch] = {}

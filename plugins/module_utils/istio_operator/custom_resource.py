@@ -17,17 +17,9 @@ from ..reconcile.diff import diff
 from ..reconcile.plan import Change
 from .translate import read_document
 
-_KIND = Kind("install.istio.io", "v1alpha1", "IstioOperator", "istiooperators", True)
+_KIND = Kind("install.istio.io", "v1alpha1", "IstioOperator", "istiooperators", namespaced=True)
 _POLICY = "deletionPolicy"
 _POLL = 0.5
-
-
-class NotCarriedOut(MeshopsError):
-    """The operator can't do, or has not done in time, what the object asks for; the text says why."""
-
-    def __init__(self, message: str, result: dict[str, t.Any]) -> None:
-        super().__init__(message)
-        self.result = result
 
 
 def istio_operator_object(given: t.Any, namespace: str, name: str) -> dict[str, t.Any]:
@@ -76,13 +68,13 @@ def reconcile_istio_operator(module: t.Any, cluster: Cluster) -> dict[str, t.Any
         result["diff"] = found["diff"][0]
     if params["wait"] and params["state"] == "present" and not module.check_mode:
         return _wait(cluster, obj["metadata"], timeout, result)
-    return {**result, **told(entry.get("object") or {})}
+    return {**result, **reported_status(entry.get("object") or {})}
 
 
 def _foreseen(module: t.Any, obj: dict[str, t.Any]) -> dict[str, t.Any]:
     """What would be done in a cluster that doesn't know the kind yet."""
     comes = module.params["state"] == "present"
-    result = {"changed": comes, "action": "created" if comes else "unchanged", **told({})}
+    result = {"changed": comes, "action": "created" if comes else "unchanged", **reported_status({})}
     if comes and module._diff:
         meta = obj["metadata"]
         created = Change("create", obj["apiVersion"], obj["kind"], meta["namespace"], meta["name"], after=obj)
@@ -90,8 +82,8 @@ def _foreseen(module: t.Any, obj: dict[str, t.Any]) -> dict[str, t.Any]:
     return result
 
 
-def told(live: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
-    """What the object's status tells: C(components) and C(message)."""
+def reported_status(live: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """What the object's status reports: C(components) and C(message)."""
     status = live.get("status") or {}
     return {"components": status.get("components") or [], "message": status.get("message") or ""}
 
@@ -116,12 +108,12 @@ def _wait(cluster: Cluster, meta: dict[str, t.Any], timeout: float, result: dict
     while True:
         live = cluster.get(_KIND, meta["name"], meta["namespace"]) or {"metadata": {"generation": 1}}
         done, problem = verdict(live)
-        result.update(told(live))
+        result.update(reported_status(live))
         if problem:
-            raise NotCarriedOut(f"{where}: {problem}", result)
+            raise MeshopsError(f"{where}: {problem}", result)
         if done:
             return result
         if time.monotonic() > deadline:
-            said = result["message"] or "no operator has looked at it: does it run, and watch this namespace?"
-            raise NotCarriedOut(f"{where} is not ready after {timeout:.0f} s: {said}", result)
+            why = result["message"] or "no operator has read it: does it run, and watch this namespace?"
+            raise MeshopsError(f"{where} is not ready after {timeout:.0f} s: {why}", result)
         time.sleep(_POLL)

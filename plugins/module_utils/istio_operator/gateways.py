@@ -3,7 +3,7 @@
 """The gateways of an IstioOperator document, as releases of the C(gateway) chart.
 
 istioctl renders them from two old charts that no Helm repository has. Same names, selectors, ports and service: so a
-gateway that istioctl has installed can be taken over in place, and its address stays.
+gateway that istioctl has installed can be taken over in place, with its address.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import typing as t
 
 from ..helm.releases import Release, merged
-from .validate import BadDocument
+from .validate import document_error
 
 #: field of the document's components -> istioctl's chart, after which its values, labels and defaults are named
 GATEWAY_CHARTS = {"ingressGateways": "istio-ingressgateway", "egressGateways": "istio-egressgateway"}
@@ -178,7 +178,7 @@ def _pod_annotations(
         hub = gateway.get("hub") or shared.get("hub")
         tag = tag if tag is not None else shared.get("tag")
         if not hub or tag is None:
-            raise BadDocument([f"spec.components: gateway {gateway['name']} has a hub or tag of its own: set both"])
+            raise document_error([f"spec.components: gateway {gateway['name']} has a hub or tag of its own: set both"])
         proxy = shared.get("proxy") or {}
         variant = proxy.get("variant") or shared.get("variant")
         image = f"{hub}/{proxy.get('image') or 'proxyv2'}:{tag}" + (f"-{variant}" if variant else "")

@@ -17,7 +17,7 @@ from ..errors import MeshopsError
 from ..helm.releases import Release, merged
 from ..mesh.profiles import RELEASE_NAMES, RELEASE_ORDER, istiod_release_name, profile
 from .gateways import GATEWAY_CHARTS, gateway_release
-from .validate import BadDocument, check_document
+from .validate import check_document, document_error
 
 try:
     import yaml
@@ -30,7 +30,7 @@ class _Component:
     """What a component's settings are applied to.
 
     :ivar chart: its chart
-    :ivar root: where its values stand below C(spec.values)
+    :ivar root: where its values are below C(spec.values)
     :ivar kind: kind of its workload; empty where it has none
     :ivar workload: name of its workload, where no revision is part of it
     :ivar container: the workload's main container
@@ -59,12 +59,32 @@ _WITH_INGRESS = {"default", "demo", "openshift", "preview", "stable"}
 _WITH_EGRESS = {"demo"}
 
 
+@dataclasses.dataclass(frozen=True)
+class TranslateOptions:
+    """What the options beside a document declare.
+
+    :ivar charts: where the charts come from
+    :ivar version: the charts' version
+    :ivar istio: the version of Istio that they install, where it is known
+    :ivar hub: registry of the images, where the document has none
+    :ivar tag: tag of the images, where the document has none
+    :ivar namespace: the control plane's namespace, where the document has none
+    """
+
+    charts: str | None = None
+    version: str | None = None
+    istio: str | None = None
+    hub: str | None = None
+    tag: str | None = None
+    namespace: str | None = None
+
+
 @dataclasses.dataclass
 class Translation:
-    """What a document asks for.
+    """What a document declares.
 
     :ivar releases: the releases, in their order
-    :ivar warnings: what stands in the document and has no effect
+    :ivar warnings: fields of the document that have no effect
     :ivar namespace: the control plane's namespace
     :ivar revision: the control plane's revision; empty where it has none
     """
@@ -75,11 +95,11 @@ class Translation:
     revision: str
 
 
-def read_document(given: t.Any) -> dict[str, t.Any]:
+def read_document(given: t.Any, istio: str | None = None) -> dict[str, t.Any]:
     """One document from what a user gives: a dict, a file's path, or a list of both, later ones over earlier ones.
 
-    :raises MeshopsError: a file can't be read, or holds something else than one document
-    :raises BadDocument: an item is not a valid document
+    :param istio: the version that is to be installed
+    :raises MeshopsError: a file can't be read or holds something else than one document, or a document is not valid
     """
     items = given if isinstance(given, list) else [given]
     documents = []
@@ -87,7 +107,7 @@ def read_document(given: t.Any) -> dict[str, t.Any]:
         document, source = (_file(item), f" in {item}") if isinstance(item, (str, os.PathLike)) else (item, "")
         if isinstance(document, dict) and document.get("spec", 0) is None:
             document = {key: value for key, value in document.items() if key != "spec"}
-        check_document(document, source)
+        check_document(document, source, istio)
         documents.append(document)
     return merged(*documents)
 
@@ -100,7 +120,7 @@ def _file(path: str | os.PathLike[str]) -> t.Any:
         hint = "" if os.path.isabs(os.path.expanduser(path)) else f" (looked for in {os.getcwd()}: give its full path)"
         raise MeshopsError(f"the IstioOperator document {path} can't be read: {error.strerror}{hint}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise MeshopsError(f"the IstioOperator document {path} is no YAML: {error}") from error
+        raise MeshopsError(f"the IstioOperator document {path} is not valid YAML: {error}") from error
     if len(documents) != 1:
         raise MeshopsError(
             f"{path} holds {len(documents)} documents: give one IstioOperator a file, and several files as a list;"
@@ -109,40 +129,29 @@ def _file(path: str | os.PathLike[str]) -> t.Any:
     return documents[0]
 
 
-def revision_of(given: t.Any) -> str:
+def revision_of(given: t.Any, istio: str | None = None) -> str:
     """The revision that a document names; empty where it names none.
 
-    :param given: see C(read_document)
+    :param given: see C(read_document), as for C(istio)
     """
-    _components, values, _warnings = _desired(read_document(given).get("spec") or {}, {}, None)
+    _components, values, _warnings = _desired(read_document(given, istio).get("spec") or {}, {}, None)
     return str(values.get("revision") or "")
 
 
-def translate(
-    given: t.Any,
-    charts: str | None = None,
-    version: str | None = None,
-    hub: str | None = None,
-    tag: str | None = None,
-    namespace: str | None = None,
-) -> Translation:
-    """The releases that a document asks for.
+def translate(given: t.Any, options: TranslateOptions | None = None) -> Translation:
+    """The releases that a document declares.
 
     :param given: see C(read_document)
-    :param charts: where the charts come from
-    :param version: the charts' version
-    :param hub: place of the images, where the document says none
-    :param tag: tag of the images, where the document says none
-    :param namespace: the control plane's namespace, where the document says none
-    :raises MeshopsError: the document can't be read, is not valid, or asks for what does not exist
+    :raises MeshopsError: the document can't be read, is not valid, or has an unknown profile
     """
-    document = read_document(given)
+    options = options or TranslateOptions()
+    document = read_document(given, options.istio or options.version)
     spec = document.get("spec") or {}
     if spec.get("installPackagePath"):
-        raise BadDocument(
+        raise document_error(
             ["spec.installPackagePath: is not supported; say where the charts are with charts (control_plane_charts)"]
         )
-    components, values, warnings = _desired(spec, {"hub": hub, "tag": tag}, namespace)
+    components, values, warnings = _desired(spec, {"hub": options.hub, "tag": options.tag}, options.namespace)
     namespace = (values.get("global") or {}).get("istioNamespace") or "istio-system"
     revision = str(values.get("revision") or "")
     if spec.get("namespace") and spec["namespace"] != namespace:
@@ -179,7 +188,7 @@ def translate(
                 release.after = after
                 releases.append(release)
     for release in releases:
-        release.charts, release.version = charts, version
+        release.charts, release.version = options.charts, options.version
     _check_names(releases)
     return Translation(releases, warnings, namespace, revision)
 
@@ -250,7 +259,7 @@ def _profile(name: str) -> dict[str, t.Any]:
     return {"components": components, "values": values}
 
 
-def _enabled(component: t.Mapping[str, t.Any] | None, default: bool) -> bool:
+def _enabled(component: t.Mapping[str, t.Any] | None, *, default: bool) -> bool:
     if component is None:
         return default
     return component.get("enabled") is not False
@@ -312,7 +321,7 @@ def _cpu(settings: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
 
 
 def _patches(
-    settings: t.Mapping[str, t.Any], kind: str, workload: str, container: str, is_gateway: bool = False
+    settings: t.Mapping[str, t.Any], kind: str, workload: str, container: str, *, is_gateway: bool = False
 ) -> list[t.Mapping[str, t.Any]]:
     """The patches that k8s settings mean."""
     k8s = copy.deepcopy(settings.get("k8s") or {})
@@ -375,5 +384,5 @@ def _check_names(releases: t.Sequence[Release]) -> None:
     for release in releases:
         if (release.namespace, release.name) in seen:
             twice = f"{release.name} in namespace {release.namespace}"
-            raise BadDocument([f"spec.components: {twice} stands there twice; give one of them another name"])
+            raise document_error([f"spec.components: {twice} is declared twice: rename one of them"])
         seen.add((release.namespace, release.name))

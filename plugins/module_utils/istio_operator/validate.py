@@ -10,7 +10,7 @@ import typing as t
 
 from ..errors import MeshopsError
 from ..helm.patches import BadPath, read_path
-from ..mesh.schema import Checker, Problem, schema_for
+from ..mesh.schema import Checker, Problem, is_newer, schema_for
 
 API_VERSION = "install.istio.io/v1alpha1"
 KIND = "IstioOperator"
@@ -21,27 +21,25 @@ _TAG = re.compile(r"[\w][\w.-]{0,127}")
 _HUB = re.compile(r"[a-zA-Z0-9]([\w.-]*[a-zA-Z0-9])?(:\d+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*")
 
 
-class BadDocument(MeshopsError):
-    """An IstioOperator document that can't be used; the text has a line for each thing that is wrong."""
-
-    def __init__(self, problems: t.Sequence[str], source: str = "") -> None:
-        self.problems = list(problems)
-        super().__init__(f"the IstioOperator document{source} is not valid:\n  " + "\n  ".join(self.problems))
+def document_error(problems: t.Sequence[str], source: str = "") -> MeshopsError:
+    """The error of a document that can't be used; its text has a line for each problem."""
+    return MeshopsError(f"the IstioOperator document{source} is not valid:\n  " + "\n  ".join(problems))
 
 
-def check_document(document: t.Any, source: str = "") -> None:
-    """Checks a whole document.
+def check_document(document: t.Any, source: str = "", istio: str | None = None) -> None:
+    """Checks a whole document, its mesh configuration included.
 
     :param source: where it comes from, for the error's text, such as C( in mesh.yaml)
-    :raises BadDocument: an unknown field, a wrong type, or a value that can't work
+    :param istio: the version that is to be installed: of one that is newer than all tables, unknown fields pass
+    :raises MeshopsError: an unknown field, a wrong type, or a value that can't work
     """
     problems = list(_head_problems(document))
     if not problems:
-        problems = [_with_way_out(problem) for problem in Checker(schema_for()).problems(document, KIND, "")] or list(
-            _value_problems(document.get("spec") or {})
-        )
+        checker = Checker(schema_for(istio), strict=not is_newer(istio))
+        problems = [_with_way_out(problem) for problem in checker.problems(document, KIND, "")]
+        problems = problems or list(_value_problems(document.get("spec") or {}, checker))
     if problems:
-        raise BadDocument(problems, source)
+        raise document_error(problems, source)
 
 
 def _with_way_out(problem: Problem) -> str:
@@ -63,15 +61,18 @@ def _head_problems(document: t.Any) -> t.Iterator[str]:
 # -- values -------------------------------------------------------------------
 
 
-def _value_problems(spec: t.Mapping[str, t.Any]) -> t.Iterator[str]:
+def _value_problems(spec: t.Mapping[str, t.Any], checker: Checker) -> t.Iterator[str]:
+    unvalidated = (spec.get("unvalidatedValues") or {}).get("meshConfig")
+    if unvalidated is not None:  # istiod drops the whole mesh configuration where one field of it has a typo
+        yield from map(str, checker.problems(unvalidated, "MeshConfig", "spec.unvalidatedValues.meshConfig"))
     components, values = spec.get("components") or {}, spec.get("values") or {}
     if spec.get("hub") and not _HUB.fullmatch(spec["hub"]):
-        yield f"spec.hub: {spec['hub']!r} is no place of images: write it as in registry.istio.io/release"
+        yield f"spec.hub: {spec['hub']!r} is not a valid image registry: write it as in registry.istio.io/release"
     if spec.get("tag") is not None and not _TAG.fullmatch(str(spec["tag"])):
-        yield f"spec.tag: {spec['tag']!r} is no image tag: write it as in 1.31.0"
+        yield f"spec.tag: {spec['tag']!r} is not a valid image tag: write it as in 1.31.0"
     if spec.get("revision") and not _DNS_LABEL.fullmatch(spec["revision"]):
         yield (
-            f"spec.revision: {spec['revision']!r} is no DNS label: use lower case letters, digits and -,"
+            f"spec.revision: {spec['revision']!r} is not a valid DNS label: use lower case letters, digits and -,"
             " as in 1-31-0, and no more than 63"
         )
     for field in ("ingressGateways", "egressGateways"):
@@ -123,11 +124,11 @@ def _proxy_problems(proxy: t.Mapping[str, t.Any]) -> t.Iterator[str]:
     for field in ("includeIPRanges", "excludeIPRanges"):
         for part in _parts(proxy.get(field)):
             if not _is_range(part):
-                yield f"spec.values.global.proxy.{field}: {part!r} is no range of addresses such as 10.0.0.0/8"
+                yield f"spec.values.global.proxy.{field}: {part!r} is not a valid address range such as 10.0.0.0/8"
     for field in ("includeInboundPorts", "excludeInboundPorts"):
         for part in _parts(proxy.get(field)):
             if part != "*" and not (part.isdigit() and int(part) < 65536):
-                yield f"spec.values.global.proxy.{field}: {part!r} is no port"
+                yield f"spec.values.global.proxy.{field}: {part!r} is not a valid port"
 
 
 def _parts(text: str | None) -> list[str]:

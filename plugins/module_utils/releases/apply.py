@@ -18,7 +18,6 @@ from ..helm.stored import READY_LABEL, forget, history, label, record_name, repl
 from ..reconcile.identity import OWNER_LABEL, defined_kinds, key
 from ..reconcile.readiness import unready
 from ..reconcile.types import K8sObject
-from .errors import ReleaseError
 from .foreign_fields import HELM_MANAGER
 from .manual_edits import take_away
 from .model import Action, ReleasePlan, Stage
@@ -46,12 +45,12 @@ class ApplyOptions:
     wait: bool = True
 
 
-class ReleaseFailed(ReleaseError):
+class ReleaseFailed(MeshopsError):
     """One release failed.
 
     :ivar id: its namespace and name
     :ivar stage: the step that failed
-    :ivar busy: another helm is at work on it
+    :ivar busy: another Helm operation is in progress
     :ivar unpullable: what this run has made of it needs an image that can't be pulled
     """
 
@@ -67,7 +66,7 @@ class ReleaseFailed(ReleaseError):
         return {"namespace": self.id[0], "name": self.id[1], "stage": self.stage.value, "message": str(self)}
 
 
-class Busy(ReleaseError):
+class Busy(MeshopsError):
     """Another helm has begun to work on a release in the meantime.
 
     :ivar completed: the releases that were applied nevertheless
@@ -95,7 +94,7 @@ def apply_releases(
     An image that can't be pulled rolls back all that was done until then, with or without C(atomic): what needs it has
     never run, another run wouldn't fix it, and istiod would inject a proxy that nobody can pull.
 
-    :raises ReleaseError: one failed; those that depend on it were not begun
+    :raises MeshopsError: one failed; those that depend on it were not begun
     """
     options = options or ApplyOptions()
     run = _Run(cluster, helm, options)
@@ -117,7 +116,7 @@ def apply_releases(
         names = ", ".join(name for _namespace, name in not_begun)
         waits = f" Not begun, because they come after: {names}." if names else ""
         back = run.roll_all_back(ordered) if any(failure.unpullable for failure in failures) else ""
-        raise ReleaseError(text + waits + back, result)
+        raise MeshopsError(text + waits + back, result)
     for one in reversed(plans):  # removals come last: the others may have used it until now
         if one.action is Action.UNINSTALL:
             _uninstall(helm, one, options)
@@ -129,20 +128,20 @@ def _uninstall(helm: Helm, one: ReleasePlan, options: ApplyOptions) -> None:
     except MeshopsError as error:
         text = f"release {'/'.join(one.release.id)} cannot be uninstalled: {error}"
         failure = ReleaseFailed(text, one.release.id, Stage.UNINSTALL)
-        raise ReleaseError(text, {"failures": [failure.report()]}) from error
+        raise MeshopsError(text, {"failures": [failure.report()]}) from error
 
 
 def in_order(plans: t.Sequence[ReleasePlan]) -> list[ReleasePlan]:
     """Plans so that each follows those it comes after.
 
-    :raises ReleaseError: they wait for each other
+    :raises MeshopsError: they wait for each other
     """
     ordered: list[ReleasePlan] = []
     left = list(plans)
     while left:
         free = [one for one in left if not any(o.release.name in one.release.after for o in left if o is not one)]
         if not free:
-            raise ReleaseError(f"releases wait for each other: {', '.join(o.release.name for o in left)}")
+            raise MeshopsError(f"releases wait for each other: {', '.join(o.release.name for o in left)}")
         ordered += free
         left = [one for one in left if one not in free]
     return ordered

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """What people have added to a release's objects by a kubectl: drift that no declared value shows.
 
-An environment variable, a webhook, a node selector: Helm never looks at what its chart doesn't declare, and server-side
+An environment variable, a webhook, a node selector: Helm never reads what its chart doesn't declare, and server-side
 apply only removes what was once its own. Who has written a field is in the object's managedFields.
 """
 
@@ -33,8 +33,8 @@ _ATTEMPTS = 5
 class Addition:
     """A field that somebody has added.
 
-    :ivar steps: where it stands, in the steps of managedFields
-    :ivar place: where it stands, in keys and indexes
+    :ivar steps: where it is, in the steps of managedFields
+    :ivar place: where it is, in keys and indexes
     :ivar manager: under which name it was written
     """
 
@@ -51,7 +51,7 @@ class Addition:
         return f"{path} was added by {self.manager}"
 
 
-def additions(wanted: t.Mapping[str, t.Any], live: t.Mapping[str, t.Any]) -> list[Addition]:
+def additions(wanted: K8sObject, live: K8sObject) -> list[Addition]:
     """What a kubectl has written into an object and its chart doesn't declare.
 
     :param live: with its managedFields
@@ -60,38 +60,46 @@ def additions(wanted: t.Mapping[str, t.Any], live: t.Mapping[str, t.Any]) -> lis
     for entry in live["metadata"].get("managedFields") or ():
         if entry["manager"].startswith(_KUBECTL) and not entry.get("subresource"):
             fields = {k: v for k, v in (entry.get("fieldsV1") or {}).items() if k not in _NOT_BELOW}
-            for one in _below(fields, wanted, live, (), (), entry["manager"], live):
-                found.setdefault(one.place, one)
+            for addition in _below(fields, _Node(wanted, live, entry["manager"]), live):
+                found.setdefault(addition.place, addition)
     return list(found.values())
 
 
-def _below(
-    node: t.Mapping[str, t.Any],
-    want: t.Any,
-    have: t.Any,
-    steps: tuple[str, ...],
-    place: tuple[str | int, ...],
-    manager: str,
-    live: t.Any,
-) -> t.Iterator[Addition]:
-    for step, child in node.items():
-        key = _key(step, have)
+@dataclasses.dataclass(frozen=True)
+class _Node:
+    """A place in an object: what is declared and what is live there.
+
+    :ivar manager: the field manager whose fields are walked
+    """
+
+    wanted: t.Any
+    live: t.Any
+    manager: str
+    steps: tuple[str, ...] = ()
+    place: tuple[str | int, ...] = ()
+
+    def child(self, step: str, key: str | int, wanted: t.Any) -> _Node:
+        return _Node(wanted, self.live[key], self.manager, (*self.steps, step), (*self.place, key))
+
+
+def _below(fields: t.Mapping[str, t.Any], node: _Node, live: K8sObject) -> t.Iterator[Addition]:
+    for step, below in fields.items():
+        key = _key(step, node.live)
         if key is None or _is_left(step):
             continue
-        here, there = (*steps, step), (*place, key)
-        wanted_key = _key(step, want)
-        leaf = not child or child.keys() == {"."}
+        wanted_key = _key(step, node.wanted)
+        child = node.child(step, key, None if wanted_key is None else node.wanted[wanted_key])
+        leaf = not below or below.keys() == {"."}
         if wanted_key is not None and not leaf:
-            yield from _below(child, want[wanted_key], have[key], here, there, manager, live)
+            yield from _below(below, child, live)
         elif wanted_key is not None:
-            value = want[wanted_key]
-            if key in EXACT_MAPS and isinstance(value, dict) and isinstance(have[key], dict):
-                for name in sorted(have[key].keys() - value.keys()):
-                    yield Addition((*here, f"f:{name}"), (*there, name), manager)
-        elif (leaf or "." in child) and not _holds_what_is_left(child) and _nobody_else(live, here):
-            yield Addition(here, there, manager)
+            if key in EXACT_MAPS and isinstance(child.wanted, dict) and isinstance(child.live, dict):
+                for name in sorted(child.live.keys() - child.wanted.keys()):
+                    yield Addition((*child.steps, f"f:{name}"), (*child.place, name), node.manager)
+        elif (leaf or "." in below) and not _holds_what_is_left(below) and _nobody_else(live, child.steps):
+            yield Addition(child.steps, child.place, node.manager)
         else:
-            yield from _below(child, None, have[key], here, there, manager, live)
+            yield from _below(below, child, live)
 
 
 def _key(step: str, value: t.Any) -> str | int | None:
@@ -121,7 +129,7 @@ def _nobody_else(live: t.Mapping[str, t.Any], steps: t.Sequence[str]) -> bool:
 
 
 def with_additions_as_helms(live: K8sObject, added: t.Sequence[Addition]) -> K8sObject:
-    """A live object as if Helm had applied what was added: so a diff shows that it goes."""
+    """A live object as if Helm had applied what was added: so a diff shows its removal."""
     fields: dict[str, t.Any] = {}
     for one in added:
         node = fields

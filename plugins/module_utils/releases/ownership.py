@@ -8,11 +8,11 @@ import dataclasses
 import typing as t
 
 from ..cluster.client import Cluster
+from ..errors import MeshopsError
 from ..helm.ownership import is_proven, release_of
 from ..helm.stored import Stored, stored_releases
 from ..reconcile.identity import Key, key, title
 from ..reconcile.types import K8sObject
-from .errors import ReleaseError
 from .model import Action, ReleasePlan
 from .takeover import Takeover, is_due, with_fields_handed_over
 
@@ -25,7 +25,7 @@ def check_ownership(plan: ReleasePlan, before: t.Collection[Key]) -> None:
     Also what is repaired: another release may have taken an object over since.
 
     :param before: what the release has by its last record; that may have lost its marks
-    :raises ReleaseError: some belong to another release, or to none
+    :raises MeshopsError: some belong to another release, or to none
     """
     if plan.action is Action.UNINSTALL:
         return
@@ -37,7 +37,7 @@ def check_ownership(plan: ReleasePlan, before: t.Collection[Key]) -> None:
             foreign.append(f"{title(obj)} ({'release ' + '/'.join(owner) if owner else 'no release'})")
     if foreign:
         more = f" and {len(foreign) - _SHOWN} more" if len(foreign) > _SHOWN else ""
-        raise ReleaseError(
+        raise MeshopsError(
             f"release {'/'.join(plan.release.id)}: existing objects belong to another owner (Conflict):"
             f" {', '.join(foreign[:_SHOWN])}{more}. Set take_ownership to take over those of no release, or remove"
             " them from one of the two"
@@ -47,7 +47,7 @@ def check_ownership(plan: ReleasePlan, before: t.Collection[Key]) -> None:
 def with_takeovers(plan: ReleasePlan, cluster: Cluster) -> ReleasePlan:
     """A plan with the objects that exist already and aren't the release's.
 
-    :raises ReleaseError: some belong to another release, which would fight for them
+    :raises MeshopsError: some belong to another release, which would fight for them
     """
     takeovers, changes = [], []
     for change in plan.changes:
@@ -56,13 +56,13 @@ def with_takeovers(plan: ReleasePlan, cluster: Cluster) -> ReleasePlan:
             change.action == "delete"
             or change.after is None
             or live is None
-            or not is_due(live, plan.release, plan.base is not None)
+            or not is_due(live, plan.release, installed=plan.base is not None)
         ):
             changes.append(change)
             continue
         owner = release_of(live)
         if owner not in (None, plan.release.id) and stored_releases(cluster, [owner]):
-            raise ReleaseError(
+            raise MeshopsError(
                 f"release {'/'.join(plan.release.id)}: {change.title} belongs to release {'/'.join(owner)} (Conflict),"
                 " which would go on writing it. Uninstall that one (state absent), or give this one its name and"
                 " namespace"
@@ -85,17 +85,17 @@ def check_removal(record: Stored, live: t.Iterable[K8sObject]) -> None:
     delete it, or run a hook, with this run's permissions.
 
     :param live: the live objects that the record names
-    :raises ReleaseError: an object does not carry the release's marks, or a hook is outside of its namespace
+    :raises MeshopsError: an object does not carry the release's marks, or a hook is outside of its namespace
     """
     head = f"Refusing to uninstall release {record.namespace}/{record.name}, which is no longer declared"
     remedy = "Review it, and remove it with `helm uninstall` or the Secret of its record"
     foreign = [title(obj) for obj in live if not is_proven(obj, *record.id)]
     if foreign:
-        raise ReleaseError(
+        raise MeshopsError(
             f"{head}: its record names objects of another owner ({', '.join(foreign[:_SHOWN])}). {remedy}"
         )
     if record.hooks:
         names = ", ".join(str(hook.get("name")) for hook in record.hooks[:_SHOWN])
         deleting = [hook for hook in record.hooks if {"pre-delete", "post-delete"} & set(hook.get("events") or ())]
         if deleting:
-            raise ReleaseError(f"{head}: it would run hooks ({names}). {remedy}, or declare it with state absent")
+            raise MeshopsError(f"{head}: it would run hooks ({names}). {remedy}, or declare it with state absent")

@@ -4,7 +4,7 @@
 
 The plan compares what a chart renders to what Helm has stored, and to the live objects. Helm runs only for
 releases whose manifest, values or chart differ. Where only live objects have drifted, they are repaired by
-server-side apply in Helm's name, and the release stays at its revision.
+server-side apply in Helm's name, and the release keeps its revision.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import typing as t
 from ..cluster.client import Cluster
 from ..cluster.errors import ApiError
 from ..cluster.kinds import KNOWN
+from ..errors import MeshopsError
 from ..helm.helm import Helm
 from ..helm.ownership import in_release, is_kept, release_of
 from ..helm.releases import Release
@@ -29,7 +30,6 @@ from ..reconcile.plan import Change, PlanError, plan
 from ..reconcile.readiness import unready
 from ..reconcile.refusal import unserved
 from ..reconcile.types import K8sObject
-from .errors import ReleaseError
 from .foreign_fields import HELM_MANAGER, foreign_fields, is_installer, with_live_values, without
 from .leftovers import leftovers, repaired_manifest
 from .lookups import Lookups
@@ -95,7 +95,7 @@ def _check_names(releases: t.Sequence[Release]) -> None:
     seen = set()
     for release in releases:
         if release.id in seen:
-            raise ReleaseError(f"release {release.namespace}/{release.name} is declared twice: remove one of the two")
+            raise MeshopsError(f"release {release.namespace}/{release.name} is declared twice: remove one of the two")
         seen.add(release.id)
 
 
@@ -104,7 +104,7 @@ def _check_served(stages: t.Sequence[Compared], lookups: Lookups) -> None:
 
     Of what a chart renders only Kubernetes' own APIs are checked: others may be defined by what another chart runs.
 
-    :raises ReleaseError: it does not, and no chart defines it
+    :raises MeshopsError: it does not, and no chart defines it
     """
     brought = defined_kinds(o for stage in stages for o in (*stage.rendered.objects, *stage.rendered.definitions))
     missing: list[str] = []
@@ -123,13 +123,13 @@ def _check_served(stages: t.Sequence[Compared], lookups: Lookups) -> None:
                     f" {release.chart} renders ({title(obj)}). Use a version of the chart for this Kubernetes"
                 )
     if missing:
-        raise ReleaseError("\n".join(dict.fromkeys(missing)))
+        raise MeshopsError("\n".join(dict.fromkeys(missing)))
 
 
 def _check_driver(cluster: Cluster, stages: t.Sequence[Compared]) -> None:
     """Checks that Helm doesn't keep a release in a ConfigMap that is to be installed.
 
-    :raises ReleaseError: it does
+    :raises MeshopsError: it does
     """
     missing = [stage.rendered.release.id for stage in stages if stage.rendered.stored is None]
     try:
@@ -137,7 +137,7 @@ def _check_driver(cluster: Cluster, stages: t.Sequence[Compared]) -> None:
     except ApiError:
         return  # may not be listed: helm's own driver is Secrets
     if kept:
-        raise ReleaseError(
+        raise MeshopsError(
             f"release {'/'.join(kept[0])}: Helm keeps it in a ConfigMap (HELM_DRIVER=configmap), and this collection"
             " reads Secrets: it would be installed a second time. Move its records to Secrets, or uninstall it"
         )
@@ -157,7 +157,7 @@ def _planned(
         check_ownership(planned, {key(obj) for obj in stage.rendered.before})
     labelled = planned.stored.labels.get(OWNER_LABEL) if planned.stored else None
     if owner and labelled and labelled != owner and planned.stored:
-        raise ReleaseError(
+        raise MeshopsError(
             f"release {'/'.join(planned.release.id)}: belongs to inventory {labelled!r}, not to {owner!r} (Conflict):"
             f" declare it in one of them, or remove the label {OWNER_LABEL} from the Secret {planned.stored.record}"
         )
@@ -197,7 +197,7 @@ def _changes(stage: Compared, planner: Planner, lookups: Lookups) -> ReleasePlan
     try:
         changes = plan(mine, [live[k] for k in wanted if k in live], manager=None)
     except PlanError as error:
-        raise ReleaseError(f"release {release.name}: {error}") from error
+        raise MeshopsError(f"release {release.name}: {error}") from error
     repairs: list[Change] = []
     for change in changes:
         same = planner.same(dropped, before.get(change.key), wanted[change.key])
@@ -343,7 +343,7 @@ def _changes_nothing(cluster: Cluster, change: Change) -> bool:
 def _check_added(cluster: Cluster, planned: ReleasePlan) -> None:
     """Checks that the server takes what a release has beside its chart. What is in no namespace yet can't be asked.
 
-    :raises ReleaseError: it refuses an object
+    :raises MeshopsError: it refuses an object
     """
     added = {(obj["kind"], obj["metadata"]["name"]) for obj in planned.release.objects}
     for change in planned.changes:
@@ -353,7 +353,7 @@ def _check_added(cluster: Cluster, planned: ReleasePlan) -> None:
             cluster.apply(change.after, force=True, dry_run=True, manager=HELM_MANAGER)
         except ApiError as error:
             if error.status != 404:
-                raise ReleaseError(
+                raise MeshopsError(
                     f"release {planned.release.name}: {change.title} is refused ({error.reason}): {error}"
                 ) from error
 

@@ -8,11 +8,11 @@ import re
 import typing as t
 
 from ..cluster.client import Cluster
+from ..errors import MeshopsError
 from ..helm.chart_sources import Login
 from ..helm.helm import Helm
 from ..helm.releases import Release
 from .apply import ApplyOptions, Busy, apply_releases
-from .errors import ReleaseError
 from .model import ReleasePlan
 from .plan import PlanOptions, diff, plan_releases
 from .undeclared import Owner
@@ -74,16 +74,16 @@ def declared_releases(params: t.Mapping[str, t.Any], others: t.Iterable[str] = (
     """The releases that a module's parameters declare.
 
     :param others: names of further releases that these may come after
-    :raises ReleaseError: a release has no chart, or comes after one that is not declared
+    :raises MeshopsError: a release has no chart, or comes after one that is not declared
     """
     releases = []
     known = {*others, *(given["name"] for given in params["releases"])}
     for given in params["releases"]:
         if given["state"] == "present" and not given["chart"]:
-            raise ReleaseError(f"release {given['name']} has no chart: set chart to its name, path or address")
+            raise MeshopsError(f"release {given['name']} has no chart: set chart to its name, path or address")
         unknown = [name for name in given["after"] if name not in known]
         if unknown:
-            raise ReleaseError(
+            raise MeshopsError(
                 f"release {given['name']} comes after {', '.join(unknown)}, and that release does not exist (NotFound):"
                 f" after takes the names of {', '.join(sorted(known))}"
             )
@@ -98,11 +98,11 @@ def reconcile_releases(module: t.Any, cluster: Cluster, helm: Helm, releases: t.
     """Plans releases, and outside of check mode applies them; gives the module's result.
 
     :param module: an AnsibleModule with C(HELM_OPTIONS) and C(OWNERSHIP_OPTION)
-    :raises ReleaseError: its C(result) says what was planned
+    :raises MeshopsError: its C(result) says what was planned
     """
     params = module.params
     if params.get("owner") and not _LABEL.fullmatch(params["owner"]):
-        raise ReleaseError(
+        raise MeshopsError(
             f"owner {params['owner']!r} is not a valid label value: use at most 63 letters, digits, '-', '_' and '.'"
         )
     owner = Owner(params["owner"], prune=params["prune"]) if params.get("owner") else None
@@ -131,7 +131,7 @@ def apply_plans(
     """Applies plans as a module's parameters say.
 
     :param result: what an error has as its C(result); says afterwards what was done
-    :raises ReleaseError: a release doesn't become ready
+    :raises MeshopsError: a release doesn't become ready
     """
     params = module.params
     how = ApplyOptions(params["wait_timeout"], atomic=params["atomic"], wait=params["wait"])
@@ -140,7 +140,7 @@ def apply_plans(
         try:
             apply_releases(cluster, helm, plans, how)
             return
-        except ReleaseError as error:
+        except MeshopsError as error:
             error.result = {**result, **error.result}
             if not isinstance(error, Busy) or attempt == _ATTEMPTS:
                 raise

@@ -14,7 +14,6 @@ from ..helm.releases import Release
 from ..reconcile.documents import DocumentError, parse
 from ..reconcile.identity import declared, title
 from ..reconcile.types import K8sObject
-from .errors import ReleaseError
 
 _POD_SPECS = {
     "Deployment": ("spec", "template", "spec"),
@@ -45,7 +44,7 @@ def chosen_objects(release: Release, text: str, warnings: list[str] | None = Non
         objects = [o for o in objects if chosen <= (o["metadata"].get("labels") or {}).items()]
         if not objects:
             wanted = ", ".join(f"{k}={v}" for k, v in chosen)
-            raise ReleaseError(f"chart {release.chart} of release {release.name} renders nothing labelled {wanted}")
+            raise MeshopsError(f"chart {release.chart} of release {release.name} renders nothing labelled {wanted}")
     if release.patches:
         objects = apply_patches(objects, release.patches, warnings)
     return objects + [declared(obj) for obj in release.objects]
@@ -56,7 +55,7 @@ def without_repeated_variables(release: Release, objects: t.Sequence[K8sObject])
 
     Server-side apply refuses a list with the same name twice, and elsewhere the last one silently takes effect.
 
-    :raises ReleaseError: a variable is set to two values
+    :raises MeshopsError: a variable is set to two values
     """
     result = [_without_repeated_variables(release, obj) for obj in objects]
     return objects if all(one is other for one, other in zip(result, objects, strict=True)) else result
@@ -74,7 +73,7 @@ def _without_repeated_variables(release: Release, obj: K8sObject) -> K8sObject:
         for variable in container.get("env") or ():
             name = variable.get("name")
             if name in names and names[name] != variable:
-                raise ReleaseError(
+                raise MeshopsError(
                     f"{title(obj)}: environment variable {name} of container {container.get('name')} is set twice"
                     f" (Invalid): chart {release.chart} sets it itself. Remove it from the values of release"
                     f" {release.name}, and use the chart's own value for it"
@@ -96,12 +95,12 @@ def _without_repeated_variables(release: Release, obj: K8sObject) -> K8sObject:
 def parse_manifest(text: str, source: str) -> list[K8sObject]:
     """The objects of a manifest.
 
-    :raises ReleaseError: it isn't YAML of Kubernetes objects
+    :raises MeshopsError: it isn't YAML of Kubernetes objects
     """
     try:
         return [document.obj for document in parse(text, source, twice=True)]
     except DocumentError as error:
-        raise ReleaseError(f"{error}. Fix the chart, or the values that it is rendered with") from error
+        raise MeshopsError(f"{error}. Fix the chart, or the values that it is rendered with") from error
 
 
 def manifest(objects: t.Iterable[K8sObject]) -> str:

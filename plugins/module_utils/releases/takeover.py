@@ -5,7 +5,7 @@
 Helm has an option for it (--take-ownership), which leaves two things behind: fields that only the old owner knows of,
 and the old owner's claim on the others, over which a later server-side apply stumbles. So the fields are handed over to
 Helm's own field manager first, and the object is applied under that name as the chart has it; what the chart doesn't
-know goes with that. Helm then finds everything as it should be.
+know is removed with that. Helm then finds everything as it should be.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import typing as t
 
 from ..cluster.client import Cluster
 from ..cluster.errors import ApiError
+from ..errors import MeshopsError
 from ..helm.ownership import release_of
 from ..helm.releases import Release
 from ..reconcile.identity import title
 from ..reconcile.managed_fields import handed_over
 from ..reconcile.types import K8sObject
-from .errors import ReleaseError
 from .foreign_fields import HELM_MANAGER, is_installer
 
 _ATTEMPTS = 5
@@ -42,7 +42,7 @@ class Takeover:
     restarts: bool = False
 
 
-def is_due(live: t.Mapping[str, t.Any], release: Release, installed: bool) -> bool:
+def is_due(live: t.Mapping[str, t.Any], release: Release, *, installed: bool) -> bool:
     """Whether an object has yet to be taken over.
 
     :param installed: whether Helm has a record of the release; without one nobody knows how far a run got that was cut
@@ -61,23 +61,23 @@ def with_fields_handed_over(live: K8sObject) -> K8sObject:
 def foreseen(cluster: Cluster, takeover: Takeover, release: Release) -> Takeover:
     """A takeover with what the server says to it: whether the object's pods are recreated.
 
-    :raises ReleaseError: the object cannot be taken over; the text says why
+    :raises MeshopsError: the object cannot be taken over; the text says why
     """
     live, wanted = takeover.live, takeover.wanted
     has, wants = ((o.get("spec") or {}).get("selector") or {} for o in (live, wanted))
     if wanted["kind"] in ("DaemonSet", "Deployment", "StatefulSet") and has != wants:
-        raise ReleaseError(
+        raise MeshopsError(
             f"{title(wanted)} selects its pods by {_labels(has)}, and the one of chart {release.chart} by"
             f" {_labels(wants)}; a selector is immutable. Give release {release.name} values by which they agree:"
             " for a gateway, labels with app and istio"
         )
     applied = {e["manager"] for e in live["metadata"].get("managedFields") or () if e.get("operation") == "Apply"}
-    try:  # under the old owner's name, what only it knows of goes here, too
+    try:  # under the old owner's name, what only it knows of is removed here, too
         dry = cluster.apply(
             wanted, force=True, dry_run=True, manager=_ISTIOCTL if _ISTIOCTL in applied else HELM_MANAGER
         )
     except ApiError as error:
-        raise ReleaseError(f"{title(wanted)} cannot become part of release {release.name}: {error}") from error
+        raise MeshopsError(f"{title(wanted)} cannot become part of release {release.name}: {error}") from error
     return dataclasses.replace(takeover, restarts=_template(live) != _template(dry))
 
 
@@ -93,7 +93,7 @@ def take_over(cluster: Cluster, takeover: Takeover) -> None:
     """Makes an object the release's.
 
     The second of two quick writes may begin from a copy in the server's watch cache that the first hasn't reached yet,
-    and begin anew then. A Service's new node port has been reserved by the first beginning already, and is refused to
+    and begin again then. A Service's new node port has been reserved by the first beginning already, and is refused to
     the second ("provided port is already allocated") and to everybody for the next minutes, until the server's repair
     finds that nobody has it (k8s.io/apiserver, registry/store.go: an update's node ports are committed before it is
     stored). So the second write waits for the cache.

@@ -10,11 +10,11 @@ import typing as t
 from ..cluster.client import Cluster
 from ..cluster.errors import ApiError
 from ..cluster.kinds import Kind
+from ..errors import MeshopsError
 from ..helm.releases import Release
 from ..helm.stored import Stored, labelled_releases
 from ..reconcile.identity import OWNER_LABEL, title
 from ..reconcile.types import K8sObject
-from .errors import ReleaseError
 
 _SHOWN = 3
 
@@ -75,14 +75,14 @@ def _id(secret: K8sObject) -> tuple[str, str]:
 def check_unused(cluster: Cluster, record: Stored, deleted: t.Iterable[K8sObject]) -> None:
     """Checks that nobody uses what a release would take with it: objects of the kinds it defines, and namespaces.
 
-    :raises ReleaseError: somebody does
+    :raises MeshopsError: somebody does
     """
     deleted = list(deleted)
     names = {title(obj) for obj in deleted}
     used = [user for obj in deleted for user in _users(cluster, obj) if title(user) not in names]
     if used:
         more = f" and {len(used) - _SHOWN} more" if len(used) > _SHOWN else ""
-        raise ReleaseError(
+        raise MeshopsError(
             f"Refusing to uninstall release {record.namespace}/{record.name}, which is no longer declared: it is in use"
             f" by {', '.join(title(user) for user in used[:_SHOWN])}{more}. Remove them, declare the release again, or"
             " set prune to false"
@@ -104,8 +104,8 @@ def _users(cluster: Cluster, obj: K8sObject) -> list[K8sObject]:
 
 
 _WORKLOADS = (
-    Kind("apps", "v1", "Deployment", "deployments", True),
-    Kind("apps", "v1", "DaemonSet", "daemonsets", True),
-    Kind("apps", "v1", "StatefulSet", "statefulsets", True),
-    Kind("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims", True),
+    Kind("apps", "v1", "Deployment", "deployments", namespaced=True),
+    Kind("apps", "v1", "DaemonSet", "daemonsets", namespaced=True),
+    Kind("apps", "v1", "StatefulSet", "statefulsets", namespaced=True),
+    Kind("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims", namespaced=True),
 )

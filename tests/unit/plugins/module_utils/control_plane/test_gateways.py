@@ -6,9 +6,9 @@ import pytest
 from ansible_collections.meshops.istio.plugins.filter.gateway_releases import releases as filtered
 from ansible_collections.meshops.istio.plugins.module_utils.control_plane.gateways import (
     READINESS_PROBE,
-    BadGateway,
     gateway_releases,
 )
+from ansible_collections.meshops.istio.plugins.module_utils.errors import MeshopsError
 
 
 def test_ingress_keeps_the_chart_s_own_service_and_egress_stays_inside():
@@ -73,7 +73,7 @@ def test_a_route_needs_no_load_balancer():
     ],
 )
 def test_mistakes_are_named(gateway, said):
-    with pytest.raises(BadGateway, match=said):
+    with pytest.raises(MeshopsError, match=said):
         gateway_releases([gateway])
 
 

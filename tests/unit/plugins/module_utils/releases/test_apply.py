@@ -10,6 +10,7 @@ import json
 import pytest
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.errors import ApiError
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.workloads import NotReady
+from ansible_collections.meshops.istio.plugins.module_utils.errors import MeshopsError
 from ansible_collections.meshops.istio.plugins.module_utils.helm.helm import HelmBusy, HelmError
 from ansible_collections.meshops.istio.plugins.module_utils.helm.releases import Release
 from ansible_collections.meshops.istio.plugins.module_utils.helm.stored import Stored
@@ -21,7 +22,6 @@ from ansible_collections.meshops.istio.plugins.module_utils.releases.apply impor
     in_order,
     must_wait,
 )
-from ansible_collections.meshops.istio.plugins.module_utils.releases.errors import ReleaseError
 from ansible_collections.meshops.istio.plugins.module_utils.releases.model import Action, ReleasePlan
 
 
@@ -78,7 +78,7 @@ def test_first_installation_runs_beside_what_it_comes_after(objects, before, act
 
 
 def test_cyclic_release_order_is_an_error():
-    with pytest.raises(ReleaseError, match="releases wait for each other: a, b"):
+    with pytest.raises(MeshopsError, match="releases wait for each other: a, b"):
         in_order(plans(a=["b"], b=["a"]))
 
 
@@ -114,7 +114,7 @@ def to_install(namespace, name="edge", **more):
 def test_failure_is_reported_beside_a_release_of_the_same_name():
     helm = Helm(a="no")
     later = to_install("c", "later", after=["edge"])
-    with pytest.raises(ReleaseError, match="uninstalled again. Not begun, because they come after: later."):
+    with pytest.raises(MeshopsError, match="uninstalled again. Not begun, because they come after: later."):
         apply_releases(None, helm, [to_install("a"), to_install("b"), later], ApplyOptions(atomic=True))
     assert sorted(helm.did) == [("uninstall", "a"), ("upgrade", "a"), ("upgrade", "b")]
 
@@ -123,11 +123,11 @@ def test_atomic_rolls_back_what_helm_could_not_install():
     good = decoded(7)
     upgrade = dataclasses.replace(to_install("a"), action=Action.UPGRADE, stored=good, good=good)
     helm = Helm(a="no")
-    with pytest.raises(ReleaseError, match="release a/edge: no. Release edge has been rolled back to revision 7"):
+    with pytest.raises(MeshopsError, match="release a/edge: no. Release edge has been rolled back to revision 7"):
         apply_releases(None, helm, [upgrade], ApplyOptions(atomic=True, wait=False))
     assert helm.did == [("upgrade", "a"), ("rollback", "a", 7)]
     helm = Helm(a="no")
-    with pytest.raises(ReleaseError, match="release a/edge: no.$"):
+    with pytest.raises(MeshopsError, match="release a/edge: no.$"):
         apply_releases(None, helm, [upgrade], ApplyOptions(wait=False))
     helm = Helm(a="busy")
     with pytest.raises(Busy):
@@ -163,7 +163,7 @@ def test_unpullable_image_rolls_all_back_in_reverse_order(monkeypatch, atomic):
         running("ztunnel", decoded(2), after=["istiod"]),
         ReleasePlan(Release("same", "c", "same")),
     ]
-    with pytest.raises(ReleaseError) as error:
+    with pytest.raises(MeshopsError) as error:
         apply_releases(None, helm, plans, ApplyOptions(atomic=atomic))
     assert helm.did == [("upgrade", "base"), ("upgrade", "istiod"), ("rollback", "istiod", 7), ("rollback", "base", 3)]
     assert str(error.value) == (
@@ -175,7 +175,7 @@ def test_unpullable_image_rolls_all_back_in_reverse_order(monkeypatch, atomic):
 def test_unpullable_image_of_a_first_installation_uninstalls_it(monkeypatch):
     monkeypatch.setattr(apply, "wait_ready", Workloads("istiod"))
     helm = Helm()
-    with pytest.raises(ReleaseError) as error:
+    with pytest.raises(MeshopsError) as error:
         apply_releases(None, helm, [running("base"), running("istiod", after=["base"])])
     assert helm.did[2:] == [("uninstall", "istiod"), ("uninstall", "base")]
     assert str(error.value).endswith(
@@ -188,7 +188,7 @@ def test_unpullable_image_of_an_unchanged_release_rolls_nothing_back(monkeypatch
     monkeypatch.setattr(apply, "wait_ready", Workloads("cni"))
     helm = Helm()
     same = dataclasses.replace(running("cni", decoded(1)), action=Action.NONE)
-    with pytest.raises(ReleaseError, match="^Deployment cni is not ready.$"):
+    with pytest.raises(MeshopsError, match="^Deployment cni is not ready.$"):
         apply_releases(None, helm, [running("istiod", decoded(7)), same])
     assert helm.did == [("upgrade", "istiod")]
 
@@ -198,7 +198,7 @@ def test_adopted_release_is_not_uninstalled(monkeypatch):
     monkeypatch.setattr(apply, "take_over", lambda *_arguments: None)
     helm = Helm()
     adopted = dataclasses.replace(running("istiod"), takeovers=("a takeover",))
-    with pytest.raises(ReleaseError, match="Release istiod is retained: its objects existed before.$"):
+    with pytest.raises(MeshopsError, match="Release istiod is retained: its objects existed before.$"):
         apply_releases(None, helm, [adopted], ApplyOptions(atomic=True))
     assert helm.did == [("upgrade", "istiod")]
 
@@ -245,7 +245,7 @@ def test_rollback_goes_to_a_revision_that_was_ready(monkeypatch, ready, revision
     monkeypatch.setattr(apply, "wait_ready", Workloads("a"))
     helm, deployed = Helm(), decoded(3)
     upgrade = dataclasses.replace(running("a", deployed), good_was_ready=False)
-    with pytest.raises(ReleaseError, match=f"has been rolled back to revision {revision}{note}.$"):
+    with pytest.raises(MeshopsError, match=f"has been rolled back to revision {revision}{note}.$"):
         apply_releases(Records(*ready), helm, [upgrade], ApplyOptions(atomic=True))
     assert helm.did[-1] == ("rollback", "a", revision)
 
@@ -260,7 +260,7 @@ def test_revision_that_was_seen_ready_is_marked(monkeypatch, refuses):
 
 def test_failure_has_a_code(monkeypatch):
     monkeypatch.setattr(apply, "wait_ready", Workloads("a"))
-    with pytest.raises(ReleaseError) as error:
+    with pytest.raises(MeshopsError) as error:
         apply_releases(None, Helm(b="no"), [running("a"), to_install("b")], ApplyOptions(wait=True))
     failed = {(entry["name"], entry["stage"]) for entry in error.value.result["failures"]}
     assert failed == {("a", "ready"), ("edge", "helm")}

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.meshops.istio.plugins.module_utils.errors import MeshopsError
 from ansible_collections.meshops.istio.plugins.module_utils.helm.ownership import in_release
 from ansible_collections.meshops.istio.plugins.module_utils.helm.releases import Release
 from ansible_collections.meshops.istio.plugins.module_utils.helm.stored import Stored
 from ansible_collections.meshops.istio.plugins.module_utils.reconcile.identity import key
-from ansible_collections.meshops.istio.plugins.module_utils.releases.errors import ReleaseError
 from ansible_collections.meshops.istio.plugins.module_utils.releases.model import Action, ReleasePlan
 from ansible_collections.meshops.istio.plugins.module_utils.releases.ownership import check_ownership, check_removal
 
@@ -21,7 +21,7 @@ def plan(live, action=Action.NONE):
 
 @pytest.mark.parametrize("action", [Action.NONE, Action.UPGRADE, Action.INSTALL])
 def test_object_of_another_release_is_never_written(action):
-    with pytest.raises(ReleaseError, match=r"\(Conflict\): ConfigMap n/a \(release n/other\)"):
+    with pytest.raises(MeshopsError, match=r"\(Conflict\): ConfigMap n/a \(release n/other\)"):
         check_ownership(plan(in_release(OBJECT, OTHER), action), {key(OBJECT)})
     check_ownership(plan(in_release(OBJECT, MINE), action), ())
     check_ownership(plan(None, action), ())
@@ -29,7 +29,7 @@ def test_object_of_another_release_is_never_written(action):
 
 def test_object_that_lost_its_marks_stays_the_releases():
     check_ownership(plan(OBJECT), {key(OBJECT)})
-    with pytest.raises(ReleaseError, match="no release"):
+    with pytest.raises(MeshopsError, match="no release"):
         check_ownership(plan(OBJECT), ())
 
 
@@ -40,11 +40,11 @@ def record(*hooks):
 def test_undeclared_release_is_removed_only_with_proven_objects():
     check_removal(record(), [in_release(OBJECT, MINE)])
     for live in (OBJECT, in_release(OBJECT, OTHER)):
-        with pytest.raises(ReleaseError, match=r"names objects of another owner \(ConfigMap n/a\)"):
+        with pytest.raises(MeshopsError, match=r"names objects of another owner \(ConfigMap n/a\)"):
             check_removal(record(), [live])
 
 
 def test_undeclared_release_with_hooks_of_its_removal_is_refused():
     check_removal(record({"name": "h", "events": ["pre-install", "test"]}), [])
-    with pytest.raises(ReleaseError, match=r"it would run hooks \(h\)"):
+    with pytest.raises(MeshopsError, match=r"it would run hooks \(h\)"):
         check_removal(record({"name": "h", "events": ["pre-delete"]}), [])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.meshops.istio.plugins.module_utils.releases.errors import ReleaseError
+from ansible_collections.meshops.istio.plugins.module_utils.errors import MeshopsError
 from ansible_collections.meshops.istio.plugins.module_utils.releases.reconcile import declared_releases
 
 
@@ -12,8 +12,8 @@ def test_declared_releases_use_the_common_source_and_version():
     given.update(values={}, patches=[], after=[], state="present")
     (release,) = declared_releases({"releases": [given], "charts": "oci://x", "version": "1"})
     assert (release.charts, release.version, release.digest) == ("oci://x", "1", None)
-    with pytest.raises(ReleaseError, match="release r has no chart"):
+    with pytest.raises(MeshopsError, match="release r has no chart"):
         declared_releases({"releases": [{**given, "chart": None}]})
-    with pytest.raises(ReleaseError, match=r"release r comes after typo, and that release does not exist \(NotFound\)"):
+    with pytest.raises(MeshopsError, match=r"release r comes after typo, and that release does not exist \(NotFound\)"):
         declared_releases({"releases": [{**given, "after": ["typo"]}]})
     assert declared_releases({"releases": [{**given, "after": ["istiod", "r"]}]}, ["istiod"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from ansible_collections.meshops.istio.plugins.module_utils.errors import MeshopsError
 from ansible_collections.meshops.istio.plugins.module_utils.helm.releases import Release
-from ansible_collections.meshops.istio.plugins.module_utils.releases.errors import ReleaseError
 from ansible_collections.meshops.istio.plugins.module_utils.releases.render import (
     chosen_objects,
     manifest,
@@ -27,7 +26,7 @@ def workload(kind, *env):
 @pytest.mark.parametrize("kind", ["Deployment", "DaemonSet", "StatefulSet", "Job", "CronJob", "Pod"])
 def test_variable_with_two_values_is_refused(kind):
     problem = rf"^{kind} n/w: environment variable A of container c is set twice \(Invalid\): chart istiod"
-    with pytest.raises(ReleaseError, match=problem):
+    with pytest.raises(MeshopsError, match=problem):
         without_repeated_variables(RELEASE, [workload(kind, ("A", "1"), ("B", "2"), ("A", "2"))])
     repeated = [workload(kind, ("A", "1"), ("B", "2"), ("A", "1"))]
     assert without_repeated_variables(RELEASE, repeated) == [workload(kind, ("A", "1"), ("B", "2"))]
@@ -55,7 +54,7 @@ def test_values_are_compared_as_helm_stores_them():
 def test_manifest_is_read_as_it_was_written():
     objects = [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "---"}, "data": {"a": "no\n---\n"}}]
     assert parse_manifest(manifest(objects), "x") == objects
-    with pytest.raises(ReleaseError, match="Fix the chart"):
+    with pytest.raises(MeshopsError, match="Fix the chart"):
         parse_manifest("a: [", "chart x")
 
 
@@ -65,5 +64,5 @@ def test_objects_are_chosen_by_label():
     ]
     (chosen,) = chosen_objects(Release("r", "c", "n", labels={"l": "b"}), manifest(objects))
     assert chosen["metadata"]["name"] == "b"
-    with pytest.raises(ReleaseError, match="renders nothing labelled l=c"):
+    with pytest.raises(MeshopsError, match="renders nothing labelled l=c"):
         chosen_objects(Release("r", "c", "n", labels={"l": "c"}), manifest(objects))

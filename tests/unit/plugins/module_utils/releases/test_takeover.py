@@ -6,9 +6,9 @@ import copy
 
 import pytest
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.errors import ApiError
+from ansible_collections.meshops.istio.plugins.module_utils.errors import MeshopsError
 from ansible_collections.meshops.istio.plugins.module_utils.helm.ownership import in_release
 from ansible_collections.meshops.istio.plugins.module_utils.helm.releases import Release
-from ansible_collections.meshops.istio.plugins.module_utils.releases.errors import ReleaseError
 from ansible_collections.meshops.istio.plugins.module_utils.releases.takeover import (
     Takeover,
     foreseen,
@@ -78,9 +78,9 @@ def test_whether_pods_are_made_anew_is_asked_in_the_old_owner_s_name():
 
 
 def test_what_can_not_be_taken_over_is_told():
-    with pytest.raises(ReleaseError, match="selects its pods by app=istiod, and the one of chart istiod by app=other"):
+    with pytest.raises(MeshopsError, match="selects its pods by app=istiod, and the one of chart istiod by app=other"):
         foreseen(Cluster(deployment()), Takeover(deployment(), deployment(app="other")), RELEASE)
-    with pytest.raises(ReleaseError, match="Deployment istio-system/istiod cannot become part of release istiod: no"):
+    with pytest.raises(MeshopsError, match="Deployment istio-system/istiod cannot become part of release istiod: no"):
         foreseen(Cluster(deployment(), refuses="no"), Takeover(deployment(), deployment()), RELEASE)
 
 

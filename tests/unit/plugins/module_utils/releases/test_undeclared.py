@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.errors import ApiError
+from ansible_collections.meshops.istio.plugins.module_utils.errors import MeshopsError
 from ansible_collections.meshops.istio.plugins.module_utils.helm.releases import Release
 from ansible_collections.meshops.istio.plugins.module_utils.helm.stored import Stored
-from ansible_collections.meshops.istio.plugins.module_utils.releases.errors import ReleaseError
 from ansible_collections.meshops.istio.plugins.module_utils.releases.undeclared import (
     Owner,
     check_unused,
@@ -64,12 +64,12 @@ def test_release_whose_kinds_or_namespace_are_used_is_refused():
     shops = [
         {"apiVersion": "g.io/v1", "kind": "Shop", "metadata": {"name": f"s{n}", "namespace": "n"}} for n in range(5)
     ]
-    with pytest.raises(ReleaseError, match="in use by Shop n/s0, Shop n/s1, Shop n/s2 and 2 more"):
+    with pytest.raises(MeshopsError, match="in use by Shop n/s0, Shop n/s1, Shop n/s2 and 2 more"):
         check_unused(Cluster(users=shops), RECORD, [definition])
     check_unused(Cluster(users=shops), RECORD, [definition, *shops])
     check_unused(Cluster(), RECORD, [definition])
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "n"}}
     workload = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d", "namespace": "n"}}
-    with pytest.raises(ReleaseError, match="in use by Deployment n/d"):
+    with pytest.raises(MeshopsError, match="in use by Deployment n/d"):
         check_unused(Cluster(users=[workload]), RECORD, [namespace])
     check_unused(Cluster(users=[workload]), RECORD, [namespace, workload])

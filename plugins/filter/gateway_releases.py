@@ -5,7 +5,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: gateway_releases
-short_description: The Helm releases of a list of gateways
+short_description: Turn a list of gateways into Helm releases
 version_added: 0.1.0
 author:
   - The meshops.istio authors (@meshops)
@@ -30,18 +30,20 @@ options:
     description: V(openshift) where the cluster gives the pods their user.
     type: str
     default: ""
-  digests:
-    description: Digests of charts by their names, of which that of C(gateway) is taken.
+  source:
+    description: The chart's source. What is empty is left to M(meshops.istio.releases).
     type: dict
     default: {}
-  charts:
-    description: Where the chart comes from. Empty leaves it to M(meshops.istio.releases).
-    type: str
-    default: ""
-  version:
-    description: Version of the chart. Empty leaves it to M(meshops.istio.releases).
-    type: str
-    default: ""
+    suboptions:
+      charts:
+        description: Where the chart comes from.
+        type: str
+      version:
+        description: Version of the chart.
+        type: str
+      digests:
+        description: Digests of charts by their names, of which that of C(gateway) is taken.
+        type: dict
 """
 
 EXAMPLES = r"""
@@ -62,16 +64,24 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.meshops.istio.plugins.module_utils.control_plane.gateways import gateway_releases
 from ansible_collections.meshops.istio.plugins.module_utils.errors import MeshopsError
 
+ABSENT = ("name", "namespace", "chart", "state")
 
-def releases(gateways, namespace="istio-system", revision="", platform="", digests=None, charts="", version=""):
+
+def releases(gateways, namespace="istio-system", revision="", platform="", source=None):
     try:
         found = gateway_releases(gateways, namespace, revision, platform)
     except MeshopsError as error:
         raise AnsibleFilterError(str(error)) from error
-    fields = ("name", "namespace", "chart", "values", "objects")
-    source = {"digest": (digests or {}).get("gateway"), "charts": charts, "version": version}
-    source = {field: value for field, value in source.items() if value}
-    return [{field: getattr(release, field) for field in fields} | source for release in found]
+    source = source or {}
+    given = {"charts": source.get("charts"), "version": source.get("version")}
+    given["digest"] = (source.get("digests") or {}).get("gateway")
+    given = {field: value for field, value in given.items() if value}
+    return [_release(release) | (given if release.state == "present" else {}) for release in found]
+
+
+def _release(release):
+    fields = ("name", "namespace", "chart", "values", "objects") if release.state == "present" else ABSENT
+    return {field: getattr(release, field) for field in fields}
 
 
 class FilterModule:

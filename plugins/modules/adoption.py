@@ -32,6 +32,11 @@ options:
         declare the mesh.
       - Without such a document in the cluster, this file is read as the document, so that the task can be run again.
     type: path
+  owner:
+    description:
+      - Name of the inventory that declares O(releases), which is the label C(meshops.istio/owner) on their records, as
+        in M(meshops.istio.releases).
+    type: str
   remove_workloads:
     description:
       - Removes Deployments and DaemonSets that istioctl installed and that no release has.
@@ -111,6 +116,7 @@ from ansible_collections.meshops.istio.plugins.module_utils.releases.reconcile i
 ARGUMENT_SPEC = {
     **CONTROL_PLANE_OPTIONS,
     "releases": {**RELEASES_OPTION, "required": True},
+    "owner": {"type": "str"},
     "document_dest": {"type": "path"},
     "remove_workloads": {"type": "bool", "default": False},
     **HELM_OPTIONS,

@@ -50,8 +50,9 @@ options:
     description:
       - Uninstall the releases of O(owner) that are no longer in O(releases). Set V(false) to get a warning that names
         them instead.
-      - Fails where such a release is in use, that is where objects of a kind that it defines exist, or workloads in a
-        namespace of it, and where its record names objects that do not carry its marks.
+      - Fails where such a release is in use, and where its record names objects that do not carry its marks.
+      - A release is in use where objects of a kind that it defines exist, or workloads in a namespace of it. A gateway
+        is in use where a Gateway selects its pods and no other gateway's, and where clients have connections open.
     type: bool
     default: true
 seealso:
@@ -172,15 +173,20 @@ not_begun:
 """
 
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.module import run_module
+from ansible_collections.meshops.istio.plugins.module_utils.control_plane.gateway_injection import injection_problems
+from ansible_collections.meshops.istio.plugins.module_utils.control_plane.gateway_use import gateway_users
 from ansible_collections.meshops.istio.plugins.module_utils.releases.reconcile import (
     HELM_OPTIONS,
     OWNERSHIP_OPTION,
     RELEASES_OPTION,
     UNLOGGED,
+    Rules,
     declared_releases,
     open_helm,
     reconcile_releases,
 )
+
+RULES = Rules(users=gateway_users, problems=injection_problems)
 
 ARGUMENT_SPEC = {
     "releases": {**RELEASES_OPTION, "required": True},
@@ -195,7 +201,7 @@ ARGUMENT_SPEC = {
 
 def run(module, cluster):
     with open_helm(module.params, cluster) as helm:
-        return reconcile_releases(module, cluster, helm, declared_releases(module.params))
+        return reconcile_releases(module, cluster, helm, declared_releases(module.params), RULES)
 
 
 def main():

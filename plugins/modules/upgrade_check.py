@@ -93,7 +93,7 @@ problems:
 
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.module import run_module
 from ansible_collections.meshops.istio.plugins.module_utils.istio_operator.translate import revision_of
-from ansible_collections.meshops.istio.plugins.module_utils.releases.reconcile import open_helm
+from ansible_collections.meshops.istio.plugins.module_utils.releases.reconcile import CHARTS_LOGIN_OPTIONS, open_helm
 from ansible_collections.meshops.istio.plugins.module_utils.upgrade.charts import read_target
 from ansible_collections.meshops.istio.plugins.module_utils.upgrade.check import UpgradeOptions, check, check_validation
 
@@ -106,6 +106,7 @@ ARGUMENT_SPEC = {
     "rollback": {"type": "bool", "default": False},
     "ask_istiod": {"type": "bool", "default": False},
     "binary_path": {"type": "path"},
+    **CHARTS_LOGIN_OPTIONS,
 }
 
 

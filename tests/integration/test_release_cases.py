@@ -72,14 +72,19 @@ def scaler(name="d"):
     return {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": name}, "spec": spec}
 
 
+def owned(releases, owner):
+    """Releases as an inventory declares them."""
+    return [dataclasses.replace(release, owner=owner.name if owner else "") for release in releases]
+
+
 def run(cluster, helm, *releases, apply=None, **options):
-    plans = plan_releases(cluster, helm, releases, PlanOptions(**options))
+    plans = plan_releases(cluster, helm, owned(releases, options.get("owner")), PlanOptions(**options))
     apply_releases(cluster, helm, plans, apply or ApplyOptions(wait=False))
     return plans
 
 
 def assert_unchanged(cluster, helm, *releases, **options):
-    for plan in plan_releases(cluster, helm, releases, PlanOptions(**options)):
+    for plan in plan_releases(cluster, helm, owned(releases, options.get("owner")), PlanOptions(**options)):
         assert not plan.changed, plan.report()
 
 
@@ -411,8 +416,8 @@ def test_inventory_is_what_the_cluster_has(cluster, helm, chart, namespace):
     by_hand(helm, "upgrade", "second", second.chart, "-n", namespace)  # keeps the label
     run(cluster, helm, first, second, owner=owner)
 
-    (kept,) = plan_releases(cluster, helm, [first], PlanOptions(owner=Owner(owner.name, prune=False)))
-    assert kept.warnings == (f"Release {namespace}/second is no longer declared, and is retained",)
+    kept = plan_releases(cluster, helm, [first], PlanOptions(owner=Owner(owner.name, prune=False)))
+    assert kept.notes == (f"Release {namespace}/second is no longer declared, and is retained",)
     with pytest.raises(MeshopsError, match=rf"belongs to inventory '{owner.name}', not to 'other'"):
         run(cluster, helm, first, owner=Owner("other"))
     (_first, gone) = run(cluster, helm, first, owner=owner)

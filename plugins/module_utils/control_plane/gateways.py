@@ -1,6 +1,6 @@
 # Copyright: (c) 2026, The meshops.istio authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Ingress and egress gateways: the Helm releases that they are, and their Routes on OpenShift."""
+"""Ingress and egress gateways: their Helm releases, and their Routes on OpenShift."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typing as t
 from ..errors import MeshopsError
 from ..helm.releases import Release, merged
 
-_FIELDS = ("name", "namespace", "direction", "service", "values", "openshift_route")
+_FIELDS = ("name", "state", "namespace", "direction", "service", "values", "openshift_route")
 _ROUTE_FIELDS = ("host", "port", "tls", "annotations", "path")
 
 
@@ -41,6 +41,10 @@ def gateway_releases(
     releases = []
     for given in gateways:
         gateway = _checked(given)
+        home = gateway.get("namespace") or namespace
+        if gateway.get("state") == "absent":
+            releases.append(Release(gateway["name"], "gateway", home, state="absent"))
+            continue
         egress = gateway.get("direction", "ingress") == "egress"
         values: dict[str, t.Any] = {"service": {"type": "ClusterIP"}} if egress else {}
         if revision:
@@ -51,7 +55,6 @@ def gateway_releases(
             values = merged(values, {"service": {"type": "ClusterIP"}})
         values = merged(values, {"service": gateway.get("service") or {}}, gateway.get("values"))
         values.setdefault("readinessProbe", READINESS_PROBE)
-        home = gateway.get("namespace") or namespace
         releases.append(Release(gateway["name"], "gateway", home, values, objects=_routes(gateway, home)))
     return releases
 
@@ -80,6 +83,8 @@ def _checked(gateway: t.Mapping[str, t.Any]) -> t.Mapping[str, t.Any]:
         raise MeshopsError(f"a gateway is a dict with at least a name, not {gateway!r}")
     name = gateway["name"]
     _known(gateway, _FIELDS, f"gateway {name}")
+    if gateway.get("state", "present") not in ("present", "absent"):
+        raise MeshopsError(f"gateway {name}: state can't be {gateway['state']!r}: it is present or absent")
     if gateway.get("direction", "ingress") not in ("ingress", "egress"):
         raise MeshopsError(f"gateway {name}: direction can't be {gateway['direction']!r}: it is ingress or egress")
     for field in ("service", "values"):

@@ -31,6 +31,7 @@ class Release:
     :ivar labels: where set, only the rendered objects that carry these labels are part of the release
     :ivar after: names of the releases that must be ready before this one is touched
     :ivar state: C(present) or C(absent)
+    :ivar owner: the inventory that declares it, which its record is labelled with; empty leaves the record alone
     """
 
     name: str
@@ -45,6 +46,7 @@ class Release:
     labels: dict[str, str] = dataclasses.field(default_factory=dict)
     after: t.Sequence[str] = ()
     state: str = "present"
+    owner: str = ""
 
     @property
     def is_plain(self) -> bool:

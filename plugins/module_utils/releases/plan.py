@@ -30,6 +30,7 @@ from ..reconcile.plan import Change, PlanError, plan
 from ..reconcile.readiness import unready
 from ..reconcile.refusal import unserved
 from ..reconcile.types import K8sObject
+from ..reconcile.wording import listed
 from .foreign_fields import HELM_MANAGER, foreign_fields, is_installer, with_live_values, without
 from .leftovers import leftovers, repaired_manifest
 from .lookups import Lookups
@@ -39,7 +40,7 @@ from .ownership import check_ownership, check_removal, with_takeovers
 from .planning import Planner, by_key
 from .render import manifest
 from .takeover import foreseen
-from .undeclared import Owner, check_unused, undeclared
+from .undeclared import Owner, Users, check_unused, undeclared, users_of
 
 _NAMESPACE = KNOWN["", "Namespace"]
 #: The kinds of a release that are waited for. Not Services: without a load balancer that never ends.
@@ -53,16 +54,29 @@ class PlanOptions:
     :ivar take_ownership: take over objects that exist and that no release has, instead of failing
     :ivar owner: the inventory that declares the releases; what it no longer declares is uninstalled
     :ivar timeout: seconds that a helm is given to do its work
+    :ivar users: finds what uses a release that will be uninstalled, beside what every cluster has
     """
 
     take_ownership: bool = False
     owner: Owner | None = None
     timeout: float = 0
+    users: Users | None = None
+
+
+class ReleasePlans(list[ReleasePlan]):
+    """The plans of a run.
+
+    :ivar notes: what is retained or could not be seen, also where there is no plan
+    """
+
+    def __init__(self, plans: t.Iterable[ReleasePlan] = (), notes: t.Sequence[str] = ()) -> None:
+        super().__init__(plans)
+        self.notes = tuple(notes)
 
 
 def plan_releases(
     cluster: Cluster, helm: Helm, releases: t.Sequence[Release], options: PlanOptions | None = None
-) -> list[ReleasePlan]:
+) -> ReleasePlans:
     """Plans all releases together; reads only.
 
     :raises MeshopsError: something can't be done as declared; nothing has been changed
@@ -82,13 +96,11 @@ def plan_releases(
         for stage in stages:
             lookups.begin([*stage.rendered.objects, *stage.rendered.before, *stage.rendered.definitions])
         plans = [_planned(stage, planner, lookups, options, removed.releases) for stage in stages]
-        if removed.notes and plans:
-            plans[0] = dataclasses.replace(plans[0], warnings=(*plans[0].warnings, *removed.notes))
         plans = _with_namespaces(cluster, plans)
         plans = list(pool.map(functools.partial(_foreseen, cluster), plans))
         plans = list(pool.map(functools.partial(_confirmed, cluster), plans))
         list(pool.map(functools.partial(_check_added, cluster), plans))
-    return plans
+    return ReleasePlans(plans, removed.notes)
 
 
 def _check_names(releases: t.Sequence[Release]) -> None:
@@ -148,9 +160,9 @@ def _planned(
 ) -> ReleasePlan:
     """A compared release with what changes, object by object."""
     if stage.rendered.release.state == "absent":
-        return _removal(stage, planner, lookups, undeclared=stage.rendered.release in removed)
+        return _removal(stage, planner, lookups, options.users, undeclared=stage.rendered.release in removed)
     planned = _changes(stage, planner, lookups)
-    owner = options.owner.name if options.owner else ""
+    owner = planned.release.owner
     if options.take_ownership:
         planned = with_takeovers(planned, lookups.cluster)
     else:
@@ -166,19 +178,26 @@ def _planned(
     return dataclasses.replace(planned, owner=owner, relabel=relabel, causes=(*planned.causes, *causes))
 
 
-def _removal(stage: Compared, planner: Planner, lookups: Lookups, *, undeclared: bool) -> ReleasePlan:
+def _removal(
+    stage: Compared, planner: Planner, lookups: Lookups, users: Users | None, *, undeclared: bool
+) -> ReleasePlan:
     rendered = stage.rendered
     record = rendered.stored
     if record is None:
         return ReleasePlan(rendered.release)
     live = list(lookups.live_of(planner.stored(record)).values())
-    changes = [Change.deletion(obj) for obj in live if not is_kept(obj)]
-    causes = stage.causes
+    deleted = [obj for obj in live if not is_kept(obj)]
+    changes = tuple(Change.deletion(obj) for obj in deleted)
     if undeclared:
         check_removal(record, live)
-        check_unused(lookups.cluster, record, [obj for obj in live if not is_kept(obj)])
+        check_unused(record, users_of(lookups.cluster, deleted, users))
         causes = (Cause(Reason.UNDECLARED, "it is no longer declared"),)
-    return ReleasePlan(rendered.release, stage.action, causes, record, rendered.base, changes=tuple(changes))
+        return ReleasePlan(rendered.release, stage.action, causes, record, rendered.base, changes=changes)
+    used = users(lookups.cluster, deleted) if users else []
+    warnings = [f"Release {'/'.join(record.id)} is uninstalled while it is in use by {listed(used, 3)}"] if used else []
+    return ReleasePlan(
+        rendered.release, stage.action, stage.causes, record, rendered.base, changes=changes, warnings=tuple(warnings)
+    )
 
 
 def _changes(stage: Compared, planner: Planner, lookups: Lookups) -> ReleasePlan:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import typing as t
 
@@ -12,10 +13,11 @@ from ..errors import MeshopsError
 from ..helm.chart_sources import Login
 from ..helm.helm import Helm
 from ..helm.releases import Release
+from ..reconcile.types import K8sObject
 from .apply import ApplyOptions, Busy, apply_releases
-from .model import ReleasePlan
+from .model import Action, ReleasePlan
 from .plan import PlanOptions, diff, plan_releases
-from .undeclared import Owner
+from .undeclared import Owner, Users
 
 _ATTEMPTS = 4
 _LABEL = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
@@ -88,13 +90,29 @@ def declared_releases(params: t.Mapping[str, t.Any], others: t.Iterable[str] = (
                 f" after takes the names of {', '.join(sorted(known))}"
             )
         chosen = {name: value for name, value in given.items() if value not in (None, "")}
+        chosen["owner"] = params.get("owner") or ""
         chosen.setdefault("charts", params.get("charts"))
         chosen.setdefault("version", params.get("version"))
         releases.append(Release(**{"chart": "", **chosen}))
     return releases
 
 
-def reconcile_releases(module: t.Any, cluster: Cluster, helm: Helm, releases: t.Sequence[Release]) -> Result:
+@dataclasses.dataclass(frozen=True)
+class Rules:
+    """What another room knows of releases.
+
+    :ivar users: finds what uses a release that will be uninstalled
+    :ivar problems: why objects that will be installed would not start; an error, in check mode a warning, because what
+        they need may be installed by then
+    """
+
+    users: Users | None = None
+    problems: t.Callable[[Cluster, t.Sequence[K8sObject]], list[str]] | None = None
+
+
+def reconcile_releases(
+    module: t.Any, cluster: Cluster, helm: Helm, releases: t.Sequence[Release], rules: Rules | None = None
+) -> Result:
     """Plans releases, and outside of check mode applies them; gives the module's result.
 
     :param module: an AnsibleModule with C(HELM_OPTIONS) and C(OWNERSHIP_OPTION)
@@ -106,12 +124,25 @@ def reconcile_releases(module: t.Any, cluster: Cluster, helm: Helm, releases: t.
             f"owner {params['owner']!r} is not a valid label value: use at most 63 letters, digits, '-', '_' and '.'"
         )
     owner = Owner(params["owner"], prune=params["prune"]) if params.get("owner") else None
-    options = PlanOptions(params["take_ownership"], owner, params["wait_timeout"])
+    rules = rules or Rules()
+    options = PlanOptions(params["take_ownership"], owner, params["wait_timeout"], rules.users)
     plans = plan_releases(cluster, helm, releases, options)
     result = planned_result(module, plans)
+    problems = rules.problems(cluster, installed(plans)) if rules.problems else []
+    if problems and not module.check_mode:
+        raise MeshopsError("; ".join(problems), result)
+    warnings = [*plans.notes, *result.get("warnings", []), *problems]
+    if warnings:
+        result["warnings"] = warnings
     if not module.check_mode:
         apply_plans(module, cluster, helm, plans, result, options)
     return result
+
+
+def installed(plans: t.Sequence[ReleasePlan]) -> list[K8sObject]:
+    """The objects of the releases for which helm will run."""
+    changing = (plan for plan in plans if plan.action in (Action.INSTALL, Action.UPGRADE))
+    return [obj for plan in changing for obj in plan.objects]
 
 
 def planned_result(module: t.Any, plans: t.Sequence[ReleasePlan]) -> Result:

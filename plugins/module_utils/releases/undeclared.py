@@ -15,8 +15,12 @@ from ..helm.releases import Release
 from ..helm.stored import Stored, labelled_releases
 from ..reconcile.identity import OWNER_LABEL, title
 from ..reconcile.types import K8sObject
+from ..reconcile.wording import listed
 
 _SHOWN = 3
+
+#: Gives what uses live objects that will be deleted, in words.
+Users = t.Callable[[Cluster, t.Sequence[K8sObject]], list[str]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,21 +76,30 @@ def _id(secret: K8sObject) -> tuple[str, str]:
     return meta["namespace"], meta["labels"].get("name", "")
 
 
-def check_unused(cluster: Cluster, record: Stored, deleted: t.Iterable[K8sObject]) -> None:
-    """Checks that nobody uses what a release would take with it: objects of the kinds it defines, and namespaces.
+def check_unused(record: Stored, users: t.Sequence[str]) -> None:
+    """Checks that nobody uses what a release that is no longer declared would take with it.
 
+    :param users: see C(users_of)
     :raises MeshopsError: somebody does
     """
-    deleted = list(deleted)
-    names = {title(obj) for obj in deleted}
-    used = [user for obj in deleted for user in _users(cluster, obj) if title(user) not in names]
-    if used:
-        more = f" and {len(used) - _SHOWN} more" if len(used) > _SHOWN else ""
+    if users:
         raise MeshopsError(
             f"Refusing to uninstall release {record.namespace}/{record.name}, which is no longer declared: it is in use"
-            f" by {', '.join(title(user) for user in used[:_SHOWN])}{more}. Remove them, declare the release again, or"
-            " set prune to false"
+            f" by {listed(users, _SHOWN)}. Remove them, declare the release again (with state absent to uninstall it"
+            " all the same), or set prune to false to retain it. If another inventory declares it, give each inventory"
+            " an owner of its own"
         )
+
+
+def users_of(cluster: Cluster, deleted: t.Sequence[K8sObject], further: Users | None = None) -> list[str]:
+    """What uses live objects that will be deleted: objects of the kinds they define, and what is in their namespaces.
+
+    :param further: finds what else uses them
+    """
+    names = {title(obj) for obj in deleted}
+    users = [title(user) for obj in deleted for user in _users(cluster, obj)]
+    users += further(cluster, deleted) if further else []
+    return [user for user in users if user not in names]
 
 
 def _users(cluster: Cluster, obj: K8sObject) -> list[K8sObject]:

@@ -131,3 +131,19 @@ def workload(
         status.update(replicas=replicas, updatedReplicas=replicas, readyReplicas=up, availableReplicas=up)
     meta = {"name": name, "namespace": namespace, "uid": f"uid-{name}", "generation": 1, **metadata}
     return {"apiVersion": "apps/v1", "kind": kind, "metadata": meta, "spec": spec, "status": status}
+
+
+def gateway(name: str = "edge", namespace: str = "edge", revision: str = "", **labels: str) -> dict[str, Any]:
+    """The Deployment of Istio's gateway chart, whose proxy has the image C(auto) until an injector completes it."""
+    labels = {"istio": name, **({"istio.io/rev": revision} if revision else {}), **labels}
+    annotations = {"inject.istio.io/templates": "gateway"}
+    made = workload("Deployment", name, namespace, template_labels=labels, template_annotations=annotations)
+    made["spec"]["template"]["spec"]["containers"] = [{"name": "istio-proxy", "image": "auto"}]
+    return made
+
+
+def gateway_pod(deployment: dict[str, Any], number: int = 1) -> dict[str, Any]:
+    """A pod of such a Deployment, completed by the injector."""
+    meta, labels = deployment["metadata"], deployment["spec"]["template"]["metadata"]["labels"]
+    proxy = container("istio-proxy", "proxyv2:1", args=["proxy", "router"])
+    return pod(f"{meta['name']}-{number}", meta["namespace"], (proxy,), labels=dict(labels))

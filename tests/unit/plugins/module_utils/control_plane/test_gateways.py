@@ -64,6 +64,7 @@ def test_a_route_needs_no_load_balancer():
         ("in", "at least a name"),
         ({"name": "g", "directoin": "egress"}, r"gateway g has no field 'directoin' \(did you mean direction\?\)"),
         ({"name": "g", "direction": "both"}, "direction can't be 'both': it is ingress or egress"),
+        ({"name": "g", "state": "gone"}, "state can't be 'gone': it is present or absent"),
         ({"name": "g", "service": "NodePort"}, "service must be a dict, not 'NodePort'"),
         (
             {"name": "g", "openshift_route": {"hots": "x"}},
@@ -81,5 +82,12 @@ def test_what_is_said_of_the_chart_stands_in_each_release():
     given = [{"name": "g"}]
     (plain,) = filtered(given)
     assert set(plain) == {"name", "namespace", "chart", "values", "objects"}
-    (pinned,) = filtered(given, digests={"gateway": "sha256:1", "base": "sha256:2"}, charts="oci://x", version="1.31.0")
+    (pinned,) = filtered(
+        given, source={"digests": {"gateway": "sha256:1", "base": "sha256:2"}, "charts": "oci://x", "version": "1.31.0"}
+    )
     assert (pinned["digest"], pinned["charts"], pinned["version"]) == ("sha256:1", "oci://x", "1.31.0")
+
+
+def test_absent_gateway():
+    (absent,) = filtered([{"name": "g", "state": "absent", "service": {}}], "edge", source={"version": "1.31.0"})
+    assert absent == {"name": "g", "namespace": "edge", "chart": "gateway", "state": "absent"}

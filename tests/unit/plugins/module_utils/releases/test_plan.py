@@ -112,6 +112,25 @@ def test_release_that_its_owner_no_longer_declares_is_uninstalled():
 def test_release_of_another_owner_is_refused():
     other = record(SHOP, CONFIG, labels={"meshops.istio/owner": "test"})
     with pytest.raises(MeshopsError, match=r"belongs to inventory 'test', not to 'prod' \(Conflict\)"):
-        planned(other, *installed(SHOP, CONFIG), options=PlanOptions(owner=Owner("prod")))
-    unowned = planned(record(SHOP, CONFIG), *installed(SHOP, CONFIG), options=PlanOptions(owner=Owner("prod")))
+        planned(other, *installed(SHOP, CONFIG), release=dataclasses.replace(SHOP, owner="prod"))
+    owned = dataclasses.replace(SHOP, owner="prod")
+    unowned = planned(record(SHOP, CONFIG), *installed(SHOP, CONFIG), release=owned)
     assert (unowned.relabel, unowned.changed) == (True, True)
+
+
+def test_release_in_use_is_not_uninstalled_unless_it_is_declared_so():
+    owned = {"meshops.istio/owner": "prod"}
+    live = [NAMESPACE, record(SHOP, CONFIG, labels=owned), *installed(SHOP, CONFIG)]
+    options = PlanOptions(owner=Owner("prod"), users=lambda _cluster, _deleted: ["Gateway shop/public"])
+    with pytest.raises(MeshopsError, match="Refusing to uninstall release shop/shop, .* in use by Gateway shop/public"):
+        plan_releases(ApiServer(live), FakeHelm({}), [], options)
+    absent = dataclasses.replace(SHOP, state="absent")
+    (plan,) = plan_releases(ApiServer(live), FakeHelm({}), [absent], options)
+    assert plan.action is Action.UNINSTALL
+    assert plan.warnings == ("Release shop/shop is uninstalled while it is in use by Gateway shop/public",)
+
+
+def test_what_is_retained_is_named_also_where_nothing_is_declared():
+    server = ApiServer([NAMESPACE, record(SHOP, CONFIG, labels={"meshops.istio/owner": "prod"})])
+    plans = plan_releases(server, FakeHelm({}), [], PlanOptions(owner=Owner("prod", prune=False)))
+    assert (list(plans), plans.notes) == ([], ("Release shop/shop is no longer declared, and is retained",))

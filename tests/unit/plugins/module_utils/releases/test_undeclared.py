@@ -11,6 +11,7 @@ from ansible_collections.meshops.istio.plugins.module_utils.releases.undeclared 
     Owner,
     check_unused,
     undeclared,
+    users_of,
 )
 
 
@@ -65,11 +66,19 @@ def test_release_whose_kinds_or_namespace_are_used_is_refused():
         {"apiVersion": "g.io/v1", "kind": "Shop", "metadata": {"name": f"s{n}", "namespace": "n"}} for n in range(5)
     ]
     with pytest.raises(MeshopsError, match="in use by Shop n/s0, Shop n/s1, Shop n/s2 and 2 more"):
-        check_unused(Cluster(users=shops), RECORD, [definition])
-    check_unused(Cluster(users=shops), RECORD, [definition, *shops])
-    check_unused(Cluster(), RECORD, [definition])
+        check_unused(RECORD, users_of(Cluster(users=shops), [definition]))
+    check_unused(RECORD, users_of(Cluster(users=shops), [definition, *shops]))
+    check_unused(RECORD, users_of(Cluster(), [definition]))
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "n"}}
     workload = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d", "namespace": "n"}}
     with pytest.raises(MeshopsError, match="in use by Deployment n/d"):
-        check_unused(Cluster(users=[workload]), RECORD, [namespace])
-    check_unused(Cluster(users=[workload]), RECORD, [namespace, workload])
+        check_unused(RECORD, users_of(Cluster(users=[workload]), [namespace]))
+    check_unused(RECORD, users_of(Cluster(users=[workload]), [namespace, workload]))
+
+
+def test_what_another_room_finds_counts_but_for_what_is_deleted_too():
+    def further(_cluster, deleted):
+        return ["Gateway n/a", *(f"{obj['kind']} n/{obj['metadata']['name']}" for obj in deleted)]
+
+    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s", "namespace": "n"}}
+    assert users_of(Cluster(), [service], further) == ["Gateway n/a"]

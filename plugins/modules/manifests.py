@@ -12,7 +12,7 @@ author:
   - The meshops.istio authors (@meshops)
 description:
   - Renders a control plane and further Helm releases, with their patches, and writes one file a release, called
-    C(NAMESPACE.RELEASE.yaml). For review, and for tools that apply what lies in a repository.
+    C(NAMESPACE.RELEASE.yaml). For review, and for tools that apply the files of a repository.
   - Files of an earlier run that are not wanted any more are removed; other files in the directory are left alone.
   - Needs C(helm) and the charts, and no cluster. So it isn't in the action group C(meshops.istio.mesh).
 attributes:
@@ -164,7 +164,7 @@ EXAMPLES = r"""
       profile: demo
       version: 1.31.0
 
-- name: What an IstioOperator document stands for
+- name: Render an IstioOperator document
   meshops.istio.manifests:
     dest: rendered/prod
     control_plane:

@@ -52,7 +52,7 @@ def _problem(cluster: Cluster, gateway: K8sObject, served: set[str]) -> str:
     if chosen in served:
         return ""
     by = f"label {REVISION}={chosen} of namespace {namespace}" if chosen != own and chosen != _DEFAULT else "revision"
-    known = f"there are {', '.join(sorted(served))}" if served else "there is no injector"
+    known = f"there are {', '.join(sorted(served))}" if served else "no injector exists"
     return (
         f"{auto}, and none serves revision or tag {chosen} (NotFound){did_you_mean(chosen, served)}: {known}. Correct"
         f" the {by}{' (gateways_revision)' if by == 'revision' else ''}, or install that control plane first"

@@ -66,7 +66,7 @@ class PlanOptions:
 class ReleasePlans(list[ReleasePlan]):
     """The plans of a run.
 
-    :ivar notes: what is retained or could not be seen, also where there is no plan
+    :ivar notes: what is retained or could not be seen; also without any plan
     """
 
     def __init__(self, plans: t.Iterable[ReleasePlan] = (), notes: t.Sequence[str] = ()) -> None:

@@ -43,7 +43,7 @@ def test_revision_that_does_not_exist():
         " (NotFound) (did you mean prod?): there are 1-31, prod. Correct the revision (gateways_revision), or install"
         " that control plane first"
     )
-    assert "there is no injector" in problems(gateway())[0]
+    assert "no injector exists" in problems(gateway())[0]
 
 
 def test_namespace_that_forbids_injection():

@@ -1,13 +1,13 @@
 # Copyright: (c) 2026, The meshops.istio authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Compares the working tree with another commit of this repository: the same playbooks on one lab cluster, in turns.
+"""Compares the working tree with another commit of this repository: the same playbooks in turns, on a cluster each.
 
     tests/bench/against/run COMMIT [--rounds 7] [--only objects,...]
 
 Each row is one playbook, as a whole process: seconds of the wall clock, and of the processors (user and system, of the
 playbook and all that it starts), which other work on the machine disturbs less. The ratio is that of the medians: below
-1 the working tree is faster. Both use the same cluster, and each run that counts comes after one of the same tree that
-does not, as the two may write something differently. The last column says how many tasks have changed something.
+1 the working tree is faster. Each has a lab cluster with the demo's mesh that itself has installed. The last column
+says how many tasks have changed something.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ import typing as t
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 DEMO = ROOT / "playbooks/inventory/demo"
+LAB = ROOT / "tests/lab/lab"
 ROLE = "ansible.builtin.include_role"
 
 
@@ -74,19 +75,29 @@ def processor() -> float:
 
 
 class Tree:
-    """The collection of one commit, and playbooks that use it."""
+    """The collection of one commit, with a cluster of its own."""
 
-    def __init__(self, source: pathlib.Path, folder: pathlib.Path) -> None:
-        self._folder = folder
+    def __init__(self, source: pathlib.Path, folder: pathlib.Path, cluster: str) -> None:
+        self._source, self._folder, self._cluster = source, folder, cluster
         place = folder / "ansible_collections" / "meshops"
         place.mkdir(parents=True)
         (place / "istio").symlink_to(source)
+
+    def install(self) -> None:
+        subprocess.run([LAB, "up", "--name", self._cluster], check=True, stdout=sys.stderr)
+        text = subprocess.run([LAB, "env", "--name", self._cluster], check=True, capture_output=True, text=True).stdout
         self._env = {
             **os.environ,
-            "ANSIBLE_COLLECTIONS_PATH": str(folder),
+            **dict(re.findall(r"^export (\w+)=(.*)$", text, re.MULTILINE)),
+            "ANSIBLE_COLLECTIONS_PATH": str(self._folder),
             "ANSIBLE_LOCALHOST_WARNING": "false",
-            "PATH": f"{ROOT / '.venv/bin'}:{os.environ['PATH']}",
         }
+        self._env["PATH"] = f"{ROOT / '.venv/bin'}:{self._env['PATH']}"
+        command = ["ansible-playbook", self._source / "playbooks/site.yml", "-i", DEMO]
+        subprocess.run(command, env=self._env, check=True, stdout=sys.stderr)
+
+    def remove(self) -> None:
+        subprocess.run([LAB, "down", "--name", self._cluster], check=True, stdout=sys.stderr)
 
     def run(self, title: str, tasks: list[dict[str, t.Any]], runs: Runs) -> None:
         path = self._folder / "play.yml"
@@ -122,12 +133,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         subprocess.run(["git", "worktree", "add", "-q", "--detach", folder / "base", args.commit], cwd=ROOT, check=True)
+        trees = [Tree(folder / "base", folder / "a", "bench-before"), Tree(ROOT, folder / "b", "bench-now")]
         try:
-            trees = [Tree(folder / "base", folder / "a"), Tree(ROOT, folder / "b")]
-            subprocess.run(
-                [ROOT / ".venv/bin/ansible-playbook", ROOT / "playbooks/site.yml", "-i", DEMO], check=True,
-                stdout=sys.stderr,
-            )  # fmt: skip
+            for tree in trees:
+                tree.install()
             print("| seconds, median (least-most) | wall, before | wall, now | ratio | processors, before | now | ratio"
                   " | tasks changed |\n|---|--:|--:|--:|--:|--:|--:|--:|")  # fmt: skip
             for title, tasks in cases.items():
@@ -138,6 +147,8 @@ def main() -> None:
                         tree.run(title, tasks, runs)
                 print(line(title, *seen), flush=True)
         finally:
+            for tree in trees:
+                tree.remove()
             subprocess.run(["git", "worktree", "remove", "--force", folder / "base"], cwd=ROOT, check=True)
 
 

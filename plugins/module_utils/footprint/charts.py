@@ -187,10 +187,10 @@ def is_istio_chart(stored: Stored) -> bool:
 
 def _release(stored: Stored) -> Release:
     objects: dict[Id, str] = {}
-    for document in documents(stored.manifest) if stored.status != "uninstalled" else ():
-        group, kind, namespace, name = key(document)
+    for identity, version in _in_manifest(stored.manifest) if stored.status != "uninstalled" else ():
+        group, kind, namespace, name = identity
         for home in [namespace] if namespace else ["", stored.namespace]:
-            objects[group, kind, home, name] = document["apiVersion"]
+            objects[group, kind, home, name] = version
     return Release(
         stored.name,
         stored.namespace,
@@ -201,6 +201,12 @@ def _release(stored: Stored) -> Release:
         stored.manifest,
         objects,
     )
+
+
+@functools.lru_cache(maxsize=32)  # as for _decoded
+def _in_manifest(manifest: str) -> tuple[tuple[Id, str], ...]:
+    """What a release's manifest contains, and its apiVersions."""
+    return tuple((key(document), document["apiVersion"]) for document in documents(manifest))
 
 
 def documents(manifest: str) -> t.Iterator[K8sObject]:

@@ -10,7 +10,7 @@ import json
 import logging
 import typing as t
 
-from ansible_collections.meshops.istio.plugins.module_utils.cluster.client import Cluster
+from ansible_collections.meshops.istio.plugins.module_utils.cluster.client import Cluster, PatchOptions
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.errors import ApiError
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN, Kind
 from ansible_collections.meshops.istio.plugins.module_utils.errors import MeshopsError
@@ -101,7 +101,9 @@ class Objects:
         cleared = {key: None for key in before if key not in wanted}
         meta, patch = obj["metadata"], {"status": {**cleared, **wanted}}
         try:
-            written = self.cluster.patch(ISTIO_OPERATOR, meta["name"], patch, meta["namespace"], subresource="status")
+            written = self.cluster.patch(
+                ISTIO_OPERATOR, meta["name"], patch, meta["namespace"], PatchOptions(subresource="status")
+            )
         except MeshopsError as error:
             log.warning("writing the status of %s/%s failed: %s", meta["namespace"], meta["name"], error)
             return obj

@@ -8,6 +8,7 @@ import json
 import time
 
 import pytest
+from ansible_collections.meshops.istio.plugins.module_utils.cluster.client import DeleteOptions
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.workloads import wait_ready
 
@@ -104,7 +105,7 @@ def test_what_has_no_sidecar_is_restarted_one_after_the_other_and_the_rest_left_
     told = f"DaemonSet older/agent was not restarted, though pod {agent['name']} has no sidecar: its update strategy is"
     assert f"{told} OnDelete: delete its pods" in " ".join(again.text.split())
     older.cluster.delete(KNOWN["", "ResourceQuota"], "full", "older")
-    older.cluster.delete(POD, agent["name"], "older", grace=0)
+    older.cluster.delete(POD, agent["name"], "older", DeleteOptions(grace=0))
     assert {"echo", "istio-proxy"} <= containers(older, "agent")
     last = older.play(str(path))
     assert last.count("changed") == 0

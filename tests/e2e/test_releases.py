@@ -14,6 +14,7 @@ import subprocess
 import time
 
 import pytest
+from ansible_collections.meshops.istio.plugins.module_utils.cluster.client import PatchOptions
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN
 from ansible_collections.meshops.istio.plugins.module_utils.helm.stored import decode
 
@@ -42,10 +43,12 @@ def playbook(path: pathlib.Path, **module) -> str:
 
 def add_by_kubectl(cluster) -> None:
     """What the charts don't declare: a key in a selector, an environment variable, a webhook."""
-    cluster.patch(SERVICE, "istiod", {"spec": {"selector": {"added": "1"}}}, "istio-system", manager="kubectl-patch")
+    cluster.patch(
+        SERVICE, "istiod", {"spec": {"selector": {"added": "1"}}}, "istio-system", PatchOptions(manager="kubectl-patch")
+    )
     container = {"name": "discovery", "env": [{"name": "ADDED", "value": "1"}]}
     change = {"spec": {"template": {"spec": {"containers": [container]}}}}
-    cluster.patch(DEPLOYMENT, "istiod", change, "istio-system", how="strategic", manager="kubectl-edit")
+    cluster.patch(DEPLOYMENT, "istiod", change, "istio-system", PatchOptions(how="strategic", manager="kubectl-edit"))
     webhook = {
         "name": "added.example.com",
         "clientConfig": {"url": "https://127.0.0.1:1/"},
@@ -54,7 +57,9 @@ def add_by_kubectl(cluster) -> None:
         "admissionReviewVersions": ["v1"],
     }
     change = {"webhooks": [webhook]}
-    cluster.patch(INJECTOR, "istio-sidecar-injector", change, how="strategic", manager="kubectl-edit")
+    cluster.patch(
+        INJECTOR, "istio-sidecar-injector", change, options=PatchOptions(how="strategic", manager="kubectl-edit")
+    )
 
 
 def test_drift_is_repaired_without_a_new_revision(mesh):

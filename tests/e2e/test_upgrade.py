@@ -13,6 +13,7 @@ import shutil
 import tarfile
 
 import pytest
+from ansible_collections.meshops.istio.plugins.module_utils.cluster.client import PatchOptions
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.errors import ApiError
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN
 from following import eventually
@@ -108,7 +109,9 @@ def nobody_validates(cluster):
 
     def select(labels):
         webhook = {"name": "validation.istio.io", "objectSelector": {"matchLabels": labels}}
-        cluster.patch(VALIDATOR, "istiod-default-validator", {"webhooks": [webhook]}, how="strategic")
+        cluster.patch(
+            VALIDATOR, "istiod-default-validator", {"webhooks": [webhook]}, options=PatchOptions(how="strategic")
+        )
 
     select({"validated": "never"})
     yield

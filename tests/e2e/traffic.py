@@ -16,7 +16,7 @@ import threading
 import time
 import typing as t
 
-from ansible_collections.meshops.istio.plugins.module_utils.cluster.client import Cluster
+from ansible_collections.meshops.istio.plugins.module_utils.cluster.client import Cluster, DeleteOptions
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.wait import wait_gone
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.workloads import wait_ready
@@ -102,7 +102,9 @@ class Traffic:
     def __exit__(self, *_error: object) -> None:
         for one in self._made:
             meta = one["metadata"]
-            self.mesh.cluster.delete(DEPLOYMENT, meta["name"], meta["namespace"], propagation="Foreground")
+            self.mesh.cluster.delete(
+                DEPLOYMENT, meta["name"], meta["namespace"], DeleteOptions(propagation="Foreground")
+            )
         for _path, process in list(self._logs.values()):
             process.wait(120)
         self._stop.set()

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.meshops.istio.plugins.module_utils.cluster import errors
+from ansible_collections.meshops.istio.plugins.module_utils.cluster.client import PatchOptions
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN
 from ansible_collections.meshops.istio.plugins.module_utils.errors import MeshopsError
 from ansible_collections.meshops.istio.plugins.module_utils.faults import inject as fault_runs
@@ -117,7 +118,7 @@ def test_what_others_change_meanwhile_stays(cluster, namespace):
         {"op": "add", "path": "/spec/http/0", "value": theirs},
         {"op": "add", "path": "/metadata/labels", "value": {"l": "1"}},
     ]
-    cluster.patch(VIRTUAL_SERVICE, "echo", patch, namespace, how="json", manager="colleague")
+    cluster.patch(VIRTUAL_SERVICE, "echo", patch, namespace, PatchOptions(how="json", manager="colleague"))
     take_out(cluster, namespace)
     after = get(cluster, namespace)
     assert after["spec"]["http"] == [theirs, *routes(namespace)["spec"]["http"]]
@@ -160,7 +161,9 @@ def test_a_write_of_somebody_else_in_between_is_met_with_a_second_look(cluster, 
     def raced_patch(on, path, live, patch, check=False):
         if not raced:
             raced.append(1)
-            cluster.patch(VIRTUAL_SERVICE, "echo", {"spec": {"exportTo": ["."]}}, namespace, manager="colleague")
+            cluster.patch(
+                VIRTUAL_SERVICE, "echo", {"spec": {"exportTo": ["."]}}, namespace, PatchOptions(manager="colleague")
+            )
         return real(on, path, live, patch, check)
 
     monkeypatch.setattr(fault_runs, "_patch", raced_patch)

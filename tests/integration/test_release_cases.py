@@ -16,6 +16,7 @@ import uuid
 
 import pytest
 import yaml
+from ansible_collections.meshops.istio.plugins.module_utils.cluster.client import PatchOptions
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN, Kind
 from ansible_collections.meshops.istio.plugins.module_utils.errors import MeshopsError
 from ansible_collections.meshops.istio.plugins.module_utils.helm import holder, settled
@@ -262,7 +263,9 @@ def test_folder_crds_is_planned_upgraded_and_repaired(cluster, helm, chart, name
 def test_autoscaler_that_the_release_drops_does_not_count(cluster, helm, chart, namespace):
     release = chart({"templates/d.yaml": deployment(replicas=None), "templates/h.yaml": scaler()})
     run(cluster, helm, release)
-    cluster.patch(DEPLOYMENT, "d", {"spec": {"replicas": 5}}, namespace, manager="kube-controller-manager")
+    cluster.patch(
+        DEPLOYMENT, "d", {"spec": {"replicas": 5}}, namespace, PatchOptions(manager="kube-controller-manager")
+    )
     fixed = chart({"templates/d.yaml": deployment(replicas=2)})
     run(cluster, helm, fixed)
     assert cluster.get(SCALER, "d", namespace) is None
@@ -291,7 +294,7 @@ def test_rollback_goes_to_the_revision_that_was_ready(cluster, helm, chart, name
     live = cluster.get(DEPLOYMENT, "d", namespace)
     status = {"observedGeneration": live["metadata"]["generation"], "replicas": 1, "updatedReplicas": 1}
     status |= {"readyReplicas": 1, "availableReplicas": 1}
-    cluster.patch(DEPLOYMENT, "d", {"status": status}, namespace, subresource="status")
+    cluster.patch(DEPLOYMENT, "d", {"status": status}, namespace, PatchOptions(subresource="status"))
     run(cluster, helm, first, apply=ApplyOptions(timeout=5))  # and is seen ready
     with pytest.raises(MeshopsError):
         run(cluster, helm, second, apply=ApplyOptions(timeout=1))
@@ -393,7 +396,7 @@ def test_webhook_selector_of_a_cloud_controller_survives_an_upgrade(cluster, hel
     selector = {"matchExpressions": [{"key": "control-plane", "operator": "DoesNotExist"}]}
     selector["matchLabels"] = {"never": "matches"}
     patch = [{"op": "replace", "path": "/webhooks/0/namespaceSelector", "value": selector}]
-    cluster.patch(kind, name, patch, how="json", manager="admissionsenforcer")
+    cluster.patch(kind, name, patch, options=PatchOptions(how="json", manager="admissionsenforcer"))
     newer = chart({"templates/w.yaml": webhooks("2")})
     (plan,) = run(cluster, helm, newer)
     assert plan.report()["kept"] == [

@@ -17,6 +17,7 @@ import threading
 import time
 
 import pytest
+from ansible_collections.meshops.istio.plugins.module_utils.cluster.client import PatchOptions
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN
 from ansible_collections.meshops.istio.plugins.module_utils.errors import MeshopsError
 from ansible_collections.meshops.istio.plugins.module_utils.helm import settled
@@ -112,7 +113,7 @@ def test_install_then_nothing_then_upgrade_then_away(cluster, helm, namespace):
 def test_drift_is_repaired_by_the_plan_alone(cluster, helm, namespace):
     run(cluster, helm, probe(namespace))
     cluster.delete(SERVICE, "echo", namespace)
-    cluster.patch(DEPLOYMENT, "echo-v1", {"spec": {"replicas": 7}}, namespace, manager="kubectl-scale")
+    cluster.patch(DEPLOYMENT, "echo-v1", {"spec": {"replicas": 7}}, namespace, PatchOptions(manager="kubectl-scale"))
     (plan,) = plan_releases(cluster, helm, [probe(namespace)])
     assert plan.action == "none"
     assert {c.title for c in plan.repairs} == {f"Service {namespace}/echo", f"Deployment {namespace}/echo-v1"}
@@ -130,8 +131,10 @@ def edit(cluster, namespace):
     pod = {"containers": [container], "nodeSelector": {"disk": "ssd"}}
     template = {"metadata": {"annotations": {"kubectl.kubernetes.io/restartedAt": "now"}}, "spec": pod}
     change = {"metadata": {"annotations": {"note": "mine"}}, "spec": {"template": template}}
-    cluster.patch(DEPLOYMENT, "echo-v1", change, namespace, how="strategic", manager="kubectl-edit")
-    cluster.patch(SERVICE, "echo", {"spec": {"selector": {"version": "none"}}}, namespace, manager="kubectl-patch")
+    cluster.patch(DEPLOYMENT, "echo-v1", change, namespace, PatchOptions(how="strategic", manager="kubectl-edit"))
+    cluster.patch(
+        SERVICE, "echo", {"spec": {"selector": {"version": "none"}}}, namespace, PatchOptions(manager="kubectl-patch")
+    )
 
 
 def assert_nothing_is_left_of_it(cluster, namespace):
@@ -175,7 +178,9 @@ def test_an_upgrade_leaves_the_replicas_to_their_autoscaler(cluster, helm, names
     spec = {"scaleTargetRef": target, "minReplicas": 2, "maxReplicas": 5}
     scaler = {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": meta, "spec": spec}
     cluster.create(scaler)
-    cluster.patch(DEPLOYMENT, "echo-v1", {"spec": {"replicas": 3}}, namespace, manager="kube-controller-manager")
+    cluster.patch(
+        DEPLOYMENT, "echo-v1", {"spec": {"replicas": 3}}, namespace, PatchOptions(manager="kube-controller-manager")
+    )
     values = {**probe(namespace, ["v1"]).values, "image": "localhost/probe:2"}
     (plan,) = run(cluster, helm, probe(namespace, values=values))
     assert plan.report()["kept"] == [f"Deployment {namespace}/echo-v1: replicas belong to its HorizontalPodAutoscaler"]

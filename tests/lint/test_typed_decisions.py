@@ -17,7 +17,7 @@ from sources import ROOT, compare_with_baseline, product_files, relative
 
 #: Files that recognise texts of other programs, which have no typed form: the texts, and where they come from.
 FOREIGN: dict[str, dict[str, str]] = {
-    "plugins/module_utils/cluster/apply.py": {
+    "plugins/module_utils/objects/executor.py": {
         "conflict with": "API server, message of a FieldManagerConflict cause: only there is the manager named",
         "message": "the same message",
     },

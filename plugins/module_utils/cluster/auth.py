@@ -53,14 +53,14 @@ def connection_spec() -> dict[str, dict[str, t.Any]]:
     return spec
 
 
-def secrets(kubeconfig: t.Any, secret: bool = False) -> t.Iterator[str]:
+def secrets(kubeconfig: t.Any, *, secret: bool = False) -> t.Iterator[str]:
     """The secret texts in a kubeconfig that is given as a dict."""
     if isinstance(kubeconfig, dict):
         for name, value in kubeconfig.items():
-            yield from secrets(value, secret or name in _SECRET)
+            yield from secrets(value, secret=secret or name in _SECRET)
     elif isinstance(kubeconfig, list):
         for value in kubeconfig:
-            yield from secrets(value, secret)
+            yield from secrets(value, secret=secret)
     elif secret and kubeconfig and isinstance(kubeconfig, str):
         yield kubeconfig
 

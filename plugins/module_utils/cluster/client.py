@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import random
 import re
@@ -35,10 +36,42 @@ _CONTENT_TYPES = {
     "strategic": "application/strategic-merge-patch+json",
 }
 _MISTYPED = "failed to create typed patch object"
+#: Seconds within which the server sends the next part of an answer.
+_READ_TIMEOUT = 60
 _RETRIED = (429, 500, 502, 503, 504)
 
 #: Several objects. The class has a method list, so that its annotations cannot name the type.
 Objects = list[K8sObject]
+
+
+@dataclasses.dataclass(frozen=True)
+class PatchOptions:
+    """How an object is patched.
+
+    :ivar how: C(merge), C(json) or C(strategic)
+    :ivar subresource: the subresource to patch, such as C(status)
+    :ivar manager: the field manager that owns what is written
+    """
+
+    how: str = "merge"
+    subresource: str | None = None
+    manager: str = FIELD_MANAGER
+
+
+@dataclasses.dataclass(frozen=True)
+class DeleteOptions:
+    """How an object is deleted.
+
+    :ivar propagation: what becomes of its dependents: C(Background), C(Foreground) or C(Orphan)
+    :ivar grace: seconds that a pod has to end
+    """
+
+    propagation: str = "Background"
+    grace: int | None = None
+
+
+MERGE = PatchOptions()
+IN_THE_BACKGROUND = DeleteOptions()
 
 
 class Cluster:
@@ -73,7 +106,7 @@ class Cluster:
         query: t.Mapping[str, t.Any] | None = None,
         body: t.Any = None,
         content_type: str = "application/json",
-        timeout: float = 60,
+        *,
         raw: bool = False,
     ) -> t.Any:
         """Sends one request and gives the decoded JSON answer (or the text, where raw is set).
@@ -83,7 +116,7 @@ class Cluster:
 
         :raises ApiError: the server refused
         :raises Unreachable: no answer within the retry time
-        :raises MeshopsError: what answers is no API server, or the body can't be sent
+        :raises MeshopsError: what answers is not an API server, or the body can't be sent
         """
         url = self._connection.host.rstrip("/") + path
         if query:
@@ -104,7 +137,7 @@ class Cluster:
                     url,
                     body=data,
                     headers=self._headers(content_type if data is not None else None),
-                    timeout=urllib3.Timeout(connect=10, read=timeout),
+                    timeout=urllib3.Timeout(connect=10, read=_READ_TIMEOUT),
                     retries=False,
                 )
             except urllib3.exceptions.HTTPError as error:
@@ -313,8 +346,8 @@ class Cluster:
                 return
 
     def apply(
-        self, obj: dict[str, t.Any], force: bool = False, dry_run: bool = False, manager: str = FIELD_MANAGER
-    ) -> dict[str, t.Any]:
+        self, obj: K8sObject, *, force: bool = False, dry_run: bool = False, manager: str = FIELD_MANAGER
+    ) -> K8sObject:
         """Server-side apply of one object; gives it as the server has it now.
 
         :param force: take over fields that other managers own
@@ -331,7 +364,7 @@ class Cluster:
         path = kind.path(meta.get("namespace"), meta["name"])
         return self.request("PATCH", path, query, obj, _CONTENT_TYPES["apply"])
 
-    def create(self, obj: dict[str, t.Any], dry_run: bool = False) -> dict[str, t.Any]:
+    def create(self, obj: K8sObject, *, dry_run: bool = False) -> K8sObject:
         """POSTs one object (generateName works); gives it as the server has it now."""
         kind = self.kind(obj["apiVersion"], obj["kind"])
         query = {"fieldManager": FIELD_MANAGER, "dryRun": "All" if dry_run else None}
@@ -343,28 +376,24 @@ class Cluster:
         name: str,
         patch: t.Any,
         namespace: str | None = None,
-        how: str = "merge",
-        subresource: str | None = None,
-        manager: str = FIELD_MANAGER,
+        options: PatchOptions = MERGE,
+        *,
         dry_run: bool = False,
-    ) -> dict[str, t.Any]:
-        """Patches one object.
-
-        :param how: merge, json or strategic
-        """
-        path = kind.path(namespace, name) + (f"/{subresource}" if subresource else "")
-        query = {"fieldManager": manager, "dryRun": "All" if dry_run else None}
-        return self.request("PATCH", path, query, patch, _CONTENT_TYPES[how])
+    ) -> K8sObject:
+        """Patches one object; gives it as the server has it now."""
+        path = kind.path(namespace, name) + (f"/{options.subresource}" if options.subresource else "")
+        query = {"fieldManager": options.manager, "dryRun": "All" if dry_run else None}
+        return self.request("PATCH", path, query, patch, _CONTENT_TYPES[options.how])
 
     def delete(
         self,
         kind: Kind,
         name: str,
         namespace: str | None = None,
-        propagation: str = "Background",
+        options: DeleteOptions = IN_THE_BACKGROUND,
+        *,
         uid: str | None = None,
         dry_run: bool = False,
-        grace: int | None = None,
     ) -> dict[str, t.Any] | None:
         """Deletes one object; gives None where it was gone already, else the server's answer.
 
@@ -372,11 +401,10 @@ class Cluster:
         has gone at once.
 
         :param uid: refuse where another object has taken the name since
-        :param grace: seconds that a pod has to end
         """
-        body: dict[str, t.Any] = {"propagationPolicy": propagation}
-        if grace is not None:
-            body["gracePeriodSeconds"] = grace
+        body: dict[str, t.Any] = {"propagationPolicy": options.propagation}
+        if options.grace is not None:
+            body["gracePeriodSeconds"] = options.grace
         if uid:
             body["preconditions"] = {"uid": uid}
         if dry_run:
@@ -395,6 +423,7 @@ class Cluster:
         namespace: str,
         pod: str,
         container: str | None = None,
+        *,
         lines: int | None = 20,
         previous: bool = False,
         since: str | None = None,

@@ -7,7 +7,7 @@ from __future__ import annotations
 import typing as t
 
 from ..reconcile.types import K8sObject
-from .client import FIELD_MANAGER, Cluster
+from .client import FIELD_MANAGER, Cluster, PatchOptions
 from .errors import ApiError
 from .kinds import Kind
 
@@ -46,6 +46,7 @@ def edit(
     :returns: the object as the server has it now; None where it does not exist
     :raises ApiError: the server refuses, or others have written C(ATTEMPTS) times in between
     """
+    options = PatchOptions(how="json", manager=manager)
     attempt = 0
     while True:
         attempt += 1
@@ -59,9 +60,7 @@ def edit(
         version = live["metadata"]["resourceVersion"]
         guard: Operation = {"op": "replace", "path": "/metadata/resourceVersion", "value": version}
         try:
-            return cluster.patch(
-                kind, name, [guard, *operations], namespace, how="json", manager=manager, dry_run=check_mode
-            )
+            return cluster.patch(kind, name, [guard, *operations], namespace, options, dry_run=check_mode)
         except ApiError as error:
             if error.status != 409 or attempt == ATTEMPTS:
                 raise

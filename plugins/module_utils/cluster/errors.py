@@ -26,6 +26,7 @@ class ApiError(MeshopsError):
         reason: str = "",
         causes: t.Sequence[dict[str, t.Any]] = (),
         retry_after: float | None = None,
+        *,
         unserved: bool = False,
     ) -> None:
         super().__init__(message)

@@ -74,7 +74,7 @@ class MetadataWatch:
             answer.close()
         raise Expired("the server has ended the watch")
 
-    def _get(self, query: dict[str, t.Any], accept: str, timeout: float, stream: bool) -> t.Any:
+    def _get(self, query: dict[str, t.Any], accept: str, timeout: float, *, stream: bool) -> t.Any:
         headers = self._connection.headers()
         headers["Accept"] = accept
         try:

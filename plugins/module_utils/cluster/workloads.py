@@ -10,11 +10,9 @@ import typing as t
 
 from ..errors import MeshopsError
 from ..reconcile.readiness import unready
+from .client import Cluster, PatchOptions
 from .errors import ApiError
 from .kinds import KNOWN
-
-if t.TYPE_CHECKING:
-    from .client import Cluster
 
 #: The kinds that run pods and say how many of them are ready.
 WORKLOADS = ("Deployment", "DaemonSet", "StatefulSet")
@@ -34,7 +32,7 @@ class NotReady(MeshopsError):
     :ivar unpullable: a pod of it waits for an image that can't be pulled
     """
 
-    def __init__(self, message: str, unpullable: bool = False) -> None:
+    def __init__(self, message: str, *, unpullable: bool = False) -> None:
         super().__init__(message)
         self.unpullable = unpullable
 
@@ -78,12 +76,12 @@ def wait_ready(
             late = time.monotonic() > deadline
             over = live is not None and _has_failed(live, wanted["kind"])
             ask = live is not None and (asked or late or over)
-            trouble = _explain(cluster, live, wanted["kind"], late or over) if ask and live is not None else ""
+            trouble = _explain(cluster, live, wanted["kind"], late=late or over) if ask and live is not None else ""
             if trouble or late or over:
                 where = f"{meta['namespace']}/{meta['name']}" if meta.get("namespace") else meta["name"]
                 after = f" after {timeout:.0f} s" if late else ""
                 said = f"{wanted['kind']} {where} is not ready{after}: {reason}{trouble and '. ' + trouble}"
-                raise NotReady(said, live is not None and _lacks_image(cluster, live, wanted["kind"]))
+                raise NotReady(said, unpullable=live is not None and _lacks_image(cluster, live, wanted["kind"]))
             still.append(wanted)
         waiting = still
         if waiting:
@@ -100,11 +98,11 @@ def _has_failed(live: dict[str, t.Any], kind: str) -> bool:
     return kind == "Job" and _condition(live.get("status") or {}, "Failed") is not None
 
 
-def _explain(cluster: Cluster, live: dict[str, t.Any], kind: str, late: bool) -> str:
+def _explain(cluster: Cluster, live: dict[str, t.Any], kind: str, *, late: bool) -> str:
     """What the pods of a workload that isn't ready say; empty where there is still hope and it isn't late."""
     said = []
     for pod in _new_pods(cluster, live, kind):
-        trouble = _pod_trouble(pod, late, kind == "Job")
+        trouble = _pod_trouble(pod, late=late, may_crash=kind == "Job")
         if trouble:
             said.append(f"Pod {pod['metadata']['name']}: {trouble}{_events(cluster, pod)}{_last_lines(cluster, pod)}")
     if not said and late:
@@ -176,7 +174,7 @@ def selector(workload: t.Mapping[str, t.Any]) -> str:
     return ",".join(terms)
 
 
-def _pod_trouble(pod: dict[str, t.Any], late: bool, may_crash: bool = False) -> str:
+def _pod_trouble(pod: dict[str, t.Any], *, late: bool, may_crash: bool = False) -> str:
     """What keeps a pod from being ready; empty where nothing does, or where it may still come and isn't late.
 
     :param may_crash: crashes are counted by somebody else
@@ -259,5 +257,5 @@ def restart(cluster: Cluster, workload: t.Mapping[str, t.Any], timeout: float) -
     patch = {"spec": {"template": {"metadata": {"annotations": {_RESTARTED_AT: now}}}}}
     meta = workload["metadata"]
     kind = cluster.kind(workload["apiVersion"], workload["kind"])
-    cluster.patch(kind, meta["name"], patch, meta["namespace"], how="strategic")
+    cluster.patch(kind, meta["name"], patch, meta["namespace"], PatchOptions(how="strategic"))
     wait_ready(cluster, [workload], timeout)

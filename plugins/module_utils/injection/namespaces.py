@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 import typing as t
 
-from ..cluster.client import Cluster
+from ..cluster.client import Cluster, PatchOptions
 from ..cluster.errors import ApiError
 from ..cluster.kinds import KNOWN
 from ..errors import MeshopsError
@@ -117,7 +117,9 @@ def write_labels(cluster: Cluster, change: Change) -> None:
     if change.action != "unchanged":
         labels = after["metadata"]["labels"]
         patch = {key: labels.get(key) for key in (REVISION, ENABLED)}
-        cluster.patch(NAMESPACE, change.name, {"metadata": {"labels": patch}}, manager=FIELD_MANAGER)
+        cluster.patch(
+            NAMESPACE, change.name, {"metadata": {"labels": patch}}, options=PatchOptions(manager=FIELD_MANAGER)
+        )
 
 
 # -- injectors ----------------------------------------------------------------

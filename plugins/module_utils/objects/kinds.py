@@ -82,7 +82,7 @@ class Kinds:
                 raise MeshopsError(f"{title(obj)}: metadata.{field} {meta[field]!r} can't be one in Kubernetes")
         return obj if meta is obj["metadata"] else {**obj, "metadata": meta}
 
-    def raise_unknown(self, may_come: bool) -> None:
+    def raise_unknown(self, *, may_come: bool) -> None:
         """Complains of kinds that the server doesn't know.
 
         :param may_come: not of those whose CustomResourceDefinition may be still to come
@@ -94,7 +94,7 @@ class Kinds:
     def _may_come(self, api_version: str, kind: str) -> bool:
         group, version = split_api_version(api_version)
         known = is_built_in(api_version) or group in MESH_GROUPS
-        return not known and self._serving(Kind(group, version, kind, "", True)) is None
+        return not known and self._serving(Kind(group, version, kind, "", namespaced=True)) is None
 
     def _coming(self, api_version: str, kind: str) -> Kind | None:
         """The kind of a CustomResourceDefinition that exists, though the server doesn't serve it yet."""
@@ -155,7 +155,7 @@ class Kinds:
         used = {self.of(change.after) for change in todo if change.after}
         return {kind for kind in kinds if kind in used}
 
-    def require(self, unserved: set[Kind], todo: list[Change], timeout: float, may_come: bool) -> None:
+    def require(self, unserved: set[Kind], todo: list[Change], timeout: float, *, may_come: bool) -> None:
         """Waits for CustomResourceDefinitions that exist, and complains of those that don't and aren't declared.
 
         :param may_come: complain only of kinds that the server serves in another version
@@ -186,7 +186,7 @@ class Kinds:
 
         more = and_more(len(objs) - 1)
         group, version = split_api_version(api_version)
-        serving = self._serving(Kind(group, version, kind, "", True))
+        serving = self._serving(Kind(group, version, kind, "", namespaced=True))
         text = unserved(f"{title(objs[0])}{more}", api_version, kind, serving)
         near = None if serving else self._nearest(api_version, kind)
         return f"{text}. Did you mean {near}?" if near else text

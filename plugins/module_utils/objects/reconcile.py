@@ -15,10 +15,10 @@ from ..cluster.client import Cluster
 from ..cluster.live import Live
 from ..errors import MeshopsError
 from ..reconcile.identity import OWNER_LABEL, Key
-from ..reconcile.plan import Change, PlanError, plan
+from ..reconcile.plan import Change, PlanError, PlanOptions, RetainedReason, plan
 from ..reconcile.types import K8sObject
 from ..reconcile.wording import listed
-from .check_mode import _untriable, _untried
+from .check_mode import Untried, _untriable, _untried
 from .explain import _Explainer
 from .kinds import BESIDE, Kinds, _defined, _serves
 from .options import ApplyOptions
@@ -27,8 +27,7 @@ from .schemas import server_schemas
 from .weights import with_live_weights
 
 if t.TYPE_CHECKING:
-    from ..cluster.apply import Outcome
-    from ..reconcile.order import Stage
+    from .executor import Outcome
 
 DEFAULTS = ApplyOptions()
 
@@ -68,7 +67,7 @@ def _reconcile(
     kinds.require(unserved, todo, options.wait_timeout, may_come=module.check_mode)
     missing = {(kind.api_version, kind.kind) for kind in unserved} | kinds.unknown
     outcomes = _carry_out(module, cluster, todo, options, missing, deadline)
-    result = _result(module, changes, outcomes, options.return_objects)
+    result = _result(module, changes, outcomes, full=options.return_objects)
     result["warnings"] = _warnings(changes, live, options)
     failures = [outcome for outcome in outcomes.values() if outcome.error]
     if failures:
@@ -83,14 +82,16 @@ def _plan(declared: list[K8sObject], live: Live, cluster: Cluster, options: Appl
         return plan(
             declared,
             live,
-            state=options.state,
-            owner_name=options.owner,
-            prune=options.prune,
-            schemas=server_schemas(cluster),
-            keep_unchanged=options.keep_objects,
-            adopt=options.adopt,
-            forced=options.takes_items,
-            adjust=with_live_weights if options.keep_weights else None,
+            PlanOptions(
+                state=options.state,
+                owner=options.owner,
+                prune=options.prune,
+                schemas=server_schemas(cluster),
+                keep_unchanged=options.keep_objects,
+                adopt=options.adopt,
+                forced=options.takes_items,
+                adjust=with_live_weights if options.keep_weights else None,
+            ),
         )
     except PlanError as error:
         raise MeshopsError(str(error)) from error
@@ -99,7 +100,7 @@ def _plan(declared: list[K8sObject], live: Live, cluster: Cluster, options: Appl
 def _warnings(changes: list[Change], live: Live, options: ApplyOptions) -> list[str]:
     """What pruning could not see, or does not own."""
     warnings = []
-    foreign = [change.title for change in changes if change.unproven]
+    foreign = [change.title for change in changes if change.note_reason == RetainedReason.NOT_APPLIED_BY_US.value]
     if foreign:
         warnings.append(
             f"Not pruned, although labelled as owner {options.owner!r}'s: {listed(foreign)}. This collection has not"
@@ -128,9 +129,9 @@ def _carry_out(
     """Executes, or tries where check mode lets it; an outcome for every change, by key."""
     if not todo:
         return {}
-    from ..cluster.apply import execute
     from ..cluster.wait import wait_established
     from ..reconcile.order import stages
+    from .executor import Execution, Executor
 
     outcomes: dict[Key, Outcome] = {}
     if module.check_mode:
@@ -143,18 +144,16 @@ def _carry_out(
         for kind in _defined(change.after)
     }
 
-    def after_stage(stage: Stage, done: list[Outcome]) -> None:
+    def after_stage(done: list[Outcome]) -> None:
         defined = [kind for outcome in done if outcome.obj for kind in _defined(outcome.obj)]
         if defined:
             served = [kind for kind in defined if any(_serves(o.obj, kind) for o in done if o.obj)]
             wait_established(cluster, served, deadline - time.monotonic())
 
-    done = execute(
-        cluster,
-        stages(todo),
+    execution = Execution(
         options.settle,
         force=options.takes_over,
-        dry_run=module.check_mode,
+        check_mode=module.check_mode,
         explain=explainer,
         after_stage=after_stage,
         keep=lambda change: (
@@ -163,16 +162,16 @@ def _carry_out(
             or (module._diff and change.action == "update")
         ),
     )
-    for outcome in done:
-        former = outcomes.get(outcome.change.key)
+    for outcome in Executor(cluster, execution).run(stages(todo)):
+        earlier = outcomes.get(outcome.change.key)
         if module.check_mode and outcome.error and explainer.missing_namespace.get(outcome.change.key):
             text = f"namespace {outcome.change.namespace} does not exist yet, so the API server could not check this"
-            outcome = _untriable(outcome.change, text)
+            outcome = _untriable(outcome.change, Untried.NAMESPACE_MISSING, text)
         definition = redefined.get((outcome.change.api_version, outcome.change.kind))
         if definition and outcome.error:
             text = f"{definition} is changed in the same run, so the API server could not check this"
-            outcome = _untriable(outcome.change, text)
-        if former is None or not former.error:
+            outcome = _untriable(outcome.change, Untried.DEFINITION_CHANGED, text)
+        if earlier is None or not earlier.error:
             outcomes[outcome.change.key] = outcome
     return outcomes
 

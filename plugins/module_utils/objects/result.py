@@ -7,10 +7,11 @@ from __future__ import annotations
 import typing as t
 
 from ..errors import MeshopsError
+from ..reconcile.identity import Key
 from ..reconcile.plan import Change
 
 if t.TYPE_CHECKING:
-    from ..cluster.apply import Outcome
+    from .executor import Outcome
 
 _ACTIONS = ("created", "updated", "deleted", "unchanged", "failed")
 
@@ -29,9 +30,7 @@ class Module(t.Protocol):
 # -- result ---------------------------------------------------------------
 
 
-def _result(
-    module: Module, changes: list[Change], outcomes: dict[tuple[t.Any, ...], Outcome], full: bool
-) -> dict[str, t.Any]:
+def _result(module: Module, changes: list[Change], outcomes: dict[Key, Outcome], *, full: bool) -> dict[str, t.Any]:
     entries = []
     summary = dict.fromkeys(_ACTIONS, 0)
     really = []
@@ -46,9 +45,10 @@ def _result(
             "action": action,
             "error": str(outcome.error) if outcome and outcome.error else None,
         }
-        note = (outcome.note if outcome else "") or change.note
-        if note:
+        if note := (outcome.note if outcome else "") or change.note:
             entry["note"] = note
+        if reason := (outcome.reason if outcome else None) or change.note_reason:
+            entry["reason"] = reason
         if full:
             entry["object"] = _shown((outcome.obj if outcome else change.before) or {})
         entries.append(entry)

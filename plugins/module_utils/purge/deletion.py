@@ -8,7 +8,7 @@ import concurrent.futures
 import time
 import typing as t
 
-from ..cluster.client import Cluster
+from ..cluster.client import Cluster, DeleteOptions
 from ..cluster.errors import ApiError
 from ..cluster.kinds import Kind
 from ..errors import MeshopsError
@@ -113,7 +113,7 @@ class Deletions:
                 self._kind(item),
                 item.name,
                 item.namespace or None,
-                propagation="Foreground" if foreground else propagation,
+                DeleteOptions(propagation="Foreground" if foreground else propagation),
                 uid=item.uid or None,
             )
         except ApiError as error:

@@ -17,7 +17,7 @@ import ipaddress
 import time
 import typing as t
 
-from ..cluster.client import Cluster
+from ..cluster.client import Cluster, DeleteOptions
 from ..cluster.kinds import KNOWN
 from ..errors import MeshopsError
 from ..footprint.item import Item
@@ -74,7 +74,7 @@ class PodTermination:
     def _force(self, pod: K8sObject) -> None:
         meta, node = pod["metadata"], pod["spec"].get("nodeName")
         if node and not is_ready(self.cluster.get(_NODE, node)):
-            self.cluster.delete(_POD, meta["name"], meta["namespace"], uid=meta["uid"], grace=0)
+            self.cluster.delete(_POD, meta["name"], meta["namespace"], DeleteOptions(grace=0), uid=meta["uid"])
 
     def _shorten(self, pod: K8sObject) -> bool:
         """Whether a pod ends soon, because it was told to."""
@@ -83,7 +83,7 @@ class PodTermination:
         if not meta.get("deletionTimestamp"):
             return False
         if "discovery" in containers:
-            self.cluster.delete(_POD, meta["name"], meta["namespace"], uid=meta["uid"], grace=_GRACE)
+            self.cluster.delete(_POD, meta["name"], meta["namespace"], DeleteOptions(grace=_GRACE), uid=meta["uid"])
             return True
         return containers == {PROXY} and self._quit(meta)
 

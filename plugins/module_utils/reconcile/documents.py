@@ -85,7 +85,7 @@ class _Loader(_LOADER):
         pass
 
 
-def parse(text: str, source: str, twice: bool = False) -> list[Document]:
+def parse(text: str, source: str, *, twice: bool = False) -> list[Document]:
     """The objects in a text of one or more YAML (or JSON) documents; a List gives its items.
 
     :param source: how messages call the text, such as its file name
@@ -100,7 +100,7 @@ def parse(text: str, source: str, twice: bool = False) -> list[Document]:
             number += 1
             node = loader.get_node()
             place = f"{source}, document {number}, line {node.start_mark.line + 1}"
-            value = _construct(node, place, twice)
+            value = _construct(node, place, twice=twice)
             if value is None:
                 continue
             found += [Document(source, number, node.start_mark.line + 1, obj) for obj in objects(value, place)]
@@ -177,7 +177,7 @@ def _no_text(name: str, value: t.Any) -> str:
     return f"{kind}: quote it, or write it with `| string` where it comes from a template"
 
 
-def _construct(node: t.Any, place: str, twice: bool) -> t.Any:
+def _construct(node: t.Any, place: str, *, twice: bool) -> t.Any:
     if isinstance(node, yaml.ScalarNode):
         tag = node.tag
         if tag == _PLAIN:
@@ -186,13 +186,13 @@ def _construct(node: t.Any, place: str, twice: bool) -> t.Any:
             return node.value
         return _tagged(node, place)
     if isinstance(node, yaml.SequenceNode):
-        return [_construct(child, place, twice) for child in node.value]
+        return [_construct(child, place, twice=twice) for child in node.value]
     mapping: dict[str, t.Any] = {}
     merged: list[dict[str, t.Any]] = []
     for key_node, value_node in node.value:
         name = key_node.value
         if key_node.tag == _PLAIN and name == "<<":
-            merges = _construct(value_node, place, twice)
+            merges = _construct(value_node, place, twice=twice)
             merges = merges if isinstance(merges, list) else [merges]
             if not all(isinstance(one, dict) for one in merges):
                 raise DocumentError(f"{place}: line {key_node.start_mark.line + 1}: << must lead to a mapping")
@@ -204,7 +204,7 @@ def _construct(node: t.Any, place: str, twice: bool) -> t.Any:
             raise DocumentError(
                 f"{place}: line {key_node.start_mark.line + 1}: the key {name!r} is given twice: leave one out"
             )
-        mapping[name] = _construct(value_node, place, twice)
+        mapping[name] = _construct(value_node, place, twice=twice)
     for other in merged:
         mapping = {**other, **mapping}
     return mapping

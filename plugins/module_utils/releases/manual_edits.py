@@ -12,7 +12,7 @@ import dataclasses
 import json
 import typing as t
 
-from ..cluster.client import Cluster
+from ..cluster.client import Cluster, PatchOptions
 from ..cluster.errors import ApiError
 from ..reconcile.compare import EXACT_MAPS
 from ..reconcile.managed_fields import handed_over, owners, step_text
@@ -155,7 +155,9 @@ def take_away(cluster: Cluster, wanted: K8sObject, live: K8sObject) -> None:
         patch = [{"op": "replace", "path": "/metadata/resourceVersion", "value": live["metadata"]["resourceVersion"]}]
         patch += [{"op": "remove", "path": "".join(f"/{_escaped(step)}" for step in place)} for place in places]
         try:
-            cluster.patch(kind, meta["name"], patch, meta.get("namespace"), how="json", manager=HELM_MANAGER)
+            cluster.patch(
+                kind, meta["name"], patch, meta.get("namespace"), PatchOptions(how="json", manager=HELM_MANAGER)
+            )
             return
         except ApiError as error:
             if error.status != 409 or attempt == _ATTEMPTS:  # somebody else wrote in between

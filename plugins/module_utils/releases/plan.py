@@ -26,7 +26,7 @@ from ..helm.stored import kept_in_config_maps
 from ..reconcile import diff as object_diff
 from ..reconcile.compare import value_differences
 from ..reconcile.identity import OWNER_LABEL, declared, defined_kinds, key, title
-from ..reconcile.plan import Change, PlanError, plan
+from ..reconcile.plan import BY_VALUE, Change, PlanError, plan
 from ..reconcile.readiness import unready
 from ..reconcile.refusal import unserved
 from ..reconcile.types import K8sObject
@@ -214,7 +214,7 @@ def _changes(stage: Compared, planner: Planner, lookups: Lookups) -> ReleasePlan
     differs = not release.is_plain or installed != list(rendered.objects)
     differs = differs or rendered.deduplicated
     try:
-        changes = plan(mine, [live[k] for k in wanted if k in live], manager=None)
+        changes = plan(mine, [live[k] for k in wanted if k in live], BY_VALUE)
     except PlanError as error:
         raise MeshopsError(f"release {release.name}: {error}") from error
     repairs: list[Change] = []
@@ -282,7 +282,7 @@ def _definitions(stage: Compared, lookups: Lookups) -> tuple[list[Change], list[
             by = f"release {'/'.join(owner)}" if owner else others[0]
             warnings.append(f"{title(obj)} of chart {stage.rendered.release.chart} is left to {by}, which owns it")
             del wanted[identity]
-    changes = plan(wanted.values(), [live[k] for k in wanted if k in live], manager=None)
+    changes = plan(wanted.values(), [live[k] for k in wanted if k in live], BY_VALUE)
     return [change for change in changes if change.action != "unchanged"], warnings
 
 

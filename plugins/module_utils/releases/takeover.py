@@ -13,7 +13,7 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ..cluster.client import Cluster
+from ..cluster.client import Cluster, PatchOptions
 from ..cluster.errors import ApiError
 from ..errors import MeshopsError
 from ..helm.ownership import release_of
@@ -111,7 +111,9 @@ def take_over(cluster: Cluster, takeover: Takeover) -> None:
             {"op": "replace", "path": "/metadata/resourceVersion", "value": version},
         ]
         try:
-            patched = cluster.patch(kind, meta["name"], patch, meta.get("namespace"), how="json", manager=HELM_MANAGER)
+            patched = cluster.patch(
+                kind, meta["name"], patch, meta.get("namespace"), PatchOptions(how="json", manager=HELM_MANAGER)
+            )
             cluster.get(kind, meta["name"], meta.get("namespace"), not_before=patched["metadata"]["resourceVersion"])
             break
         except ApiError as error:

@@ -13,7 +13,7 @@ import time
 
 import pytest
 import yaml
-from ansible_collections.meshops.istio.plugins.module_utils.cluster.client import Cluster
+from ansible_collections.meshops.istio.plugins.module_utils.cluster.client import Cluster, PatchOptions
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN
 from ansible_collections.meshops.istio.plugins.module_utils.errors import MeshopsError
 from ansible_collections.meshops.istio.plugins.module_utils.objects.kinds import MESH_GROUPS
@@ -771,7 +771,7 @@ def test_wait_goes_by_the_conditions_of_the_present_generation(reconcile, cluste
         ]
         status = {"status": {"conditions": conditions}}
         kind = KNOWN["gateway.networking.k8s.io", "Gateway"]
-        cluster.patch(kind, "gateway", status, namespace, subresource="status", manager="controller")
+        cluster.patch(kind, "gateway", status, namespace, PatchOptions(subresource="status", manager="controller"))
 
     report(generation=1)
     assert not reconcile([gateway], wait=True, wait_timeout=30)["changed"]

@@ -15,7 +15,7 @@ import pytest
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.errors import ApiError
 from ansible_collections.meshops.istio.plugins.module_utils.objects.schemas import server_schemas
 from ansible_collections.meshops.istio.plugins.module_utils.reconcile.identity import declared
-from ansible_collections.meshops.istio.plugins.module_utils.reconcile.plan import plan
+from ansible_collections.meshops.istio.plugins.module_utils.reconcile.plan import PlanOptions, plan
 from hypothesis import HealthCheck, assume, event, given, settings
 from hypothesis import strategies as st
 
@@ -384,14 +384,14 @@ def test_unchanged_means_that_the_server_changes_nothing(cluster, namespace, kin
         }[how]()
         meta_kind = cluster.kind(first["apiVersion"], kind)
         live = cluster.get(meta_kind, name, namespace)
-        [change] = plan([second], [live], schemas=schemas)
+        [change] = plan([second], [live], PlanOptions(schemas=schemas))
         after = apply(second, force=True)
         same = after["metadata"]["resourceVersion"] == live["metadata"]["resourceVersion"]
         if not same and visible(after) == visible(live):
             return  # the server has stored a status's defaults, or what others own
         event(f"{how}: {'unchanged' if same else 'updated'}")
         assert (change.action == "unchanged") == same, (change.reasons, second, live, after)
-        [again] = plan([second], [after], schemas=schemas)
+        [again] = plan([second], [after], PlanOptions(schemas=schemas))
         assert again.action == "unchanged", (again.reasons, second, after)
 
     check()

@@ -160,7 +160,7 @@ class ApiServer(Cluster):
         query: Mapping[str, Any] | None = None,
         body: Any = None,
         content_type: str = "application/json",
-        timeout: float = 60,
+        *,
         raw: bool = False,
     ) -> Any:
         path, _mark, inline = path.partition("?")

@@ -61,8 +61,8 @@ class Cluster:
             return list(self.webhooks)
         return list(self.pods) if kind.kind == "Pod" else [w for w in self.workloads if w["kind"] == kind.kind]
 
-    def patch(self, kind, name, patch, manager):
-        self.patched.append((name, patch["metadata"]["labels"], manager))
+    def patch(self, kind, name, patch, options):
+        self.patched.append((name, patch["metadata"]["labels"], options.manager))
 
 
 def workload(name="w", kind="Deployment", **labels):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.meshops.istio.plugins.module_utils.cluster.apply import conflict_of
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.edit import edit
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.errors import ApiError
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN, POD
+from ansible_collections.meshops.istio.plugins.module_utils.objects.executor import conflict_of
 from ansible_collections.meshops.istio.plugins.module_utils.reconcile.managed_fields import applied_fields, paths
 
 from fakes.api_server import ApiServer

@@ -39,9 +39,9 @@ class Cluster:
     def kind(self, _api_version, kind):
         return kind
 
-    def patch(self, _kind, name, patch, namespace, subresource=None, dry_run=False):
+    def patch(self, _kind, name, patch, namespace, options=None, dry_run=False):
         fail_with(self.error)
-        self.patches.append((name, patch, subresource))
+        self.patches.append((name, patch, options and options.subresource))
         return {"status": patch.get("status")}
 
     def delete(self, _kind, name, namespace, dry_run):

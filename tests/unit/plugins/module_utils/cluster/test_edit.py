@@ -20,8 +20,8 @@ class Cluster:
     def get(self, *_which):
         return {"metadata": {"name": "c", "resourceVersion": str(self.version)}} if self.exists else None
 
-    def patch(self, _kind, _name, patch, _namespace, how, manager, dry_run):
-        assert how == "json"
+    def patch(self, _kind, _name, patch, _namespace, options, dry_run):
+        assert options.how == "json"
         if self.others:
             self.others -= 1
             self.version += 1

@@ -88,9 +88,9 @@ class Cluster:
             raise MeshopsError("no sh")
         return self.answer
 
-    def delete(self, _kind, name, _namespace, uid, grace):
+    def delete(self, _kind, name, _namespace, options, uid):
         assert uid == name
-        self.deleted.append((name, grace))
+        self.deleted.append((name, options.grace))
 
 
 def pod(owner, *containers, ending=True, grace=30):

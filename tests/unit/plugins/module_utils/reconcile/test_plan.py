@@ -5,8 +5,10 @@
 from __future__ import annotations
 
 import copy
+import doctest
 
 import pytest
+from ansible_collections.meshops.istio.plugins.module_utils.reconcile import plan as planning
 from ansible_collections.meshops.istio.plugins.module_utils.reconcile.compare import (
     apply_differences,
     quantity,
@@ -14,7 +16,7 @@ from ansible_collections.meshops.istio.plugins.module_utils.reconcile.compare im
     value_differences,
 )
 from ansible_collections.meshops.istio.plugins.module_utils.reconcile.identity import declared
-from ansible_collections.meshops.istio.plugins.module_utils.reconcile.plan import PlanError, plan
+from ansible_collections.meshops.istio.plugins.module_utils.reconcile.plan import PlanError, PlanOptions, plan
 from ansible_collections.meshops.istio.plugins.module_utils.reconcile.schema import Schema
 from hypothesis import given
 from hypothesis import strategies as st
@@ -67,7 +69,7 @@ def test_actions():
 
 def test_absent():
     a, b = virtual_service("a"), virtual_service("b")
-    assert actions(plan([a, b], [live(a)], state="absent")) == [("delete", "a"), ("unchanged", "b")]
+    assert actions(plan([a, b], [live(a)], PlanOptions(state="absent"))) == [("delete", "a"), ("unchanged", "b")]
 
 
 def test_what_is_dropped_differs_and_what_others_wrote_does_not():
@@ -405,21 +407,21 @@ def test_prune_takes_only_what_is_the_owners():
     found = [
         live(virtual_service(name, labels)) for name, labels in (("a", OURS), ("b", OURS), ("c", THEIRS), ("d", None))
     ]
-    changes = plan([declared_one], found, owner_name="us", prune=True)
+    changes = plan([declared_one], found, PlanOptions(owner="us", prune=True))
     assert actions(changes) == [("unchanged", "a"), ("delete", "b")]
-    assert actions(plan([declared_one], found, owner_name="us")) == [("unchanged", "a")]
+    assert actions(plan([declared_one], found, PlanOptions(owner="us"))) == [("unchanged", "a")]
 
 
 def test_prune_leaves_what_others_have_made_with_copied_labels():
     generated = live(virtual_service("gateway-istio", OURS), manager="istio.io/gateway-controller")
-    assert plan([], [generated], owner_name="us", prune=True) == []
+    assert plan([], [generated], PlanOptions(owner="us", prune=True)) == []
 
 
 @pytest.mark.parametrize("kind", ["Namespace", "CustomResourceDefinition"])
 def test_what_holds_others_objects_is_not_pruned(kind):
-    [change] = plan([], [live({**virtual_service("a", OURS), "kind": kind})], owner_name="us", prune=True)
+    [change] = plan([], [live({**virtual_service("a", OURS), "kind": kind})], PlanOptions(owner="us", prune=True))
     assert change.action == "unchanged"
-    assert change.note.startswith("not pruned, as everything in it would go")
+    assert change.note.startswith("not pruned, as everything in it would be deleted")
 
 
 def test_what_is_about_to_go_is_neither_there_nor_deleted_again():
@@ -427,33 +429,35 @@ def test_what_is_about_to_go_is_neither_there_nor_deleted_again():
     told = "VirtualService shop/a is being deleted since 2026-11-25T10:00:00Z, and waits for example.com/hold: run this"
     with pytest.raises(PlanError, match=told):
         plan([virtual_service("a")], [going])
-    assert actions(plan([virtual_service("a")], [going], "absent")) == [("unchanged", "a")]
-    assert actions(plan([], [going], owner_name="us", prune=True)) == [("unchanged", "a")]
+    assert actions(plan([virtual_service("a")], [going], PlanOptions(state="absent"))) == [("unchanged", "a")]
+    assert actions(plan([], [going], PlanOptions(owner="us", prune=True))) == [("unchanged", "a")]
 
 
 def test_what_is_read_twice_is_planned_once():
     wanted, dropped = live(virtual_service("a", OURS)), live(virtual_service("b", OURS))
-    changes = plan([virtual_service("a")], [wanted, dropped, dropped, wanted], owner_name="us", prune=True)
+    changes = plan([virtual_service("a")], [wanted, dropped, dropped, wanted], PlanOptions(owner="us", prune=True))
     assert actions(changes) == [("unchanged", "a"), ("delete", "b")]
     with pytest.raises(PlanError) as error:
-        plan([virtual_service("a")], [wanted, wanted], owner_name="them")
+        plan([virtual_service("a")], [wanted, wanted], PlanOptions(owner="them"))
     assert len(error.value.problems) == 1
 
 
 @pytest.mark.parametrize("state", ["present", "absent"])
 def test_an_object_of_another_owner_is_a_problem(state):
     with pytest.raises(PlanError, match="VirtualService shop/a belongs to owner 'them', not to 'us'"):
-        plan([virtual_service("a")], [live(virtual_service("a", THEIRS))], owner_name="us", state=state)
+        plan([virtual_service("a")], [live(virtual_service("a", THEIRS))], PlanOptions(owner="us", state=state))
 
 
 def test_an_object_of_nobody_is_taken_into_the_set_or_a_problem():
     found = [live(virtual_service("a"))]
-    assert actions(plan([virtual_service("a")], found, owner_name="us")) == [("update", "a")]
-    with pytest.raises(PlanError, match="shop/a is there already and belongs to no owner: give it the label"):
-        plan([virtual_service("a")], found, owner_name="us", adopt=False)
+    assert actions(plan([virtual_service("a")], found, PlanOptions(owner="us"))) == [("update", "a")]
+    with pytest.raises(PlanError, match="shop/a exists already and is unmanaged: give it the label"):
+        plan([virtual_service("a")], found, PlanOptions(owner="us", adopt=False))
     ours = [live(virtual_service("a", OURS))]
-    assert actions(plan([virtual_service("a")], ours, owner_name="us", adopt=False)) == [("unchanged", "a")]
-    assert actions(plan([virtual_service("a")], found, "absent", owner_name="us", adopt=False)) == [("delete", "a")]
+    assert actions(plan([virtual_service("a")], ours, PlanOptions(owner="us", adopt=False))) == [("unchanged", "a")]
+    assert actions(plan([virtual_service("a")], found, PlanOptions(state="absent", owner="us", adopt=False))) == [
+        ("delete", "a")
+    ]
 
 
 def test_without_an_owner_an_object_keeps_the_one_it_has():
@@ -512,5 +516,9 @@ def test_the_order_of_what_is_live_does_not_matter(pairs, random):
     wanted = [virtual_service(name, hosts=["x"]) for name, _spec in pairs[::2]]
     found = [live(virtual_service(name, OURS, **spec)) for name, spec in pairs]
     shuffled = random.sample(found, len(found))
-    once, again = (plan(wanted, each, owner_name="us", prune=True) for each in (found, shuffled))
+    once, again = (plan(wanted, each, PlanOptions(owner="us", prune=True)) for each in (found, shuffled))
     assert sorted(actions(once)) == sorted(actions(again))
+
+
+def test_the_examples_of_the_plan():
+    assert doctest.testmod(planning).failed == 0

@@ -129,8 +129,8 @@ class Cluster:
     def get(self, *_where):
         return copy.deepcopy(self.live)
 
-    def patch(self, _kind, _name, patch, _namespace, how, manager):
-        assert (how, manager) == ("json", "helm")
+    def patch(self, _kind, _name, patch, _namespace, options):
+        assert (options.how, options.manager) == ("json", "helm")
         if self.conflicts:
             self.conflicts -= 1
             self.live["metadata"]["resourceVersion"] = "8"

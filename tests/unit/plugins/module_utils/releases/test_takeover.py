@@ -42,8 +42,8 @@ class Cluster:
     def get(self, *_where, **_options):
         return copy.deepcopy(self.live)
 
-    def patch(self, _kind, _name, patch, _namespace, how, manager):
-        assert (how, manager) == ("json", "helm")
+    def patch(self, _kind, _name, patch, _namespace, options):
+        assert (options.how, options.manager) == ("json", "helm")
         if self.conflicts:
             self.conflicts -= 1
             raise ApiError("conflict", 409, "Conflict", [])

@@ -7,8 +7,8 @@ from __future__ import annotations
 import types
 
 import pytest
-from ansible_collections.meshops.istio.plugins.module_utils.cluster import apply as writing
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.errors import ApiError
+from ansible_collections.meshops.istio.plugins.module_utils.objects import executor as writing
 from ansible_collections.meshops.istio.plugins.module_utils.reconcile.order import stages
 from ansible_collections.meshops.istio.plugins.module_utils.reconcile.plan import Change
 
@@ -33,7 +33,7 @@ def change(before, after):
     return Change(action, shown["apiVersion"], shown["kind"], "shop", meta["name"], before=before, after=after)
 
 
-def run(changes, failing=lambda obj: False, error=None, dry_run=False, settle=0, written=None):
+def run(changes, failing=lambda obj: False, error=None, check_mode=False, settle=0, written=None):
     """Executes changes on a server that refuses some objects; what became of each, and what was written."""
     written = [] if written is None else written
 
@@ -49,7 +49,7 @@ def run(changes, failing=lambda obj: False, error=None, dry_run=False, settle=0,
     cluster = types.SimpleNamespace(
         concurrency=2, apply=apply, delete=delete, kind=lambda api_version, kind: kind, deadline=lambda: 0
     )
-    outcomes = writing.execute(cluster, stages(changes), settle=settle, dry_run=dry_run)
+    outcomes = writing.Executor(cluster, writing.Execution(settle, check_mode=check_mode)).run(stages(changes))
     return [(o.change.kind, o.change.name, o.action, str(o.error or "")) for o in outcomes], written
 
 
@@ -79,18 +79,18 @@ def test_something_else_that_fails_holds_nothing_back():
     assert written.count(("DestinationRule", "a")) == 2
 
 
-@pytest.mark.parametrize("dry_run", [False, True])
-def test_a_route_is_not_written_without_its_new_subsets(dry_run):
-    outcomes, written = run(swap("a") + swap("b"), lambda obj: obj["spec"].get("host") == "a", dry_run=dry_run)
-    assert (("VirtualService", "a") in written) == dry_run, "check mode tries what it can"
+@pytest.mark.parametrize("check_mode", [False, True])
+def test_a_route_is_not_written_without_its_new_subsets(check_mode):
+    outcomes, written = run(swap("a") + swap("b"), lambda obj: obj["spec"].get("host") == "a", check_mode=check_mode)
+    assert (("VirtualService", "a") in written) == check_mode, "check mode tries what it can"
     assert ("VirtualService", "b") in written
-    if not dry_run:
+    if not check_mode:
         [held] = [outcome[3] for outcome in outcomes if outcome[:2] == ("VirtualService", "a")]
         assert held.endswith("nothing was done, as it needs DestinationRule shop/a, which failed")
 
 
-@pytest.mark.parametrize("dry_run", [False, True])
-def test_nothing_is_written_for_a_moment_before_routes_that_wait(monkeypatch, dry_run):
+@pytest.mark.parametrize("check_mode", [False, True])
+def test_nothing_is_written_for_a_moment_before_routes_that_wait(monkeypatch, check_mode):
     """So that istiod, which waits for a moment of quiet, pushes the subsets before it sees a route."""
     written, now = [], [1000.0]
 
@@ -101,11 +101,11 @@ def test_nothing_is_written_for_a_moment_before_routes_that_wait(monkeypatch, dr
 
     monkeypatch.setattr(writing, "time", types.SimpleNamespace(sleep=sleep, monotonic=lambda: now[0]))
     created = [change(None, rule(name, "v1")) for name in "abc"] + [change(None, route(name, "v1")) for name in "abc"]
-    run(created, dry_run=dry_run, settle=2.0, written=written)
+    run(created, check_mode=check_mode, settle=2.0, written=written)
     assert [each[0] for each in written[:3]] == ["DestinationRule"] * 3
-    assert (written[3] == ("pause", 0.4)) is not dry_run
+    assert (written[3] == ("pause", 0.4)) is not check_mode
     written.clear()
-    run(created, dry_run=dry_run, settle=0, written=written)
+    run(created, check_mode=check_mode, settle=0, written=written)
     assert "pause" not in [each[0] for each in written]
     written.clear()
     run([change(None, obj("Sidecar", "s")), change(None, route("a", "v1"))], settle=2.0, written=written)

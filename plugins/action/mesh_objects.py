@@ -22,7 +22,6 @@ from ansible.module_utils.common.json import Direction, get_module_encoder
 from ansible.plugins.action.normal import ActionModule as NormalAction
 from ansible.utils.collection_loader import AnsibleCollectionConfig
 from ansible.utils.display import Display
-from ansible.vars.clean import remove_internal_keys
 
 _COLLECTION = "meshops.istio."
 _PROCESS = pathlib.Path(__file__).parents[1] / "plugin_utils" / "module_process.py"
@@ -72,6 +71,7 @@ class ActionModule(NormalAction):
             env={**os.environ, **{key: str(value) for key, value in environment.items()}},
         )
         texts = {"stdout": done.stdout.decode(errors="replace"), "stderr": done.stderr.decode(errors="replace")}
-        data = self._parse_returned_data({**texts, "rc": done.returncode}, _PROFILE)
-        remove_internal_keys(data)
-        return t.cast(dict[str, t.Any], data)
+        result: t.Any = self._parse_returned_data({**texts, "rc": done.returncode}, _PROFILE)
+        if isinstance(result, dict):
+            return result
+        return t.cast(dict[str, t.Any], result.as_result_dict(for_round_trip=True))  # ansible-core 2.21 and newer

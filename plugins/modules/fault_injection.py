@@ -6,17 +6,17 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: fault_injection
-short_description: Put delays and aborts into a mesh, measure them, and take them out
+short_description: Inject delays and aborts, measure and remove them
 version_added: 0.1.0
 author: The meshops.istio authors (@meshops)
 description:
-  - Makes the clients of a host meet delays and errors, with Istio's own fault injection.
-  - The routes that are in the host's VirtualService stay as they are. A copy that carries the fault is put in front
-    of each route that the fault fits, and taken away later. A host without a VirtualService gets one for as long as
-    the faults are there.
-  - When the faults are out, the VirtualService is what it was, with labels, annotations and field owners.
-    What others have changed in it meanwhile stays.
-  - Optionally measures, by requests that a pod sends through its own proxy, after that proxy has followed the change.
+  - Injects delays and errors into the requests of a host's clients, with Istio's own fault injection.
+  - Existing routes of the host's VirtualService do not change. The module inserts a copy that carries the fault before
+    each route that the fault matches, and removes the copies later. If the host has no VirtualService, the module
+    creates one, and deletes it together with the faults.
+  - Removing the faults restores the VirtualService's labels, annotations and field owners. Changes that others have
+    made since the injection are retained.
+  - Optionally measures with requests that a pod sends through its own proxy, after that proxy has received the change.
 extends_documentation_fragment:
   - meshops.istio.attributes
   - meshops.istio.connection
@@ -24,49 +24,52 @@ attributes:
   idempotent:
     support: partial
     details:
-      - With O(duration), each run starts the time anew, which is a change.
+      - With O(duration), each run restarts the time, which is a change.
 options:
   hostname:
     description:
-      - The host whose clients are to meet the fault. V(echo) is the Service in O(namespace), V(echo.demo) and
-        V(echo.demo.svc.cluster.local) are the Service in namespace C(demo), anything else is a ServiceEntry's host.
-      - Required with O(state=present). With O(state=absent), all faults go where it isn't given.
+      - The host whose clients get the fault. V(echo) is the Service in O(namespace), V(echo.demo) and
+        V(echo.demo.svc.cluster.local) are the Service in namespace C(demo); any other name is a ServiceEntry's host.
+      - Required with O(state=present) and O(state=measured). With O(state=absent) and no host, the module removes all
+        faults of O(namespace), or of all namespaces.
     type: str
   namespace:
     description:
-      - The namespace of O(hostname) and O(virtual_service) where they have none of their own.
-      - Without O(hostname), faults are taken out of this namespace, or out of all where it isn't given either.
+      - The namespace of O(hostname) and O(virtual_service) where they do not name one.
+      - Without O(hostname), the module removes faults from this namespace, or from all namespaces if it is not set.
     type: str
   state:
     description:
-      - V(present) makes the faults of the host these ones.
-      - V(absent) takes out every fault that was put in with this module.
+      - V(present) injects these faults, and replaces other faults of the host.
+      - V(absent) removes all faults of the host that this module has injected.
+      - V(measured) changes nothing and only measures. It fails if the host carries faults that this module has
+        injected, because they would be measured as the host's normal behaviour.
     type: str
-    choices: [present, absent]
+    choices: [present, absent, measured]
     default: present
   delay:
     description:
-      - How long requests are held back, such as V(2s).
+      - The time by which requests are delayed, such as V(2s).
       - "Or a dictionary as in Istio's documentation, such as C({fixedDelay: 2s, percentage: {value: 50}})."
     type: raw
   abort:
     description:
-      - The HTTP status that requests are answered with, such as V(503).
+      - The HTTP status of the response to requests, such as V(503).
       - "Or a dictionary as in Istio's documentation, such as C({grpcStatus: UNAVAILABLE, percentage: {value: 50}})."
-      - "V(close), or C({close: true, percentage: {value: 50}}), closes connections of TCP, and of TLS that is routed as
-        it is, as soon as they are open."
+      - "V(close), or C({close: true, percentage: {value: 50}}), closes TCP connections, and TLS connections that are
+        passed through, as soon as they are open."
     type: raw
   match:
     description:
-      - Which requests meet the fault, one or more of Istio's HTTPMatchRequest. A request meets it where one
-        of them fits and the route fits, too. To close connections, it is C(port), C(sourceLabels), C(sourceNamespace),
+      - The requests that get the fault, as one or more of Istio's HTTPMatchRequest. A request gets the fault if one of
+        them and the route's own match apply. To close connections, use C(port), C(sourceLabels), C(sourceNamespace),
         C(destinationSubnets) and C(gateways).
     type: list
     elements: dict
   faults:
     description:
-      - Several faults at once, instead of O(delay), O(abort) and O(match). Where several fit a request, the first
-        counts.
+      - Several faults at once, instead of O(delay), O(abort) and O(match). If several match a request, the first one
+        applies.
     type: list
     elements: dict
     suboptions:
@@ -82,20 +85,21 @@ options:
         elements: dict
   virtual_service:
     description:
-      - Which VirtualService to put the faults into, as C(name) or C(namespace/name).
-      - Needed where several route the host, or one with a wildcard does, or one that a gateway alone follows.
+      - The VirtualService to inject the faults into, as C(name) or C(namespace/name).
+      - Required if several VirtualServices route the host, if one with a wildcard does, or for one that applies to a
+        gateway only.
     type: str
   duration:
     description:
-      - How long the faults stay, such as V(10m). A Job in the cluster takes them out then, also when nobody is there to
-        do it any more. The faults are put in only after that Job's pod has reached the API server, for which a
-        NetworkPolicy lets it out of the namespace.
-      - Without it, they stay until O(state=absent), also those that had a limit before.
+      - The time after which a Job in the cluster removes the faults, such as V(10m), even if this run has been killed.
+        The module injects the faults only after the Job's pod has reached the API server. A NetworkPolicy for this pod
+        allows the connection.
+      - Without it, the faults remain until O(state=absent), including those that had a duration before.
     type: str
   image:
     description:
-      - The image of that Job. It needs C(sh), C(date), C(sleep), C(cat) and C(curl).
-      - The proxy image of the mesh's own pods, where it isn't given.
+      - The image of that Job. It must contain C(sh), C(date), C(sleep), C(cat), C(sed), C(head) and C(curl).
+      - The default is the proxy image of the mesh's pods.
     type: str
   domain:
     description:
@@ -104,39 +108,40 @@ options:
     default: cluster.local
   measure:
     description:
-      - Requests to send from inside the mesh, after the change has reached the proxy that sends them.
+      - The requests to send from inside the mesh, after the change has reached the proxy that sends them.
     type: list
     elements: dict
     suboptions:
       url:
         description:
-          - Where to, such as V(http://echo/), V(grpc://echo:8081) or V(tcp://echo:9000). The latter two are calls of,
+          - The URL, such as V(http://echo/), V(grpc://echo:8081) or V(tcp://echo:9000). The latter two are calls of,
             and connections to, the echo server of C(charts/probe), which C(probe) makes one after the other.
         type: str
         required: true
       namespace:
-        description: The namespace of the pod that sends them, O(namespace) where it isn't given.
+        description: The namespace of the pod that sends the requests. The default is O(namespace).
         type: str
       selector:
-        description: The labels of the pod that sends them. It needs a sidecar.
+        description: The labels of the pod that sends the requests. It needs a sidecar.
         type: str
         default: app=client
       container:
-        description: The container to run the tool in, the first beside the proxy where it isn't given.
+        description: The container to run the tool in. The default is the first one that is not the proxy.
         type: str
       tool:
         description:
-          - What sends the requests. V(probe) is the program in the image of C(charts/probe), V(curl) needs C(sh), too.
-          - V(auto) takes C(probe), and C(curl) where the container has no C(probe).
+          - The tool that sends the requests. V(probe) is the program in the image of C(charts/probe). V(curl) also
+            requires C(sh).
+          - V(auto) uses C(probe), or C(curl) if the container has no C(probe).
         type: str
         choices: [auto, probe, curl]
         default: auto
       requests:
-        description: How many requests.
+        description: The number of requests.
         type: int
         default: 20
       parallel:
-        description: How many at once, with C(probe).
+        description: The number of concurrent requests, with C(probe).
         type: int
         default: 5
       headers:
@@ -144,26 +149,26 @@ options:
         type: dict
       fault:
         description:
-          - Which of O(faults) these requests are meant to meet, counted from 1; V(0) means none. Only repeated in
-            RV(measured), for who judges it, such as the filter P(meshops.istio.fault_report#filter).
+          - The number of the fault in O(faults) that these requests should get, counted from 1; V(0) means none. The
+            module only repeats it in RV(measured), for the filter P(meshops.istio.fault_report#filter).
         type: int
         default: 1
   wait_timeout:
     description:
-      - How many seconds the proxies that measure may take to follow the change.
+      - The time in seconds that the measuring proxies have to receive the change.
     type: int
     default: 60
 """
 
 EXAMPLES = r"""
-- name: Hold back every second request to echo by two seconds, for ten minutes at most
+- name: Delay every second request to echo by two seconds, for at most ten minutes
   meshops.istio.fault_injection:
     hostname: echo
     namespace: demo
     delay: {fixedDelay: 2s, percentage: {value: 50}}
     duration: 10m
 
-- name: Let the requests of one test user fail, and look at it from the client
+- name: Abort the requests of one test user, and measure it from the client
   meshops.istio.fault_injection:
     hostname: echo
     namespace: demo
@@ -176,20 +181,20 @@ EXAMPLES = r"""
       - url: http://echo/
   register: during
 
-- name: Take the faults of this host out
+- name: Remove the faults of this host
   meshops.istio.fault_injection:
     hostname: echo
     namespace: demo
     state: absent
 
-- name: Take all faults out, of all namespaces
+- name: Remove all faults from all namespaces
   meshops.istio.fault_injection:
     state: absent
 """
 
 RETURN = r"""
 virtual_services:
-  description: The VirtualServices that were looked at, and what was done with each.
+  description: The VirtualServices that the module has changed or checked.
   returned: success
   type: list
   elements: dict
@@ -208,33 +213,33 @@ virtual_services:
       type: list
       elements: str
 faults:
-  description: The faults that are in now, as Istio writes them.
+  description: The injected faults, as Istio writes them.
   returned: O(state=present)
   type: list
   elements: dict
 measured:
-  description: What came of O(measure), one entry each.
+  description: The measurements, one entry for each of O(measure).
   returned: O(measure) is given, and not in check mode
   type: list
   elements: dict
   contains:
     url:
-      description: Where the requests went.
+      description: The URL of the requests.
       type: str
     fault:
-      description: Which fault they were meant to meet, O(measure[].fault).
+      description: The fault that they should get, O(measure[].fault).
       type: int
     requests:
-      description: How many were sent.
+      description: The number of requests.
       type: int
     statuses:
-      description: How many had each HTTP status.
+      description: The number of responses by HTTP status.
       type: dict
     errors:
-      description: How many had no answer, or a gRPC status that isn't OK, by what happened instead.
+      description: The number of requests without a response, or with a gRPC status other than OK, by error.
       type: dict
     versions:
-      description: How many were answered by each version of the echo server.
+      description: The number of responses by version of the echo server.
       type: dict
     latency_ms:
       description: The smallest, mean and largest latency and its percentiles, in milliseconds.
@@ -246,7 +251,46 @@ measured:
 """
 
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.module import run_module
-from ansible_collections.meshops.istio.plugins.module_utils.faults.module import ARGUMENT_SPEC, OPTIONS, run
+from ansible_collections.meshops.istio.plugins.module_utils.faults.module import run
+
+FAULT = {
+    "delay": {"type": "raw"},
+    "abort": {"type": "raw"},
+    "match": {"type": "list", "elements": "dict"},
+}
+MEASURE = {
+    "url": {"type": "str", "required": True},
+    "namespace": {"type": "str"},
+    "selector": {"type": "str", "default": "app=client"},
+    "container": {"type": "str"},
+    "tool": {"type": "str", "choices": ["auto", "probe", "curl"], "default": "auto"},
+    "requests": {"type": "int", "default": 20},
+    "parallel": {"type": "int", "default": 5},
+    "headers": {"type": "dict"},
+    "fault": {"type": "int", "default": 1},
+}
+ARGUMENT_SPEC = {
+    **FAULT,
+    "hostname": {"type": "str"},
+    "namespace": {"type": "str"},
+    "state": {"type": "str", "choices": ["present", "absent", "measured"], "default": "present"},
+    "faults": {"type": "list", "elements": "dict", "options": FAULT},
+    "virtual_service": {"type": "str"},
+    "duration": {"type": "str"},
+    "image": {"type": "str"},
+    "domain": {"type": "str", "default": "cluster.local"},
+    "measure": {"type": "list", "elements": "dict", "options": MEASURE},
+    "wait_timeout": {"type": "int", "default": 60},
+}
+OPTIONS = {
+    "required_if": [
+        ("state", "present", ("hostname", "namespace")),
+        ("state", "present", ("delay", "abort", "faults"), True),
+        ("state", "measured", ("hostname", "namespace")),
+    ],
+    "required_by": {"hostname": ("namespace",), "virtual_service": ("hostname",)},
+    "mutually_exclusive": [("faults", "delay"), ("faults", "abort"), ("faults", "match")],
+}
 
 
 def main():

@@ -13,14 +13,15 @@ import subprocess
 
 import pytest
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN
-from ansible_collections.meshops.istio.plugins.module_utils.faults.inject import faulted, take_all_out
+from ansible_collections.meshops.istio.plugins.module_utils.faults.inject import remove_all_faults
+from ansible_collections.meshops.istio.plugins.module_utils.faults.target import with_faults
 from following import eventually
 
 VIRTUAL_SERVICE = KNOWN["networking.istio.io", "VirtualService"]
 JOB, ROLE, ACCOUNT = KNOWN["batch", "Job"], KNOWN["rbac.authorization.k8s.io", "Role"], KNOWN["", "ServiceAccount"]
 #: The share of a delay after which an answer may come: Envoy's timers fire early where the machine is busy.
 EARLIEST = 0.95
-GUARD = "meshops.istio/fault-injection-guard"
+EXPIRY = "meshops.istio/fault-injection-expiry"
 #: What a busy machine may add to the median of the delayed requests.
 TOLERANT = ("-e", "fault_injection_tolerance_ms=1000")
 
@@ -29,7 +30,7 @@ TOLERANT = ("-e", "fault_injection_tolerance_ms=1000")
 def no_faults_are_left(mesh):
     """Whatever a test does, the next one begins without faults."""
     yield
-    take_all_out(mesh.cluster, faulted(mesh.cluster, None), False)
+    remove_all_faults(mesh.cluster, with_faults(mesh.cluster, None), check_mode=False)
 
 
 @pytest.fixture
@@ -67,8 +68,8 @@ def routes(mesh, name="echo"):
     return {**found, "metadata": meta}
 
 
-def guards(mesh):
-    return [o["metadata"]["name"] for kind in (JOB, ROLE, ACCOUNT) for o in mesh.cluster.list(kind, "demo", GUARD)]
+def expiry_objects(mesh):
+    return [o["metadata"]["name"] for kind in (JOB, ROLE, ACCOUNT) for o in mesh.cluster.list(kind, "demo", EXPIRY)]
 
 
 def test_the_playbook_measures_a_delay_and_an_abort_and_leaves_no_trace(mesh, tmp_path):
@@ -79,7 +80,7 @@ def test_the_playbook_measures_a_delay_and_an_abort_and_leaves_no_trace(mesh, tm
     assert "NOT AS EXPECTED" not in run.text
     assert "everything as expected" in report.read_text()
     assert routes(mesh) == before, "labels, annotations, field owners and routes are what they were"
-    eventually(lambda: guards(mesh), [])
+    eventually(lambda: expiry_objects(mesh), [])
     assert get(mesh)["statuses"] == {"200": 10}
 
 
@@ -129,7 +130,7 @@ def test_several_faults_at_once_by_port_by_caller_by_grpc_status_and_on_connecti
     during = [sum(counts[phase] for counts in late) for phase in range(3)]
     assert during[1] >= 25 > max(during[0], during[2]), "the tester's requests, and only during the faults"
     assert routes(mesh) == before
-    eventually(lambda: guards(mesh), [])
+    eventually(lambda: expiry_objects(mesh), [])
 
 
 def latencies(page):
@@ -143,7 +144,7 @@ def connect(mesh, times=20):
     return json.loads(mesh.execute("demo", "app=client", *words, container="client"))
 
 
-def test_half_of_the_connections_are_closed_until_the_guard_ends_it(mesh):
+def test_half_of_the_connections_are_closed_until_the_expiry_job_removes_the_fault(mesh):
     before = routes(mesh)
     measured = fault(
         mesh, hostname="echo", namespace="demo", abort={"close": True, "percentage": 50}, match=[{"port": 9000}],
@@ -212,7 +213,7 @@ def test_a_client_with_curl_measures_the_same(mesh, curl_client):
     assert result["measured"][0]["statuses"] == {"200": 10} and result["measured"][0]["errors"] == {}
 
 
-def test_the_guard_takes_the_faults_out_when_the_run_has_been_killed(mesh, bare):
+def test_expiry_job_removes_the_faults_of_a_killed_run(mesh, bare):
     before = routes(mesh)
     fault(mesh, hostname=bare, namespace="demo", abort=418, duration="60s", measure=[{"url": "http://bare/"}])
     command = ["ansible-playbook", "playbooks/fault_test.yml", "-i", "playbooks/inventory/demo"]
@@ -228,7 +229,7 @@ def test_the_guard_takes_the_faults_out_when_the_run_has_been_killed(mesh, bare)
     eventually(lambda: mesh.cluster.get(VIRTUAL_SERVICE, "fault-injection-bare", "demo"), None, 150)
     eventually(lambda: get(mesh)["latency_ms"]["p50"] < EARLIEST * 2000, True)
     eventually(lambda: get(mesh, "http://bare/")["statuses"], {"200": 10})
-    eventually(lambda: guards(mesh), [], 180)
+    eventually(lambda: expiry_objects(mesh), [], 180)
 
 
 def test_a_gate_that_fails_leaves_no_fault_either(mesh):
@@ -244,10 +245,10 @@ def test_a_gate_that_fails_leaves_no_fault_either(mesh):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"hostname": "ecko"}, "no Service and no ServiceEntry defines the host ecko"),
+        ({"hostname": "ecko"}, "Host ecko: no Service and no ServiceEntry defines it"),
         ({"hostname": "echo", "duration": "5m", "image": "localhost/nothing/here:0"}, "localhost/nothing/here:0"),
         ({"hostname": "echo", "measure": [{"url": "http://echo/", "selector": "app=nobody"}]}, "no running pod"),
-        ({"hostname": "echo", "match": [{"uri": "/x"}]}, "wants one of exact, prefix, regex"),
+        ({"hostname": "echo", "match": [{"uri": "/x"}]}, "must be one of exact, prefix and regex"),
         ({"hostname": "echo", "duration": "4s"}, "duration: 4 s is too short"),
     ],
     ids=["unknown host", "image that can't be pulled", "no client", "wrong match", "over before it begins"],
@@ -257,4 +258,4 @@ def test_what_cannot_be_done_is_refused_and_nothing_is_changed(mesh, options, me
     result = fault(mesh, fails=True, namespace="demo", abort=503, **options)
     assert message in result["msg"]
     assert routes(mesh) == before
-    eventually(lambda: guards(mesh), [])
+    eventually(lambda: expiry_objects(mesh), [])

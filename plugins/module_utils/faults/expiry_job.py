@@ -1,80 +1,82 @@
 # Copyright: (c) 2026, The meshops.istio authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""A Job that takes faults out when their time is over, whatever has become of who put them in.
+"""The expiry Job: removes faults when their duration is over, even if the run that injected them was killed.
 
-It needs no image of its own: a shell, curl and sleep are in Istio's proxy image, which is on the nodes anyway.
-Its ServiceAccount may do nothing but read, patch (or delete) the one VirtualService. Everything belongs to the
-Job, so that it all goes with it.
+It needs no image of its own: a shell, curl and sleep are in Istio's proxy image, which is on the nodes already.
+Its ServiceAccount can only read, patch and delete the one VirtualService. The Job owns everything that it needs,
+so that deleting the Job deletes all of it.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import typing as t
 
+from ..cluster.edit import Operation
 from ..mesh.pods import proxy_container
 from ..reconcile.types import K8sObject
 
-#: On a guard's objects: which VirtualService it is for.
-LABEL = "meshops.istio/fault-injection-guard"
-#: Extra room in the list of routes, where others have added some since.
-_OTHERS_ROUTES = 32
+#: Label of an expiry Job's objects: identifies the VirtualService, see expiry_key().
+LABEL = "meshops.istio/fault-injection-expiry"
+#: How many routes others may add to a section while the faults are injected.
+_ADDED_ROUTES = 32
 _NO_LIMIT = 2**31 - 1
 
-_ASK = r"""
+_REQUEST = r"""
 set -u
 credentials=/var/run/secrets/kubernetes.io/serviceaccount
-ask() {
+request() {
   curl --silent --show-error --output /dev/null --write-out '%{http_code}' --max-time 30 \
     --cacert $credentials/ca.crt --header @- --request "$1" --header "Content-Type: $2" --data "$3" "$URL" <<END
 Authorization: Bearer $(cat $credentials/token)
 END
 }
-look() {
+read_object() {
   curl --silent --show-error --fail --max-time 30 --cacert $credentials/ca.crt --header @- "$URL" <<END
 Authorization: Bearer $(cat $credentials/token)
 END
 }
 """
-# The VirtualService may not be there yet.
-_REACHED = (
-    _ASK
+# The VirtualService may not exist yet.
+_PROBE = (
+    _REQUEST
     + r"""
-code=$(ask GET application/json '')
+code=$(request GET application/json '')
 case $code in 200|404) exit 0 ;; esac
-echo "the guard needs the API server, which answers HTTP $code (000 is no answer)"
+echo "the API server answers HTTP $code (000: no answer)"
 exit 1
 """
 )
-# Each marked route is looked for by its name (that of a route of connections is the host that it leads to) at every
-# index, and removed only where the name is still there: the test and the removal are one request, so nothing that
-# others have written can be lost. Where there was none, but the annotation is there, it is tried again.
+# Searches each marked route by its name (a connection route's name is its destination host) at every index. One request
+# tests the name and removes the route, so that no write of others is lost. If it removed no route although the
+# annotation is still there, the Job fails and kubelet starts it again.
 _SCRIPT = (
-    _ASK
+    _REQUEST
     + r"""
 curl --version > /dev/null || exit 1
 until [ "$(date +%s)" -ge "$DEADLINE" ]; do sleep 1; done
 if [ -n "$DELETE" ]; then
-  # A PATCH would need istiod's webhook, a GET doesn't.
-  code=$(ask GET application/json '')
+  # A PATCH would need istiod's webhook, a GET does not.
+  code=$(request GET application/json '')
   case $code in 200) ;; 404) exit 0 ;; *) echo "get: $code"; exit 1 ;; esac
-  live=$(look) || exit 1
-  case $live in *'"meshops.istio/fault-injection":'*) ;; *) echo "it is not ours any more"; exit 0 ;; esac
+  live=$(read_object) || exit 1
+  case $live in *'"meshops.istio/fault-injection":'*) ;; *) echo "not annotated: retained"; exit 0 ;; esac
   version=$(printf '%s\n' "$live" | sed -n 's/.*"resourceVersion": *"\([0-9]*\)".*/\1/p' | head -n 1)
   [ -n "$version" ] || exit 1
-  code=$(ask DELETE application/json "{\"preconditions\":{\"resourceVersion\":\"$version\"}}")
+  code=$(request DELETE application/json "{\"preconditions\":{\"resourceVersion\":\"$version\"}}")
   echo "delete: $code"
   case $code in 200|202|404) exit 0 ;; *) exit 1 ;; esac
 fi
 removed=
 for route in $ROUTES; do
-  section=${route%%/*} name=${route#*/} said=name i=0
-  [ "$section" = http ] || { name=$name.invalid said=route/0/destination/host; }
+  section=${route%%/*} name=${route#*/} field=name i=0
+  [ "$section" = http ] || { name=$name.invalid field=route/0/destination/host; }
   while [ $i -lt "$LIMIT" ]; do
     at="/spec/$section/$i"
-    code=$(ask PATCH application/json-patch+json \
-      "[{\"op\":\"test\",\"path\":\"$at/$said\",\"value\":\"$name\"},{\"op\":\"remove\",\"path\":\"$at\"}]")
+    code=$(request PATCH application/json-patch+json \
+      "[{\"op\":\"test\",\"path\":\"$at/$field\",\"value\":\"$name\"},{\"op\":\"remove\",\"path\":\"$at\"}]")
     case $code in
       200) echo "removed $route"; removed=yes; break ;;
       404) exit 0 ;;
@@ -83,80 +85,95 @@ for route in $ROUTES; do
     esac
   done
 done
-for section in $MADE; do
+for section in $ADDED_SECTIONS; do
   at="/spec/$section"
-  code=$(ask PATCH application/json-patch+json \
+  code=$(request PATCH application/json-patch+json \
     "[{\"op\":\"test\",\"path\":\"$at\",\"value\":[]},{\"op\":\"remove\",\"path\":\"$at\"}]")
   echo "$at: $code"
 done
-code=$(ask PATCH application/json-patch+json "$LEAVE")
-echo "leave: $code"
+code=$(request PATCH application/json-patch+json "$RESTORE_PATCH")
+echo "restore: $code"
 [ "$code" != 200 ] && [ -z "$removed" ] || exit 0
-code=$(ask PATCH application/json-patch+json "$STAYS")
-echo "nothing to remove, annotation: $code"
+code=$(request PATCH application/json-patch+json "$ANNOTATION_TEST")
+echo "no route removed, annotation: $code"
 case $code in 404|422) exit 0 ;; *) exit 1 ;; esac
 """
 )
 
 
-def guard_key(namespace: str, name: str) -> str:
+@dataclasses.dataclass(frozen=True)
+class ExpiryJobOptions:
+    """What an expiry Job needs to know.
+
+    :ivar namespace: the namespace of the VirtualService, and of the Job
+    :ivar name: the name of the VirtualService
+    :ivar path: the path of the VirtualService at the API server
+    :ivar deadline: when to remove the faults, in seconds since 1970
+    :ivar image: an image with sh, date, sleep, cat, sed, head and curl
+    :ivar routes: the routes to remove, each as C(section/name)
+    :ivar added_sections: sections of the spec to remove when they are empty
+    :ivar limit: the largest number of routes in a section of the VirtualService
+    :ivar restore_patch: JSON patch that restores its metadata
+    :ivar annotation_test: JSON patch that succeeds while its metadata still records faults
+    :ivar delete: whether the VirtualService was created for the faults and is deleted with them
+    :ivar user: the user id to run as, None where the cluster chooses
+    """
+
+    namespace: str
+    name: str
+    path: str
+    deadline: int
+    image: str
+    routes: t.Sequence[str]
+    added_sections: t.Sequence[str]
+    limit: int
+    restore_patch: list[Operation]
+    annotation_test: list[Operation]
+    delete: bool = False
+    user: int | None = None
+
+
+def expiry_key(namespace: str, name: str) -> str:
     """The value of LABEL for a VirtualService."""
     return hashlib.sha256(f"{namespace}/{name}".encode()).hexdigest()[:16]
 
 
-def guard_job(
-    virtual_service: t.Mapping[str, t.Any],
-    deadline: int,
-    image: str,
-    routes: t.Sequence[str],
-    made: t.Sequence[str],
-    limit: int,
-    leave: list[K8sObject],
-    stays: list[K8sObject],
-    path: str,
-    delete: bool,
-    user: int | None,
-) -> K8sObject:
-    """The Job, suspended until the objects of guard_rights() are there.
+def expiry_job_name(namespace: str, virtual_service: str, deadline: int) -> str:
+    """A name that is unique to a VirtualService and deadline, of at most 57 characters.
 
-    :param virtual_service: its C(name) and C(namespace)
-    :param deadline: seconds since 1970 at which the faults go
-    :param image: has sh, date, sleep, cat and curl
-    :param routes: C(section/name) of the routes to remove
-    :param made: sections of the spec to remove when they are empty
-    :param limit: how many routes a section of the VirtualService has at most
-    :param leave: JSON patch that makes its metadata what it was
-    :param stays: JSON patch that succeeds while its metadata says that faults are there
-    :param path: of the VirtualService at the API server
-    :param delete: whether it was made for the faults, and is to be deleted with them
-    :param user: the user id to run as, None where the cluster chooses
+    A pod's name adds six characters to it.
     """
-    name, namespace = virtual_service["name"], virtual_service["namespace"]
-    own = guard_name(name, namespace, deadline)
+    start = virtual_service[:20].rstrip("-.").replace(".", "-")
+    return f"fault-expiry-{start}-{expiry_key(namespace, virtual_service)[:8]}-{deadline:x}"
+
+
+def expiry_job(options: ExpiryJobOptions) -> K8sObject:
+    """The Job, suspended until the objects of expiry_objects() exist."""
+    name = expiry_job_name(options.namespace, options.name, options.deadline)
     labels = {
-        "app.kubernetes.io/name": "fault-injection-guard",
+        "app.kubernetes.io/name": "fault-injection-expiry",
         "app.kubernetes.io/managed-by": "meshops.istio",
-        LABEL: guard_key(namespace, name),
+        LABEL: expiry_key(options.namespace, options.name),
     }
     environment = {
-        "URL": f"https://kubernetes.default.svc{path}",
-        "DEADLINE": str(deadline),
-        "DELETE": "yes" if delete else "",
-        "ROUTES": " ".join(routes),
-        "MADE": " ".join(made),
-        "LIMIT": str(limit + _OTHERS_ROUTES),
-        "LEAVE": json.dumps(leave),
-        "STAYS": json.dumps(stays),
+        "URL": f"https://kubernetes.default.svc{options.path}",
+        "DEADLINE": str(options.deadline),
+        "DELETE": "yes" if options.delete else "",
+        "ROUTES": " ".join(options.routes),
+        "ADDED_SECTIONS": " ".join(options.added_sections),
+        "LIMIT": str(options.limit + _ADDED_ROUTES),
+        "RESTORE_PATCH": json.dumps(options.restore_patch),
+        "ANNOTATION_TEST": json.dumps(options.annotation_test),
     }
     container = {
-        "name": "guard",
-        "image": image,
+        "name": "expiry",
+        "image": options.image,
         "imagePullPolicy": "IfNotPresent",
         "command": ["sh", "-c", _SCRIPT],
         "env": [{"name": key, "value": value} for key, value in environment.items()],
-        # It counts as started when it has reached the API server, as it will have to.
+        # The pod is ready when it has reached the API server, which it needs to remove the faults.
         "startupProbe": {
-            "exec": {"command": ["sh", "-c", _REACHED]},
+            "exec": {"command": ["sh", "-c", _PROBE]},
             "periodSeconds": 1,
             "timeoutSeconds": 35,
             "failureThreshold": 300,
@@ -167,36 +184,39 @@ def guard_job(
             "readOnlyRootFilesystem": True,
             "capabilities": {"drop": ["ALL"]},
             "runAsNonRoot": True,
-            **({"runAsUser": user} if user else {}),
+            **({"runAsUser": options.user} if options.user else {}),
             "seccompProfile": {"type": "RuntimeDefault"},
         },
     }
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": {"name": own, "namespace": namespace, "labels": labels},
+        "metadata": {"name": name, "namespace": options.namespace, "labels": labels},
         "spec": {
             "suspend": True,
-            # While istiod's webhook or the API server doesn't answer, each attempt fails, and kubelet starts another
-            # one (within 5 minutes). The Job never gives up: the faults would remain for good.
+            # While istiod's webhook or the API server does not answer, each attempt fails, and kubelet starts another
+            # one (within 5 minutes). The Job never gives up: otherwise the faults would remain for good.
             "backoffLimit": _NO_LIMIT,
             "ttlSecondsAfterFinished": 60,
             "template": {
                 "metadata": {
-                    # The guard talks to the API server alone and has to end: no sidecar.
+                    # The Job talks to the API server only and has to end: no sidecar.
                     "labels": {**labels, "sidecar.istio.io/inject": "false"},
                     "annotations": {"sidecar.istio.io/inject": "false"},
                 },
-                "spec": {"serviceAccountName": own, "restartPolicy": "OnFailure", "containers": [container]},
+                "spec": {"serviceAccountName": name, "restartPolicy": "OnFailure", "containers": [container]},
             },
         },
     }
 
 
-def guard_rights(job: t.Mapping[str, t.Any], virtual_service: str, uid: str) -> list[K8sObject]:
-    """What the Job needs beside it and owns: a ServiceAccount, a Role for the one VirtualService, and a way out.
+def expiry_objects(job: K8sObject, virtual_service: str, uid: str) -> list[K8sObject]:
+    """The objects that the Job needs and owns: ServiceAccount, Role, RoleBinding and NetworkPolicy.
 
-    Where NetworkPolicies keep the namespace's pods inside the cluster, the guard would not reach the API server.
+    The NetworkPolicy lets the Job's pod reach the API server where other policies keep the namespace's pods inside
+    the cluster.
+
+    :param uid: of the Job
     """
     name, namespace = job["metadata"]["name"], job["metadata"]["namespace"]
     meta = {
@@ -235,16 +255,10 @@ def guard_rights(job: t.Mapping[str, t.Any], virtual_service: str, uid: str) -> 
     ]
 
 
-def guard_name(virtual_service: str, namespace: str, deadline: int) -> str:
-    """A name of its own for each VirtualService and deadline, within 63 characters."""
-    start = virtual_service[:20].rstrip("-.").replace(".", "-")
-    return f"fault-guard-{start}-{guard_key(namespace, virtual_service)[:8]}-{deadline:x}"
+def expiry_image(pods: t.Iterable[K8sObject]) -> str | None:
+    """The proxy image of the mesh's pods, None where none of them has a shell.
 
-
-def guard_image(pods: t.Iterable[t.Mapping[str, t.Any]]) -> str | None:
-    """The proxy image that the mesh's pods run, None where none of them has a shell.
-
-    :param pods: any number of pods; those with a container istio-proxy count
+    :param pods: any pods; those with a container istio-proxy count
     """
     for pod in pods:
         proxy = proxy_container(pod)

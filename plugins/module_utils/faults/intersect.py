@@ -1,6 +1,6 @@
 # Copyright: (c) 2026, The meshops.istio authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The conditions that two matches have in common."""
+"""The intersection of two matches: the match of a route and the match of a fault."""
 
 from __future__ import annotations
 
@@ -8,84 +8,92 @@ import re
 import typing as t
 
 from ..errors import MeshopsError
-from .options import _MATCH_FIELDS
+from .options import MATCH_FIELDS, Match
 
-_HOW = {**_MATCH_FIELDS, "destinationSubnets": "same", "sniHosts": "same"}
-
-
-# -- both of two matches --------------------------------------------------
+_HOW = {**MATCH_FIELDS, "destinationSubnets": "same", "sniHosts": "same"}
 
 
-def both(route: t.Mapping[str, t.Any], fault: t.Mapping[str, t.Any]) -> dict[str, t.Any] | None:
-    """The HTTPMatchRequest that holds where both hold; None where nothing can meet both.
+#: The value of one field of a match that is a dictionary, such as C({"exact": "/api"}) or labels.
+Condition = dict[str, t.Any]
 
-    :raises MeshopsError: Istio has no way to say it
+
+def intersection(route: Match, fault: Match) -> Match | None:
+    """The match that holds where both hold; None where no request can meet both.
+
+    >>> intersection({"uri": {"prefix": "/api"}}, {"uri": {"exact": "/api/users"}, "port": 80})
+    {'uri': {'exact': '/api/users'}, 'port': 80}
+
+    :raises MeshopsError: Istio cannot express it
     """
     if route.get("uri") and fault.get("uri") and route.get("ignoreUriCase", False) != fault.get("ignoreUriCase", False):
-        raise MeshopsError("one match ignores the case of the path and the other doesn't: give the fault the same")
+        raise MeshopsError(
+            "The matches of the route and of the fault differ in ignoreUriCase: give the fault the route's value"
+        )
     joined = dict(route)
     for name, value in fault.items():
         if name not in route:
             joined[name] = value
             continue
-        one = _JOIN[_HOW[name]](route[name], value, name)
-        if one is None:
+        common = _JOIN[_HOW[name]](route[name], value, name)
+        if common is None:
             return None
-        joined[name] = one
+        joined[name] = common
     return joined
 
 
-def _both_values(one: t.Any, other: t.Any, name: str) -> t.Any:
-    return one if one == other else None
+def _equal_or_none(route: t.Any, fault: t.Any, name: str) -> t.Any:
+    return route if route == fault else None
 
 
-def _both_same(one: t.Any, other: t.Any, name: str) -> t.Any:
-    if one != other:
-        raise MeshopsError(f"the route and the fault both match {name}, differently: Istio can't say both at once")
-    return one
+def _equal(route: t.Any, fault: t.Any, name: str) -> t.Any:
+    if route != fault:
+        raise MeshopsError(
+            f"The route and the fault match {name} differently, and Istio cannot match both: change the fault's match"
+        )
+    return route
 
 
-def _both_any(one: list[t.Any], other: list[t.Any], name: str) -> list[t.Any] | None:
-    return [item for item in one if item in other] or None
+def _common_items(route: list[t.Any], fault: list[t.Any], name: str) -> list[t.Any] | None:
+    return [item for item in route if item in fault] or None
 
 
-def _both_labels(one: dict[str, t.Any], other: dict[str, t.Any], name: str) -> dict[str, t.Any] | None:
-    if any(one[key] != other[key] for key in one.keys() & other.keys()):
+def _labels(route: Condition, fault: Condition, name: str) -> Condition | None:
+    if any(route[key] != fault[key] for key in route.keys() & fault.keys()):
         return None
-    return {**one, **other}
+    return {**route, **fault}
 
 
-def _both_strings(one: dict[str, t.Any], other: dict[str, t.Any], name: str) -> dict[str, t.Any] | None:
+def _strings(route: Condition, fault: Condition, name: str) -> Condition | None:
     if name == "headers":
-        one, other = _lower(one), _lower(other)
-    joined = {**one, **other}
-    for key in one.keys() & other.keys():
-        value = _both_string(one[key], other[key], f"{name}.{key}")
+        route, fault = _lower(route), _lower(fault)
+    joined = {**route, **fault}
+    for key in route.keys() & fault.keys():
+        value = _string(route[key], fault[key], f"{name}.{key}")
         if value is None:
             return None
         joined[key] = value
     return joined
 
 
-def _lower(headers: dict[str, t.Any]) -> dict[str, t.Any]:
-    """Proxies take no notice of the case of a header's name."""
+def _lower(headers: Condition) -> Condition:
+    """Proxies ignore the case of a header's name."""
     return {name.lower(): value for name, value in headers.items()}
 
 
-def _both_without(one: dict[str, t.Any], other: dict[str, t.Any], name: str) -> dict[str, t.Any]:
-    one, other = _lower(one), _lower(other)
-    for key in one.keys() & other.keys():
-        _both_same(one[key], other[key], f"{name}.{key}")
-    return {**one, **other}
+def _without(route: Condition, fault: Condition, name: str) -> Condition:
+    route, fault = _lower(route), _lower(fault)
+    for key in route.keys() & fault.keys():
+        _equal(route[key], fault[key], f"{name}.{key}")
+    return {**route, **fault}
 
 
-def _both_string(one: dict[str, t.Any], other: dict[str, t.Any], name: str) -> dict[str, t.Any] | None:
-    """The StringMatch for two; an empty one means that the value is there at all."""
-    if one == other or not other:
-        return one
-    if not one:
-        return other
-    (how, text), (other_how, other_text) = *one.items(), *other.items()
+def _string(route: Condition, fault: Condition, name: str) -> Condition | None:
+    """The StringMatch that holds where both hold; an empty one means that the value is present."""
+    if route == fault or not fault:
+        return route
+    if not route:
+        return fault
+    (how, text), (other_how, other_text) = *route.items(), *fault.items()
     if how == "exact" or other_how == "exact":
         if how != "exact":
             (how, text), (other_how, other_text) = (other_how, other_text), (how, text)
@@ -94,30 +102,30 @@ def _both_string(one: dict[str, t.Any], other: dict[str, t.Any], name: str) -> d
         longer, shorter = sorted((text, other_text), key=len, reverse=True)
         return {"prefix": longer} if longer.startswith(shorter) else None
     raise MeshopsError(
-        f"the route matches {name} by {how} {text!r} and the fault by {other_how} {other_text!r}:"
-        " Istio can't say both at once; give the fault an exact value, or leave it out"
+        f"The route matches {name} by {how} {text!r} and the fault by {other_how} {other_text!r}, and Istio cannot"
+        " match both: give the fault an exact value, or remove this condition"
     )
 
 
-def _meets(text: str, how: str, wanted: str, name: str) -> bool:
+def _meets(text: str, how: str, pattern: str, name: str) -> bool:
     if how == "regex":
         try:
-            return re.fullmatch(wanted, text) is not None
+            return re.fullmatch(pattern, text) is not None
         except re.error as error:
             raise MeshopsError(
-                f"whether {name} {text!r} fits the regular expression {wanted!r} can't be told here ({error}):"
+                f"Cannot evaluate the regular expression {pattern!r} for {name} {text!r} here ({error}):"
                 " give the fault an exact value"
             ) from error
-    return text.startswith(wanted) if how == "prefix" else text == wanted
+    return text.startswith(pattern) if how == "prefix" else text == pattern
 
 
 _JOIN: dict[str, t.Callable[[t.Any, t.Any, str], t.Any]] = {
-    "string": _both_string,
-    "strings": _both_strings,
-    "same": _both_same,
-    "without": _both_without,
-    "value": _both_values,
-    "labels": _both_labels,
-    "any": _both_any,
-    "route": _both_same,
+    "string": _string,
+    "strings": _strings,
+    "same": _equal,
+    "without": _without,
+    "value": _equal_or_none,
+    "labels": _labels,
+    "any": _common_items,
+    "route": _equal,
 }

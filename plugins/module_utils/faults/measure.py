@@ -1,9 +1,10 @@
 # Copyright: (c) 2026, The meshops.istio authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Measures from inside the mesh: requests that a pod sends through its own proxy."""
+"""Measures from inside the mesh: a pod sends requests through its own proxy."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import re
@@ -13,6 +14,7 @@ import typing as t
 from ..cluster.kinds import KNOWN
 from ..errors import MeshopsError
 from ..mesh.pods import PROXY, has_proxy
+from ..mesh.untrusted import printable
 from ..reconcile.types import K8sObject
 from .routes import MARK
 
@@ -21,8 +23,43 @@ if t.TYPE_CHECKING:
 
 _CONFIG = "config_dump?resource=dynamic_{}"
 _MARKED = re.compile(f"{re.escape(MARK)}[0-9]+-[0-9a-f]+")
-#: What probe does for a URL's scheme.
+#: The mode of probe for a URL's scheme.
 _MODES = {"http": "get", "https": "get", "grpc": "grpc", "tcp": "tcp"}
+#: What the container runtime reports where a container has no such program.
+_NO_PROGRAM = "executable file not found"
+#: How many different statuses, versions and errors of a client pod are kept.
+_MOST_KEYS = 50
+_LONGEST_KEY = 300
+
+#: How often a client saw each status, version or error.
+Counts = dict[str, int]
+#: What to measure, an entry of the option C(measure).
+Request = t.Mapping[str, t.Any]
+
+
+class Measured(t.TypedDict):
+    """What a client pod measured; C(latencies_ms) is sorted."""
+
+    requests: int
+    statuses: Counts
+    errors: Counts
+    versions: Counts
+    latency_ms: dict[str, float]
+    latencies_ms: list[float]
+
+
+@dataclasses.dataclass(frozen=True)
+class ExpectedRoutes:
+    """The state of a proxy's routes that a measurement waits for.
+
+    :ivar present: names of the routes that the proxy must have
+    :ivar absent: names of the routes that it must not have
+    :ivar connections: whether some are routes of connections, which are in the listeners
+    """
+
+    present: frozenset[str]
+    absent: frozenset[str]
+    connections: bool = False
 
 
 def client_pod(cluster: Cluster, namespace: str, selector: str) -> K8sObject:
@@ -34,112 +71,168 @@ def client_pod(cluster: Cluster, namespace: str, selector: str) -> K8sObject:
     running = [p for p in pods if p["status"].get("phase") == "Running" and not p["metadata"].get("deletionTimestamp")]
     if not running:
         raise MeshopsError(
-            f"no running pod in namespace {namespace} has the labels {selector}: nothing to measure from"
+            f"Namespace {namespace}: no running pod has the labels {selector}, so nothing can be measured"
         )
     for pod in running:
         if has_proxy(pod):
             return pod
     raise MeshopsError(
-        f"pod {namespace}/{running[0]['metadata']['name']} has no sidecar: faults happen in the client's proxy;"
-        f" label the namespace for injection and restart the pod, or measure from another one"
+        f"Pod {namespace}/{running[0]['metadata']['name']}: it has no sidecar, and faults happen in the client's proxy."
+        " Label the namespace for injection and restart the pod, or measure from another one."
     )
 
 
-def wait_for_routes(
-    cluster: Cluster, pod: K8sObject, there: set[str], gone: set[str], timeout: float, connections: bool = False
-) -> None:
-    """Waits until a pod's proxy has the routes of these names, and has no more those that are to be gone.
+def wait_for_routes(cluster: Cluster, pod: K8sObject, expected: ExpectedRoutes, timeout: float) -> None:
+    """Waits until a pod's proxy has exactly the expected routes.
 
-    :param connections: whether some are routes of connections, which are in the listeners
     :raises MeshopsError: not in time
     """
-    kinds = ["route_configs", "listeners"] if connections else ["route_configs"]
+    kinds = ["route_configs", "listeners"] if expected.connections else ["route_configs"]
     namespace, name = pod["metadata"]["namespace"], pod["metadata"]["name"]
     end = time.monotonic() + timeout
     while True:
-        asks = [["pilot-agent", "request", "GET", _CONFIG.format(kind)] for kind in kinds]
-        live = {found for ask in asks for found in _MARKED.findall(cluster.execute(namespace, name, ask, PROXY))}
-        if there <= live and not gone & live:
+        commands = [["pilot-agent", "request", "GET", _CONFIG.format(kind)] for kind in kinds]
+        live = {mark for words in commands for mark in _MARKED.findall(cluster.execute(namespace, name, words, PROXY))}
+        missing, remaining = expected.present - live, expected.absent & live
+        if not missing and not remaining:
             return
         if time.monotonic() > end:
-            what = f"lacks {sorted(there - live)}" if there - live else f"still has {sorted(gone & live)}"
+            what = f"lacks {sorted(missing)}" if missing else f"still has {sorted(remaining)}"
             raise MeshopsError(
-                f"the proxy of pod {namespace}/{name} {what} after {timeout:.0f} s: does istiod reach it?"
+                f"Pod {namespace}/{name}: timed out after {timeout:.0f} s: its proxy {what}."
+                " Check that it is connected to istiod."
             )
         time.sleep(0.25)
 
 
-def measure(cluster: Cluster, pod: K8sObject, ask: t.Mapping[str, t.Any], longest: float) -> K8sObject:
-    """Sends requests from a pod and gives what came back, as C(probe get) says it.
+def measure(cluster: Cluster, pod: K8sObject, request: Request, longest: float) -> Measured:
+    """Sends requests from a pod.
 
-    :param ask: C(url), C(requests), C(parallel), C(headers), C(container), C(tool) (auto, probe or curl)
+    :param request: C(url), C(requests), C(parallel), C(headers), C(container), C(tool) (auto, probe or curl)
     :param longest: seconds that one request may take
-    :raises MeshopsError: the container has no such tool
+    :raises MeshopsError: the container has no such tool, or the output is not the tool's
     """
     namespace, name = pod["metadata"]["namespace"], pod["metadata"]["name"]
-    container = ask.get("container") or next(c["name"] for c in pod["spec"]["containers"] if c["name"] != PROXY)
-    patience = 60 + longest * ask["requests"]
-    if ask["tool"] in ("auto", "probe"):
+    container = request.get("container") or next(c["name"] for c in pod["spec"]["containers"] if c["name"] != PROXY)
+    timeout = 60 + longest * request["requests"]
+    if request["tool"] != "curl":
         try:
-            return json.loads(cluster.execute(namespace, name, probe_command(ask, longest), container, patience))
+            output = cluster.execute(namespace, name, probe_command(request, longest), container, timeout)
+            return _read(read_probe, output, f"Pod {namespace}/{name}: unexpected output of probe")
         except MeshopsError as error:
-            if ask["tool"] == "probe" or "not found" not in str(error):
+            if request["tool"] == "probe" or _NO_PROGRAM not in str(error):
                 raise
-            if mode_of(ask["url"]) != "get":
+            if mode_of(request["url"]) != "get":
                 raise MeshopsError(
-                    f"container {container} of pod {namespace}/{name} has no probe, and curl can't ask {ask['url']}:"
-                    " measure from a pod with the image of charts/probe"
+                    f"Pod {namespace}/{name}: container {container} has no probe, and curl does not support"
+                    f" {request['url']}. Measure from a pod with the image of charts/probe."
                 ) from error
-    return read_curl(cluster.execute(namespace, name, curl_command(ask, longest), container, patience))
+    output = cluster.execute(namespace, name, curl_command(request, longest), container, timeout)
+    return _read(read_curl, output, f"Pod {namespace}/{name}: unexpected output of curl")
+
+
+def _read(reader: t.Callable[[str], Measured], output: str, problem: str) -> Measured:
+    try:
+        return reader(output)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise MeshopsError(f"{problem}: {printable(output, 200)!r}") from None
 
 
 def mode_of(url: str) -> str:
-    """What probe is to do for a URL: get, grpc or tcp.
+    """The mode of probe for a URL: get, grpc or tcp.
 
-    :raises MeshopsError: it knows nothing for it
+    :raises MeshopsError: no mode is for this URL
     """
-    scheme, found, rest = url.partition("://")
-    if not found or not rest or scheme not in _MODES:
-        raise MeshopsError(f"measure: {url!r} is no URL with one of {', '.join(f'{name}://' for name in _MODES)}")
+    scheme, separator, rest = url.partition("://")
+    if not separator or not rest or scheme not in _MODES:
+        schemes = ", ".join(f"{name}://" for name in _MODES)
+        raise MeshopsError(f"measure: invalid URL {url!r}: must start with one of {schemes}")
     return _MODES[scheme]
 
 
-def probe_command(ask: t.Mapping[str, t.Any], longest: float) -> list[str]:
+def probe_command(request: Request, longest: float) -> list[str]:
     """C(probe get), C(probe grpc) or C(probe tcp), from the image of charts/probe."""
-    mode, url = mode_of(ask["url"]), ask["url"]
-    command = ["probe", mode, "-n", str(ask["requests"]), "-latencies", "-timeout", f"{longest:.3f}s"]
+    mode, url = mode_of(request["url"]), request["url"]
+    command = ["probe", mode, "-n", str(request["requests"]), "-latencies", "-timeout", f"{longest:.3f}s"]
     if mode == "get":
-        command += ["-c", str(ask["parallel"])]
+        command += ["-c", str(request["parallel"])]
     if mode != "tcp":
-        for name, value in (ask.get("headers") or {}).items():
+        for name, value in (request.get("headers") or {}).items():
             command += ["-header", f"{name}: {value}"]
     plain = {"get": url, "grpc": url.replace("grpc://", "http://", 1), "tcp": url.removeprefix("tcp://")}
     return [*command, plain[mode]]
 
 
-def curl_command(ask: t.Mapping[str, t.Any], longest: float) -> list[str]:
-    """One curl for all requests: it numbers them in the URL's fragment, which isn't sent."""
+def curl_command(request: Request, longest: float) -> list[str]:
+    """One curl for all requests: it numbers them in the URL's fragment, which is not sent."""
     command = ["curl", "--silent", "--output", "/dev/null", "--max-time", f"{longest:.3f}"]
     command += ["--write-out", r"%{http_code} %{time_total} %{exitcode}\n"]
-    for name, value in (ask.get("headers") or {}).items():
+    for name, value in (request.get("headers") or {}).items():
         command += ["--header", f"{name}: {value}"]
-    # Some of the requests may fail, which is no failure of the measurement.
-    url = re.sub(r"([\[\]{}])", r"\\\1", ask["url"])
-    return ["sh", "-c", '"$@" || true', "sh", *command, f"{url}#[1-{ask['requests']}]"]
+    # Some of the requests may fail; the measurement has not failed then.
+    url = re.sub(r"([\[\]{}])", r"\\\1", request["url"])
+    return ["sh", "-c", '"$@" || true', "sh", *command, f"{url}#[1-{request['requests']}]"]
 
 
-def read_curl(output: str) -> K8sObject:
-    """What curl_command() printed, as C(probe get) says it."""
-    statuses: dict[str, int] = {}
-    errors: dict[str, int] = {}
+def read_probe(output: str) -> Measured:
+    """Reads what C(probe) printed. A client pod is not trusted: only counts and times of the known form are kept.
+
+    :raises ValueError: or TypeError, KeyError, AttributeError: it is not probe's output
+    """
+    summary = json.loads(output)
+    times = sorted(_time(value) for value in summary.get("latencies_ms") or [])
+    requests = _count(summary["requests"])
+    if len(times) > requests:
+        raise ValueError("more latencies than requests")
+    statuses = _counts(summary["statuses"])
+    if not all(re.fullmatch("[0-9]{1,3}", status) for status in statuses):
+        raise ValueError("not a status")
+    return {
+        "requests": requests,
+        "statuses": statuses,
+        "errors": _counts(summary["errors"]),
+        "versions": _counts(summary["versions"]),
+        "latency_ms": latency(times),
+        "latencies_ms": times,
+    }
+
+
+def _counts(value: t.Any) -> Counts:
+    counts: Counts = {}
+    for key, count in list((value or {}).items())[:_MOST_KEYS]:
+        shown = printable(key, _LONGEST_KEY)
+        counts[shown] = counts.get(shown, 0) + _count(count)
+    return counts
+
+
+def _count(value: t.Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ValueError("not a count")
+    return value
+
+
+def _time(value: t.Any) -> float:
+    number = float(value)
+    if not 0 <= number < math.inf:
+        raise ValueError("not a time")
+    return number
+
+
+def read_curl(output: str) -> Measured:
+    """Reads what curl_command() printed.
+
+    :raises ValueError: it is not that command's output
+    """
+    statuses: Counts = {}
+    errors: Counts = {}
     times = []
     for line in output.split("\n"):
         if not line.strip():
             continue
         status, took, code = line.split()
-        times.append(round(float(took) * 1000, 3))
-        into, key = (statuses, status) if code == "0" else (errors, f"curl exit code {code}")
-        into[key] = into.get(key, 0) + 1
+        times.append(round(_time(took) * 1000, 3))
+        counts, key = (statuses, f"{int(status):03}") if code == "0" else (errors, f"curl exit code {int(code)}")
+        counts[key] = counts.get(key, 0) + 1
     times.sort()
     return {
         "requests": len(times),

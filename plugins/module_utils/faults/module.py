@@ -8,143 +8,139 @@ import typing as t
 
 from ..errors import MeshopsError
 from ..reconcile.types import K8sObject
-from .inject import Outcome, Wish, faulted, faulted_for, put_in, take_all_out
-from .measure import client_pod, measure, mode_of, wait_for_routes
-from .options import read_fault, seconds
-from .routes import all_marked, mark_of, marked, reaches
+from .inject import InjectOptions, Outcome, inject_faults, remove_all_faults
+from .measure import ExpectedRoutes, Request, client_pod, measure, mode_of, wait_for_routes
+from .options import Fault, read_fault, seconds
+from .routes import location, mark_of, marked_routes, marks, reaches
+from .target import Host, with_faults, with_faults_for
 
 if t.TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
 
     from ..cluster.client import Cluster
 
-_FAULT: dict[str, K8sObject] = {
-    "delay": {"type": "raw"},
-    "abort": {"type": "raw"},
-    "match": {"type": "list", "elements": "dict"},
-}
-_MEASURE: dict[str, K8sObject] = {
-    "url": {"type": "str", "required": True},
-    "namespace": {"type": "str"},
-    "selector": {"type": "str", "default": "app=client"},
-    "container": {"type": "str"},
-    "tool": {"type": "str", "choices": ["auto", "probe", "curl"], "default": "auto"},
-    "requests": {"type": "int", "default": 20},
-    "parallel": {"type": "int", "default": 5},
-    "headers": {"type": "dict"},
-    "fault": {"type": "int", "default": 1},
-}
-ARGUMENT_SPEC: dict[str, K8sObject] = {
-    **_FAULT,
-    "hostname": {"type": "str"},
-    "namespace": {"type": "str"},
-    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-    "faults": {"type": "list", "elements": "dict", "options": _FAULT},
-    "virtual_service": {"type": "str"},
-    "duration": {"type": "str"},
-    "image": {"type": "str"},
-    "domain": {"type": "str", "default": "cluster.local"},
-    "measure": {"type": "list", "elements": "dict", "options": _MEASURE},
-    "wait_timeout": {"type": "int", "default": 60},
-}
-OPTIONS: dict[str, t.Any] = {
-    "required_if": [
-        ("state", "present", ("hostname", "namespace")),
-        ("state", "present", ("delay", "abort", "faults"), True),
-    ],
-    "required_by": {"hostname": ("namespace",), "virtual_service": ("hostname",)},
-    "mutually_exclusive": [("faults", "delay"), ("faults", "abort"), ("faults", "match")],
-}
-#: Seconds that a request may take beside the longest delay.
+#: The module's options.
+Params = t.Mapping[str, t.Any]
+#: What the module returns, or a part of it.
+Result = dict[str, t.Any]
+
+#: Seconds that a request may take in addition to the longest delay.
 _SLACK = 10.0
 
 
-def run(module: AnsibleModule, cluster: Cluster) -> K8sObject:
-    """Puts in or takes out, waits for the proxies that measure, and measures."""
-    params = module.params
-    faults = wanted_faults(params) if params["state"] == "present" else []
-    asks = [{**ask, "namespace": ask["namespace"] or params["namespace"]} for ask in params["measure"] or []]
-    if params["state"] == "present":
-        for ask in asks:
-            if not 0 <= ask["fault"] <= len(faults):
-                raise MeshopsError(f"measure: fault {ask['fault']} is none of the {len(faults)} faults; 0 means none")
-            if ask["requests"] < 1 or ask["parallel"] < 1:
-                raise MeshopsError(f"measure: {ask['url']}: requests and parallel are 1 at least")
-            mode_of(ask["url"])
-            client_pod(cluster, ask["namespace"], ask["selector"])  # fails before anything is changed
-        duration = seconds(params["duration"], "duration") if params["duration"] else None
-        wish = Wish(
-            hostname=params["hostname"],
-            namespace=params["namespace"],
-            faults=faults,
-            virtual_service=params["virtual_service"],
-            domain=params["domain"],
-            duration=duration,
-            image=params["image"],
-        )
-        outcomes = [put_in(cluster, wish, module.check_mode)]
+def run(module: AnsibleModule, cluster: Cluster) -> Result:
+    """Injects or removes faults, waits for the proxies that measure, and measures."""
+    params, check_mode = module.params, module.check_mode
+    state = params["state"]
+    faults = declared_faults(params) if state == "present" else []
+    requests = [{**r, "namespace": r["namespace"] or params["namespace"]} for r in params["measure"] or []]
+    check_requests(requests, len(faults) if state == "present" else None)
+    if state == "present":
+        for request in requests:
+            client_pod(cluster, request["namespace"], request["selector"])  # fails before anything is changed
+        outcomes = [inject_faults(cluster, _inject_options(params, faults), check_mode=check_mode)]
+    elif state == "measured":
+        refuse_faults(_affected(cluster, params))
+        outcomes = []
     else:
-        outcomes = take_all_out(cluster, _targets(cluster, params), module.check_mode)
-    result: dict[str, t.Any] = {
+        outcomes = remove_all_faults(cluster, _affected(cluster, params), check_mode=check_mode)
+    result: Result = {
         "changed": any(outcome.changed for outcome in outcomes),
         "diff": [outcome.diff for outcome in outcomes if outcome.changed],
-        "virtual_services": [_told(outcome) for outcome in outcomes],
+        "virtual_services": [_reported(outcome) for outcome in outcomes],
+        "warnings": [warning for outcome in outcomes for warning in outcome.warnings],
     }
-    for outcome in outcomes:
-        for warning in outcome.warnings:
-            module.warn(warning)
-    if params["state"] == "present":
+    if state == "present":
         result["faults"] = faults
-    if asks and not module.check_mode:
-        longest = _SLACK + max(
-            [seconds(f["fault"]["delay"]["fixedDelay"], "delay") for f in faults if "delay" in f["fault"]] or [0]
-        )
-        result["measured"] = []
-        for ask in asks:
-            pod = client_pod(cluster, ask["namespace"], ask["selector"])
-            wait_for_routes(
-                cluster, pod, *_routes_to_see(outcomes, pod), params["wait_timeout"], _connections(outcomes)
-            )
-            result["measured"].append({"url": ask["url"], "fault": ask["fault"], **measure(cluster, pod, ask, longest)})
+    if requests and not check_mode:
+        longest = _SLACK + max([_delay_seconds(fault) for fault in faults] or [0.0])
+        result["measured"] = [
+            _measured(cluster, request, outcomes, longest, params["wait_timeout"]) for request in requests
+        ]
     return result
 
 
-def wanted_faults(params: t.Mapping[str, t.Any]) -> list[K8sObject]:
-    """The faults that the options ask for, as C(faults.read_fault) gives them."""
+def declared_faults(params: Params) -> list[Fault]:
+    """The faults that the options declare."""
     if params["faults"]:
-        given = [{k: v for k, v in fault.items() if v is not None} for fault in params["faults"]]
-        return [read_fault(fault, f"faults[{i}]") for i, fault in enumerate(given)]
-    return [read_fault({name: params[name] for name in _FAULT})]
+        entries = [{k: v for k, v in fault.items() if v is not None} for fault in params["faults"]]
+        return [read_fault(entry, f"faults[{index}]") for index, entry in enumerate(entries)]
+    return [read_fault({name: params[name] for name in ("delay", "abort", "match")})]
 
 
-def _targets(cluster: Cluster, params: t.Mapping[str, t.Any]) -> list[K8sObject]:
-    if params["hostname"]:
-        return faulted_for(
-            cluster, params["hostname"], params["namespace"], params["virtual_service"], params["domain"]
+def check_requests(requests: t.Iterable[Request], faults: int | None) -> None:
+    """Checks what the argument spec cannot.
+
+    :param faults: how many faults are declared, None where none are injected
+    :raises MeshopsError: an entry of C(measure) is wrong
+    """
+    for request in requests:
+        mode_of(request["url"])
+        if faults is not None and not 0 <= request["fault"] <= faults:
+            raise MeshopsError(f"measure: fault must be between 0 (none) and {faults}, got {request['fault']}")
+        if request["requests"] < 1 or request["parallel"] < 1:
+            raise MeshopsError(f"measure: {request['url']}: requests and parallel must be at least 1")
+
+
+def refuse_faults(virtual_services: t.Iterable[K8sObject]) -> None:
+    """Fails where a host has faults already, which would be measured as its normal behaviour.
+
+    :raises MeshopsError: with the names of the VirtualServices
+    """
+    names = sorted(location(service) for service in virtual_services)
+    if names:
+        raise MeshopsError(
+            f"VirtualService {', '.join(names)}: faults of another run are injected (Conflict). Wait until they expire,"
+            " or remove them with state: absent (`fault_injection_replace: true` in the role)."
         )
-    return faulted(cluster, params["namespace"])
 
 
-def _told(outcome: Outcome) -> K8sObject:
-    routes = marked(outcome.after["spec"]) if outcome.after else []
+def _inject_options(params: Params, faults: list[Fault]) -> InjectOptions:
+    return InjectOptions(
+        host=_host(params),
+        faults=faults,
+        duration=seconds(params["duration"], "duration") if params["duration"] else None,
+        image=params["image"],
+    )
+
+
+def _host(params: Params) -> Host:
+    return Host(params["hostname"], params["namespace"], params["virtual_service"], params["domain"])
+
+
+def _affected(cluster: Cluster, params: Params) -> list[K8sObject]:
+    """The VirtualServices with faults that the options mean."""
+    if params["hostname"]:
+        return with_faults_for(cluster, _host(params))
+    return with_faults(cluster, params["namespace"])
+
+
+def _reported(outcome: Outcome) -> Result:
+    routes = marks(outcome.after) if outcome.after else []
     return {"namespace": outcome.namespace, "name": outcome.name, "changed": outcome.changed, "routes": routes}
 
 
-def _connections(outcomes: t.Iterable[Outcome]) -> bool:
-    """Whether faults of connections are, or were, among them."""
-    specs = [(one or {}).get("spec") or {} for outcome in outcomes for one in (outcome.before, outcome.after)]
-    return any(section != "http" for spec in specs for section, _route in all_marked(spec))
+def _delay_seconds(fault: Fault) -> float:
+    delay = fault["fault"].get("delay")
+    return seconds(delay["fixedDelay"], "delay") if delay else 0.0
 
 
-def _routes_to_see(outcomes: t.Iterable[Outcome], pod: K8sObject) -> tuple[set[str], set[str]]:
-    """The names of the routes that a pod's proxy is to have, and of those that it is to have no more."""
-    there, all_there, gone = set(), set(), set()
+def _measured(
+    cluster: Cluster, request: Request, outcomes: t.Sequence[Outcome], longest: float, timeout: float
+) -> Result:
+    pod = client_pod(cluster, request["namespace"], request["selector"])
+    wait_for_routes(cluster, pod, expected_routes(outcomes, pod), timeout)
+    return {"url": request["url"], "fault": request["fault"], **measure(cluster, pod, request, longest)}
+
+
+def expected_routes(outcomes: t.Sequence[Outcome], pod: K8sObject) -> ExpectedRoutes:
+    """The routes with faults that a pod's proxy must have, and those that it must not have any more."""
     labels, namespace = pod["metadata"].get("labels") or {}, pod["metadata"]["namespace"]
-    for outcome in outcomes:
-        for _section, route in all_marked((outcome.after or {}).get("spec", {})):
-            name = mark_of(route) or ""
-            all_there.add(name)
-            if reaches(route, labels, namespace):
-                there.add(name)
-        gone |= set(marked((outcome.before or {}).get("spec") or {}))
-    return there, gone - all_there
+    before = [pair for outcome in outcomes for pair in marked_routes(outcome.spec_before or {})]
+    after = [pair for outcome in outcomes for pair in marked_routes(outcome.after or {})]
+    names_after = {mark_of(route) or "" for _section, route in after}
+    return ExpectedRoutes(
+        present=frozenset(mark_of(route) or "" for _section, route in after if reaches(route, labels, namespace)),
+        absent=frozenset(mark_of(route) or "" for _section, route in before) - names_after,
+        connections=any(section != "http" for section, _route in [*before, *after]),
+    )

@@ -1,6 +1,6 @@
 # Copyright: (c) 2026, The meshops.istio authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What a fault test expected, and what was measured: rows for a table, and whether each is as expected."""
+"""Compares what a fault test measured with what its faults should do: rows for a table, each passed or failed."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import typing as t
 from ansible.module_utils.common.validation import check_type_dict
 
 from ..errors import MeshopsError
+from ..mesh.option_values import read_number
 from ..mesh.untrusted import printable
 from .options import seconds
 
-#: HTTP status that Envoy gives a plain HTTP client for a gRPC status.
+#: The HTTP status that Envoy returns to a plain HTTP client for a gRPC status.
 _HTTP_OF_GRPC = {
     "CANCELLED": 499,
     "UNKNOWN": 500,
@@ -32,15 +33,15 @@ _HTTP_OF_GRPC = {
     "DATA_LOSS": 500,
     "UNAUTHENTICATED": 401,
 }
-#: What a gRPC client sees of an HTTP status that Envoy answers with.
+#: The gRPC status that a gRPC client sees for an HTTP status of Envoy.
 _GRPC_OF_HTTP = {400: 13, 401: 16, 403: 7, 404: 12, 429: 14, 502: 14, 503: 14, 504: 14}
-#: A share is as expected within so many standard deviations: 1 of 15000 good measurements falls outside.
+#: A share is as expected within this many standard deviations: 1 of 15000 good measurements falls outside.
 _DEVIATIONS = 4
-#: Envoy's timer counts from when its event loop woke up, which on a busy machine is some time before the request
-#: that is delayed (envoyproxy/envoy pull request 12414): a delay may be shorter by this share of it, or so much.
+#: Envoy's timer counts from when its event loop woke up, which on a busy machine is some time before the delayed
+#: request (envoyproxy/envoy pull request 12414): a delay may be shorter by this share of it, or by this time.
 _EARLY_SHARE, _EARLY_MS = 0.05, 2.0
-#: Of the requests that a delay would meet, so many must be slow to show it: a machine that is busy for a moment makes
-#: those wait that are under way then.
+#: The share of the requests that a delay would affect which must be slow to prove it: on a machine that is busy for a
+#: moment, the requests in flight are slow, too.
 _HALF = 0.5
 _PHASES = ("before", "during", "after")
 _LIMITS = ("success_percent", "p50_ms", "p90_ms", "p99_ms")
@@ -53,19 +54,21 @@ def fault_report(
 ) -> dict[str, t.Any]:
     """Judges fault tests.
 
-    Without faults, everything is to be answered. What is seen afterwards is held against what was seen before.
+    Without faults, every request must be answered. The measurement afterwards is compared with the one before.
 
-    :param tests: each C(name), C(faults) (as the module returns them), and C(before), C(during), C(after), each
-        what the module returned as C(measured)
-    :param tolerance_ms: how much longer than the delay the median of the delayed requests may take
-    :param limits: what the callers are to keep up during the faults: C(success_percent) (answers below 500) at
-        least, C(p50_ms), C(p90_ms), C(p99_ms) at most
+    :param tests: each C(name), C(faults) (as the module returns them), and C(before), C(during), C(after): the
+        module's C(measured)
+    :param tolerance_ms: by how much the median of the delayed requests may exceed the delay
+    :param limits: requirements during the faults: at least C(success_percent) (answers below 500), at most
+        C(p50_ms), C(p90_ms) and C(p99_ms)
     :returns: C(rows) (test, phase, request, expected, measured, passed), C(passed), C(table) (lines of text),
         and C(charts) (bars of the latencies, for the HTML report)
-    :raises MeshopsError: there is nothing to judge, or tolerance and limits are no numbers
+    :raises MeshopsError: there is nothing to judge, or tolerance or limits are not numbers
     """
     if not tests:
-        raise MeshopsError("nothing was tested: give fault_injection_delay, fault_injection_abort or more faults")
+        raise MeshopsError(
+            "Nothing was tested: set fault_injection_delay, fault_injection_abort or fault_injection_faults"
+        )
     tolerance, bounds = fault_limits(tolerance_ms, limits)
     rows = []
     for test in tests:
@@ -87,28 +90,28 @@ def fault_report(
 def fault_limits(
     tolerance_ms: float | str, limits: t.Mapping[str, float | str] | str | None
 ) -> tuple[float, dict[str, float]]:
-    """The tolerance and the limits as numbers; what comes by C(-e) is text, as a role's argument may be.
+    """The tolerance and the limits as numbers; C(-e) and roles may pass them as text.
 
-    :raises MeshopsError: one is none, or unknown
+    :raises MeshopsError: a value is not a number, or a limit is unknown
     """
     try:
         given = check_type_dict(limits or {})
     except TypeError:
-        raise MeshopsError(f"fault_injection_limits: wants a dictionary, not {limits!r}") from None
+        raise MeshopsError(f"fault_injection_limits: must be a dictionary, got {limits!r}") from None
     found = {}
     for name, value in given.items():
         if name not in _LIMITS:
-            raise MeshopsError(f"fault_injection_limits: unknown {name}; known are {', '.join(_LIMITS)}")
+            raise MeshopsError(f"fault_injection_limits: unknown {name}. Known keys: {', '.join(_LIMITS)}")
         if value is not None:
             found[name] = _number(value, f"fault_injection_limits.{name}")
     return _number(tolerance_ms, "fault_injection_tolerance_ms"), found
 
 
-def _number(value: t.Any, what: str) -> float:
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        raise MeshopsError(f"{what}: {value!r} is no number") from None
+def _number(value: t.Any, option: str) -> float:
+    number = read_number(value)
+    if number is None:
+        raise MeshopsError(f"{option}: must be a number, got {value!r}")
+    return number
 
 
 def _judge(
@@ -153,7 +156,7 @@ def _judge(
 
 
 def _earliest_ms(fault: t.Mapping[str, t.Any]) -> float:
-    """After how many milliseconds an answer may come that a fault has delayed."""
+    """The shortest time, in milliseconds, of an answer that a fault has delayed."""
     wanted_ms = seconds(fault["delay"]["fixedDelay"], "delay") * 1000
     return wanted_ms - max(_EARLY_MS, wanted_ms * _EARLY_SHARE)
 
@@ -164,9 +167,9 @@ def _met(
     measured: t.Mapping[str, t.Any],
     before: t.Mapping[str, t.Any] | None,
 ) -> bool:
-    """Whether requests that are to meet no fault show one.
+    """Whether requests without a fault look as if they had one.
 
-    Before, the host's own latency is what it is, and what fails then fails by itself.
+    In the phase before, any latency is the host's own, and so is any error.
     """
     seen, times = measured["statuses"], measured["latencies_ms"]
     aborts = {aborted_status(f["abort"]) for f in faults if "abort" in f and "close" not in f["abort"]}
@@ -176,7 +179,7 @@ def _met(
         return True
     if before is None and aborts & set(seen):
         return True
-    # As slow as before, and a delay more: that is the fault. The slowest of before may be as slow again.
+    # The usual latency plus the delay: that is the fault. The slowest request before may occur again.
     usual = before["latency_ms"]["p50"] if before else 0.0
     slowest = before["latency_ms"]["max"] if before else 0.0
     for fault in faults:
@@ -207,7 +210,7 @@ def _limits(measured: t.Mapping[str, t.Any], limits: t.Mapping[str, float]) -> t
 
 
 def aborted(abort: t.Mapping[str, t.Any], measured: t.Mapping[str, t.Any]) -> tuple[int, str]:
-    """How many requests, or connections, met an abort, and how a client sees that."""
+    """The number of aborted requests or connections, and how a client sees an abort."""
     errors = measured["errors"]
     if "close" in abort:
         return sum(errors.values()), "closed"
@@ -216,7 +219,7 @@ def aborted(abort: t.Mapping[str, t.Any], measured: t.Mapping[str, t.Any]) -> tu
             code = list(_HTTP_OF_GRPC).index(abort["grpcStatus"]) + 1
         else:
             code = _GRPC_OF_HTTP.get(abort["httpStatus"], 2)
-        return sum(count for said, count in errors.items() if f'grpc-status "{code}"' in said), f"grpc-status {code}"
+        return sum(count for error, count in errors.items() if f'grpc-status "{code}"' in error), f"grpc-status {code}"
     status = aborted_status(abort)
     return measured["statuses"].get(status, 0), f"answered {status}"
 
@@ -227,7 +230,7 @@ def aborted_status(abort: t.Mapping[str, t.Any]) -> str:
 
 
 def is_share(count: int, total: int, percent: float) -> bool:
-    """Whether a count is what chance makes of a percentage; exact where the percentage is 100."""
+    """Whether a count is within what chance makes of a percentage; exact where the percentage is 100."""
     share = percent / 100
     spread = _DEVIATIONS * math.sqrt(total * share * (1 - share))
     return total > 0 and abs(count - total * share) <= spread
@@ -238,8 +241,8 @@ def _ms(value: float) -> str:
 
 
 def _counts(measured: t.Mapping[str, t.Any]) -> str:
-    said = [f"{count} × {what}" for what, count in [*measured["statuses"].items(), *measured["errors"].items()]]
-    return printable(", ".join(said)) or "nothing"
+    counts = [f"{count} × {what}" for what, count in [*measured["statuses"].items(), *measured["errors"].items()]]
+    return printable(", ".join(counts)) or "nothing"
 
 
 def table(rows: t.Sequence[t.Mapping[str, t.Any]]) -> list[str]:
@@ -252,7 +255,7 @@ def table(rows: t.Sequence[t.Mapping[str, t.Any]]) -> list[str]:
 
 
 def _chart(test: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
-    """How many requests of each phase took how long, in steps that double."""
+    """The distribution of the latencies of each phase, in steps that double."""
     times = {phase: [one for m in test.get(phase) or [] for one in m["latencies_ms"]] for phase in _PHASES}
     longest = max([one for some in times.values() for one in some] or [1])
     bounds = [2.0**power for power in range(max(1, math.ceil(math.log2(max(longest, 1))) + 1))]

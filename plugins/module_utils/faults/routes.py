@@ -1,14 +1,13 @@
 # Copyright: (c) 2026, The meshops.istio authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Faults in a VirtualService: pure functions from specs to specs.
+"""Faults in the spec of a VirtualService: pure functions from spec to spec.
 
-A fault never touches a route that is there. For each route that it is meant for, a copy that carries the
-fault (and the fault's match beside the route's own) is put in front of it, under a name that only this
-collection gives. To take the faults out is to leave out the routes of that name: what others have changed
-in between stays as they want it.
+A fault never changes an existing route. For each route that the fault matches, a copy that carries the fault (and
+the fault's match beside the route's own) is inserted before it, under a name that only this collection uses.
+Removing the faults removes the routes of that name: what others have changed since then is retained.
 
-HTTP's faults are Istio's own. Istio has none for TCP, but a route to a host that isn't there: the proxy closes
-the connection. So a copy of a TCP (or TLS) route leads to a host whose name is the copy's.
+HTTP faults are Istio's own. Istio has none for TCP. A copy of a TCP or TLS route leads to a host that does not
+exist, and whose name is the copy's, so that the proxy closes the connection.
 """
 
 from __future__ import annotations
@@ -18,54 +17,61 @@ import hashlib
 import json
 import typing as t
 
+from ..cluster.edit import Operation
 from ..errors import MeshopsError
+from ..mesh.untrusted import printable
 from ..reconcile.selectors import matches
-from ..reconcile.types import K8sObject
-from .intersect import both
-from .options import closes
+from ..reconcile.types import K8sObject, Labels
+from .intersect import intersection
+from .options import Fault, Match, closes
 
-#: Routes whose names begin like this were put in by the functions below.
+#: The prefix of the names of routes that add_faults() inserts.
 MARK = "meshops-fault-injection-"
 
-#: The top-level domain of hosts that are never there (RFC 2606).
+#: The top-level domain of hosts that never exist (RFC 2606).
 _NOWHERE = ".invalid"
 _SECTIONS = ("http", "tls", "tcp")
+
+#: A VirtualService's spec.
+Spec = dict[str, t.Any]
+#: A route of one of its sections.
+Route = dict[str, t.Any]
 
 
 # -- specs ----------------------------------------------------------------
 
 
-def mark_of(route: t.Mapping[str, t.Any]) -> str | None:
-    """The name that inject() gave a route; None where it is somebody's own."""
+def mark_of(route: Route) -> str | None:
+    """The name that add_faults() gave a route; None for other routes."""
     name = str(route.get("name", ""))
     if not name and route.get("route"):
         name = str((route["route"][0].get("destination") or {}).get("host", "")).removesuffix(_NOWHERE)
     return name if name.startswith(MARK) else None
 
 
-def all_marked(spec: t.Mapping[str, t.Any]) -> list[tuple[str, dict[str, t.Any]]]:
-    """The routes that inject() put in, each with the section of the spec that it is in."""
+def marked_routes(spec: Spec) -> list[tuple[str, Route]]:
+    """The routes that add_faults() inserted, each with its section of the spec."""
     return [(section, route) for section in _SECTIONS for route in spec.get(section) or [] if mark_of(route)]
 
 
-def marked(spec: t.Mapping[str, t.Any]) -> list[str]:
-    """The names of the routes that inject() put in; proxies name what they get of them alike."""
-    return [mark_of(route) or "" for _section, route in all_marked(spec)]
+def marks(spec: Spec) -> list[str]:
+    """The names of the routes that add_faults() inserted; proxies use the same names in their configuration."""
+    return [mark_of(route) or "" for _section, route in marked_routes(spec)]
 
 
-def take_out(spec: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
-    """The spec without the routes that inject() put in."""
+def without_faults(spec: Spec) -> Spec:
+    """The spec without the routes that add_faults() inserted."""
     result = dict(spec)
-    for section in {section for section, _route in all_marked(spec)}:
+    for section in {section for section, _route in marked_routes(spec)}:
         result[section] = [route for route in spec[section] if not mark_of(route)]
         if not result[section]:
-            del result[section]  # inject() had made it
+            del result[section]  # add_faults() had added it
     return result
 
 
-def changed_sections(before: t.Mapping[str, t.Any], after: t.Mapping[str, t.Any]) -> list[dict[str, t.Any]]:
-    """JSON patch that makes one spec's routes those of another."""
-    patch: list[dict[str, t.Any]] = []
+def sections_patch(before: Spec, after: Spec) -> list[Operation]:
+    """JSON patch that replaces one spec's routes by those of another."""
+    patch: list[Operation] = []
     for section in _SECTIONS:
         if section not in after and section in before:
             patch.append({"op": "remove", "path": f"/spec/{section}"})
@@ -74,73 +80,77 @@ def changed_sections(before: t.Mapping[str, t.Any], after: t.Mapping[str, t.Any]
     return patch
 
 
-def inject(spec: t.Mapping[str, t.Any], faults: t.Sequence[dict[str, t.Any]], name: str) -> dict[str, t.Any]:
-    """The spec with the faults in it, in the place of those that inject() had put in before.
+def add_faults(spec: Spec, faults: t.Sequence[Fault], name: str) -> Spec:
+    """The spec with these faults, instead of those that an earlier call added.
 
     :param spec: a VirtualService's spec
-    :param faults: from read_fault(); where several fit a request, or a connection, the first one counts
+    :param faults: from read_fault(); where several match a request or connection, the first one counts
     :param name: the VirtualService, for messages and to keep its routes' names apart from others'
     :raises MeshopsError: no route can take one of the faults
     """
-    spec = take_out(spec)
+    spec = without_faults(spec)
     numbered = list(enumerate(faults, 1))
-    for close in (False, True):
-        same = [(number, fault) for number, fault in numbered if closes(fault) is close]
-        for (number, fault), (later, _fault) in zip(same, same[1:], strict=False):
-            if not fault["match"]:
-                raise MeshopsError(f"fault {number} fits everything, so fault {later} would never be met: order them")
     requests = [(number, fault) for number, fault in numbered if not closes(fault)]
     connections = [(number, fault) for number, fault in numbered if closes(fault)]
+    _check_order(requests)
+    _check_order(connections)
     result = dict(spec)
     used: set[int] = set()
     if requests:
         if not any(route.get("route") for route in spec.get("http") or []):
             raise MeshopsError(f"VirtualService {name} {_why_unable(spec)}")
-        result["http"], met = _in_front(spec["http"], requests, f"{name} ", _faulted)
+        result["http"], met = _with_copies(spec["http"], requests, f"{name} ", _faulted)
         used |= met
     if connections:
         for section, routes in _connection_routes(spec, name).items():
-            result[section], met = _in_front(routes, connections, f"{name} {section} ", _closed)
+            result[section], met = _with_copies(routes, connections, f"{name} {section} ", _closed)
             used |= met
         if "tcp" not in spec:
-            result["tcp"] = [route for route in result["tcp"] if mark_of(route)]  # Istio has the rest by itself
+            result["tcp"] = [route for route in result["tcp"] if mark_of(route)]  # Istio adds the rest by itself
     unused = [number for number, _fault in numbered if number not in used]
     if unused:
         fault = faults[unused[0] - 1]
-        routes = [route for section in _SECTIONS for route in spec.get(section) or []]
+        conditions = [route.get("match", "everything") for section in _SECTIONS for route in spec.get(section) or []]
         raise MeshopsError(
-            f"fault {unused[0]} fits no request that a route of VirtualService {name} takes:"
-            f" its match is {json.dumps(fault['match'])},"
-            f" the routes match {json.dumps([route.get('match', 'everything') for route in routes])}"
+            f"Fault {unused[0]} matches no request that a route of VirtualService {name} takes:"
+            f" its match is {json.dumps(fault['match'])}, the routes match {printable(json.dumps(conditions))}"
         )
     return result
 
 
-def _connection_routes(spec: t.Mapping[str, t.Any], name: str) -> dict[str, list[dict[str, t.Any]]]:
-    """The routes of connections that a spec has, by section; where it has none for TCP, the one that Istio takes."""
+def _check_order(faults: t.Sequence[tuple[int, Fault]]) -> None:
+    for (number, fault), (later, _fault) in zip(faults, faults[1:], strict=False):
+        if not fault["match"]:
+            raise MeshopsError(
+                f"Fault {number} matches everything, so fault {later} is unreachable: put the more specific fault first"
+            )
+
+
+def _connection_routes(spec: Spec, name: str) -> dict[str, list[Route]]:
+    """The routes of connections of a spec, by section; where it has none for TCP, the one that Istio adds."""
     host = (spec.get("hosts") or ["*"])[0]
-    found = {section: spec[section] for section in ("tls", "tcp") if spec.get(section)}
-    if "tcp" not in found:
+    routes = {section: spec[section] for section in ("tls", "tcp") if spec.get(section)}
+    if "tcp" not in routes:
         if "*" in host:
             raise MeshopsError(
-                f"VirtualService {name} routes no TCP and is for {host}: name a host to close connections"
+                f"VirtualService {name} has no tcp route and serves {printable(host)}: name a host to close connections"
             )
-        found["tcp"] = [{"route": [{"destination": {"host": host}}]}]
-    return found
+        routes["tcp"] = [{"route": [{"destination": {"host": host}}]}]
+    return routes
 
 
-def _in_front(
-    routes: t.Sequence[dict[str, t.Any]],
-    faults: t.Sequence[tuple[int, dict[str, t.Any]]],
+def _with_copies(
+    routes: t.Sequence[Route],
+    faults: t.Sequence[tuple[int, Fault]],
     label: str,
-    make: t.Callable[..., dict[str, t.Any] | None],
-) -> tuple[list[dict[str, t.Any]], set[int]]:
-    """The routes, each with its faulty copies in front of it, and the numbers of the faults that some route takes."""
+    make_copy: t.Callable[[Route, Fault], Route | None],
+) -> tuple[list[Route], set[int]]:
+    """The routes, each after its copies with faults, and the numbers of the faults that some route takes."""
     used: set[int] = set()
-    result: list[dict[str, t.Any]] = []
+    result: list[Route] = []
     for route in routes:
         for number, fault in faults:
-            copied = make(route, fault) if route.get("route") else None
+            copied = make_copy(route, fault) if route.get("route") else None
             if copied:
                 used.add(number)
                 text = f"{label}{len(result)} {number} {json.dumps(copied, sort_keys=True)}"
@@ -149,111 +159,117 @@ def _in_front(
     return result, used
 
 
-def _named(route: dict[str, t.Any], name: str) -> dict[str, t.Any]:
+def _named(route: Route, name: str) -> Route:
     if "fault" in route:
         return {**route, "name": name}
     nowhere, *others = route["route"]
     return {**route, "route": [{**nowhere, "destination": {"host": name + _NOWHERE}}, *others]}
 
 
-def _closed(route: t.Mapping[str, t.Any], fault: t.Mapping[str, t.Any]) -> dict[str, t.Any] | None:
-    """A copy of a route of connections that leads a share of them nowhere."""
-    matches = _matches(route, fault)
-    if matches is None:
+def _closed(route: Route, fault: Fault) -> Route | None:
+    """A copy of a connection route that leads a share of the connections nowhere."""
+    conditions = _matches(route, fault)
+    if conditions is None:
         return None
     share = round(fault["fault"]["abort"]["percentage"]["value"] * 100)
-    weights = [one.get("weight", 1 if len(route["route"]) == 1 else 0) for one in route["route"]]
-    ways: list[dict[str, t.Any]] = [{"destination": {}}]
+    weights = [target.get("weight", 1 if len(route["route"]) == 1 else 0) for target in route["route"]]
+    targets: list[dict[str, t.Any]] = [{"destination": {}}]
     if share < 10000:
-        ways[0]["weight"] = share * sum(weights)
-        ways += [
-            {**copy.deepcopy(one), "weight": weight * (10000 - share)}
-            for one, weight in zip(route["route"], weights, strict=True)
+        targets[0]["weight"] = share * sum(weights)
+        targets += [
+            {**copy.deepcopy(target), "weight": weight * (10000 - share)}
+            for target, weight in zip(route["route"], weights, strict=True)
         ]
-    closed = {**copy.deepcopy(dict(route)), "route": ways}
+    closed = {**copy.deepcopy(route), "route": targets}
     closed.pop("match", None)
-    return {**closed, "match": matches} if matches else closed
+    return {**closed, "match": conditions} if conditions else closed
 
 
-def _matches(route: t.Mapping[str, t.Any], fault: t.Mapping[str, t.Any]) -> list[dict[str, t.Any]] | None:
-    """The match of a copy, empty for everything; None where nothing meets both."""
-    matches = [both(one, other) for one in route.get("match") or [{}] for other in fault["match"] or [{}]]
+def _matches(route: Route, fault: Fault) -> list[Match] | None:
+    """The match of a copy, empty for everything; None where no request meets both."""
+    matches = [intersection(one, other) for one in route.get("match") or [{}] for other in fault["match"] or [{}]]
     possible = [match for match in matches if match is not None]
     if not possible:
         return None
     return [] if {} in possible else possible
 
 
-def _faulted(route: t.Mapping[str, t.Any], fault: t.Mapping[str, t.Any]) -> dict[str, t.Any] | None:
+def _faulted(route: Route, fault: Fault) -> Route | None:
     """A copy of an HTTP route that carries the fault."""
-    matches = _matches(route, fault)
-    if matches is None:
+    conditions = _matches(route, fault)
+    if conditions is None:
         return None
-    faulted = {**copy.deepcopy(dict(route)), "fault": fault["fault"]}
+    faulted = {**copy.deepcopy(route), "fault": fault["fault"]}
     faulted.pop("match", None)
-    return {**faulted, "match": matches} if matches else faulted
+    return {**faulted, "match": conditions} if conditions else faulted
 
 
-def _why_unable(spec: t.Mapping[str, t.Any]) -> str:
+def _why_unable(spec: Spec) -> str:
     delegates = [route["delegate"] for route in spec.get("http") or [] if route.get("delegate")]
     if delegates:
         names = ", ".join(f"{d.get('namespace', '')}/{d.get('name', '')}".lstrip("/") for d in delegates)
-        return f"hands its routes to others: name one of them with virtual_service ({names})"
+        return f"delegates its routes: name one of the delegates with virtual_service ({printable(names)})"
     if spec.get("http"):
-        return "only redirects or answers by itself: Istio has no faults there"
-    return "has no http route: give abort close, which is for connections"
+        return "only redirects or responds directly: Istio injects no faults there"
+    return "has no http route: to close connections, use abort: close"
 
 
-def plain_routes(host: str, faults: t.Iterable[dict[str, t.Any]]) -> dict[str, t.Any]:
-    """The spec of a VirtualService that sends what comes for a host where it goes without one."""
+def plain_spec(host: str, faults: t.Iterable[Fault]) -> Spec:
+    """The spec of a VirtualService that sends a host's traffic where it would go without one."""
     if all(closes(fault) for fault in faults):
         return {"hosts": [host]}
     return {"hosts": [host], "http": [{"route": [{"destination": {"host": host}}]}]}
+
+
+def is_plain_spec(spec: Spec) -> bool:
+    """Whether a spec is one that plain_spec() makes."""
+    host = (spec.get("hosts") or [""])[0]
+    return spec in ({"hosts": [host]}, {"hosts": [host], "http": [{"route": [{"destination": {"host": host}}]}]})
 
 
 # -- hosts ----------------------------------------------------------------
 
 
 def full_host(host: str, namespace: str, domain: str) -> str:
-    """A VirtualService's host as Istio reads it: a name without dots is a Service in the namespace beside."""
+    """A VirtualService's host as Istio reads it: a name without dots is a Service in the same namespace."""
     return host if "." in host or host == "*" else f"{host}.{namespace}.svc.{domain}"
 
 
-def on_the_mesh(spec: t.Mapping[str, t.Any]) -> bool:
-    """Whether sidecars follow a VirtualService, and not gateways alone."""
+def applies_to_sidecars(spec: Spec) -> bool:
+    """Whether a VirtualService applies to sidecars, and not to gateways only."""
     return "mesh" in (spec.get("gateways") or ["mesh"])
 
 
 def routes_of(host: str, services: t.Iterable[K8sObject], domain: str) -> list[K8sObject]:
-    """The VirtualServices that sidecars follow for a host.
+    """The VirtualServices that sidecars use for a host.
 
     :param host: fully qualified
     :param services: every VirtualService
-    :raises MeshopsError: only one with a wildcard fits: a fault in it would meet other hosts, too
+    :raises MeshopsError: only one with a wildcard matches: a fault in it would affect other hosts, too
     """
     exact, wild = [], []
-    for one in services:
-        if not on_the_mesh(one["spec"]):
+    for service in services:
+        if not applies_to_sidecars(service["spec"]):
             continue
-        hosts = [full_host(h, one["metadata"]["namespace"], domain) for h in one["spec"].get("hosts") or []]
+        hosts = [full_host(h, service["metadata"]["namespace"], domain) for h in service["spec"].get("hosts") or []]
         if host in hosts:
-            exact.append(one)
+            exact.append(service)
         elif any(h.startswith("*") and host.endswith(h[1:]) for h in hosts):
-            wild.append(one)
+            wild.append(service)
     if wild and not exact:
         raise MeshopsError(
-            f"the routes for {host} come from {title(wild[0])}, which serves other hosts, too:"
-            " name it with virtual_service to put the fault there, and limit it with match"
+            f"The routes for {host} are in VirtualService {location(wild[0])}, which serves other hosts, too:"
+            " name it with virtual_service to inject the fault there, and limit the fault with match"
         )
     return exact
 
 
-def title(virtual_service: t.Mapping[str, t.Any]) -> str:
+def location(virtual_service: K8sObject) -> str:
     """C(namespace/name)."""
     return f"{virtual_service['metadata']['namespace']}/{virtual_service['metadata']['name']}"
 
 
-def reaches(route: t.Mapping[str, t.Any], labels: t.Mapping[str, str], namespace: str) -> bool:
+def reaches(route: Route, labels: Labels, namespace: str) -> bool:
     """Whether the sidecar of a pod with these labels, in this namespace, gets a route."""
     return any(
         "mesh" in (match.get("gateways") or ["mesh"])

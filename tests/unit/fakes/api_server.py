@@ -41,6 +41,8 @@ _PATH = re.compile(
     r"/(?:api/(?P<core>v1)|apis/(?P<group>[^/]+)/(?P<version>[^/]+))"
     r"(?:/namespaces/(?P<namespace>[^/]+)(?=/))?/(?P<plural>[^/]+)(?:/(?P<name>[^/]+))?(?:/(?P<subresource>[^/]+))?\Z"
 )
+#: When everything is created.
+_CREATED = "2026-01-01T00:00:00Z"
 _APPLY = "application/apply-patch+yaml"
 _JSON = "application/json-patch+json"
 
@@ -375,7 +377,8 @@ class ApiServer(Cluster):
         kind: Kind,
     ) -> dict[str, Any]:
         if request.query.get("dryRun"):
-            meta = {**(live["metadata"] if live else {"uid": "dry"}), **new["metadata"]}
+            created = {"uid": "dry", "creationTimestamp": _CREATED}
+            meta = {**(live["metadata"] if live else created), **new["metadata"]}
             return {**new, "metadata": meta}
         return self._shown(self._store(key, live, new), kind)
 
@@ -388,7 +391,7 @@ class ApiServer(Cluster):
             if name in old:
                 meta[name] = old[name]
         meta.setdefault("uid", f"uid-{self._count + 1}")
-        meta.setdefault("creationTimestamp", "2026-01-01T00:00:00Z")
+        meta.setdefault("creationTimestamp", _CREATED)
         meta["generation"] = old.get("generation", meta.get("generation", 1))
         meta["resourceVersion"] = old.get("resourceVersion", "")
         new = {**new, "metadata": meta}

@@ -41,7 +41,7 @@ _WATCHED = (
 )
 #: On OpenShift the chart cni puts one into this namespace; elsewhere there is no such kind.
 _NETWORK = (
-    Kind("k8s.cni.cncf.io", "v1", "NetworkAttachmentDefinition", "network-attachment-definitions", True),
+    Kind("k8s.cni.cncf.io", "v1", "NetworkAttachmentDefinition", "network-attachment-definitions", namespaced=True),
     "default",
 )
 _LABELS = "app.kubernetes.io/managed-by=Helm"

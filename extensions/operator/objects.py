@@ -25,7 +25,7 @@ from .drift import Release, release_of
 from .publication import Event
 from .status import Outcome, status
 
-ISTIO_OPERATOR = Kind(crd.GROUP, crd.VERSION, crd.KIND, crd.PLURAL, True)
+ISTIO_OPERATOR = Kind(crd.GROUP, crd.VERSION, crd.KIND, crd.PLURAL, namespaced=True)
 _WORKLOADS = (KNOWN["apps", "Deployment"], KNOWN["apps", "DaemonSet"])
 #: What can use a revision: by a label, by a sidecar, as a tag.
 _USERS = (

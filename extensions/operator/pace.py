@@ -42,7 +42,7 @@ class Pace:
         """A run begins; it sees all that has changed until now."""
         self.changed = None
 
-    def ran(self, now: float, failed: bool, repaired: bool = False, retry: float | None = None) -> None:
+    def ran(self, now: float, *, failed: bool, repaired: bool = False, retry: float | None = None) -> None:
         """A run has ended. What has changed since it began is looked at once more: the run may have missed it.
 
         :param repaired: it changed something although the object was the same as before

@@ -380,7 +380,7 @@ def main() -> None:
             "timeout": {"type": "int", "default": 300},
             "report": {"type": "path"},
         },
-        lambda module, cluster: run(module.params, cluster, module.check_mode),
+        lambda module, cluster: run(module.params, cluster, check_mode=module.check_mode),
         unlogged=["files", "root_key"],
         required_if=[("source", "files", ["files"])],
     )

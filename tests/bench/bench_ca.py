@@ -90,7 +90,7 @@ def simulated(count: int) -> list[float]:
     params["unproven_proxies"] = False
     observe.proxy_pods = many
     try:
-        done = actions.run({**left_out, **spec, **params}, ca_mesh.cluster(os.environ["KUBECONFIG"]), False)
+        done = actions.run({**left_out, **spec, **params}, ca_mesh.cluster(os.environ["KUBECONFIG"]), check_mode=False)
     finally:
         observe.proxy_pods = real
     assert [(phase["phase"], phase["proxies"]) for phase in done["phases"]] == [(phase, count) for phase in PHASES]

@@ -26,7 +26,7 @@ from .trust_bundle import Bundle
 Result = dict[str, t.Any]
 
 
-def run(params: t.Mapping[str, t.Any], cluster: Cluster, check_mode: bool) -> Result:
+def run(params: t.Mapping[str, t.Any], cluster: Cluster, *, check_mode: bool) -> Result:
     """Does what the module's parameters ask for, and gives the module's result.
 
     :raises MeshopsError: with the remedy; before anything is written wherever the cause could be seen then
@@ -39,17 +39,17 @@ def run(params: t.Mapping[str, t.Any], cluster: Cluster, check_mode: bool) -> Re
         mesh = Mesh(cluster, options.namespace, options.timeout)
         if options.action == "status":
             return _with_status({"changed": False}, mesh, options, write=not check_mode)
-        return _change(mesh, options, check_mode)
+        return _change(mesh, options, check_mode=check_mode)
     with Lock(cluster, options.namespace) as lock:
         mesh = Mesh(cluster, options.namespace, options.timeout, lock.check)
         mesh.resume()
-        result = _change(mesh, options, check_mode)
+        result = _change(mesh, options, check_mode=check_mode)
     return _with_status(result, mesh, options) if options.report else result
 
 
-def _change(mesh: Mesh, options: Options, check_mode: bool) -> Result:
+def _change(mesh: Mesh, options: Options, *, check_mode: bool) -> Result:
     present = mesh.present()
-    return (_abort if options.action == "abort" else _forward)(mesh, present, options, check_mode)
+    return (_abort if options.action == "abort" else _forward)(mesh, present, options, check_mode=check_mode)
 
 
 def _with_status(result: Result, mesh: Mesh, options: Options, *, write: bool = True) -> Result:
@@ -78,7 +78,7 @@ class ToBeMade:
 # -- forward --------------------------------------------------------------
 
 
-def _forward(mesh: Mesh, present: Present, options: Options, check_mode: bool) -> Result:
+def _forward(mesh: Mesh, present: Present, options: Options, *, check_mode: bool) -> Result:
     moment = now()
     if present.bundle is None and not present.control_planes:
         mesh.refuse_managed_secret(accept=options.accept_managed_secret)  # before a root is made
@@ -100,7 +100,7 @@ def _forward(mesh: Mesh, present: Present, options: Options, check_mode: bool) -
         return {"changed": False, "phases": [], "diff": _diff(present.bundle, present.bundle)}
     target.refuse_if_broken("the new CA", moment, options.min_days, signed)
     if not present.control_planes or present.bundle is None:
-        return _first(mesh, target, options, check_mode)
+        return _first(mesh, target, options, check_mode=check_mode)
     restarted = _prepare(mesh, present, target, options, check_mode=check_mode)
     steps = _steps(present, present.bundle, target)
     if not check_mode:
@@ -141,7 +141,7 @@ def _generate(spec: CaSpec, decision: Generate, moment: datetime.datetime, *, ch
 
 
 def _steps(present: Present, held: Bundle, target: Bundle) -> list[rotation.Step]:
-    return rotation.all_steps(held, target, present.watched, present.lost, present.multi_root)
+    return rotation.all_steps(held, target, watched=present.watched, lost=present.lost, multi_root=present.multi_root)
 
 
 def _planned(steps: list[rotation.Step]) -> list[dict[str, str]]:
@@ -181,7 +181,7 @@ def _spec(mesh: Mesh, options: Options) -> CaSpec:
     )
 
 
-def _first(mesh: Mesh, target: Bundle, options: Options, check_mode: bool) -> Result:
+def _first(mesh: Mesh, target: Bundle, options: Options, *, check_mode: bool) -> Result:
     """A CA before there is a control plane: one write."""
     if not check_mode:
         mesh.write_first(target)
@@ -219,7 +219,7 @@ def _would_make(mesh: Mesh, present: Present, options: Options, made: ToBeMade) 
         phases.insert(0, {"phase": "trust", "words": f"trust {made.root} beside {old}"})
         phases.append({"phase": "drop", "words": f"trust {made.root} alone; {old} is gone"})
     if not present.watched:
-        adopt = rotation.all_steps(present.bundle, present.bundle, False, lost=True)
+        adopt = rotation.all_steps(present.bundle, present.bundle, watched=False, lost=True)
         phases.insert(0, {"phase": "adopt", "words": adopt[0].words})
     diff = _diff(present.bundle, after, phases, restarted)
     return {"changed": True, "phases": phases, "restarted": restarted, "diff": diff}
@@ -228,7 +228,7 @@ def _would_make(mesh: Mesh, present: Present, options: Options, made: ToBeMade) 
 # -- back -----------------------------------------------------------------
 
 
-def _abort(mesh: Mesh, present: Present, options: Options, check_mode: bool) -> Result:
+def _abort(mesh: Mesh, present: Present, options: Options, *, check_mode: bool) -> Result:
     if not mesh.rotating(present):
         return {"changed": False, "phases": [], "diff": _diff(present.bundle, present.bundle)}
     if present.bundle is None:

@@ -53,7 +53,7 @@ class CaSpec:
     signed_domains: tuple[str, ...] = ()
     accept_git: bool = False
 
-    def refuse_if_senseless(self, now: datetime.datetime, with_root: bool) -> None:
+    def refuse_if_senseless(self, now: datetime.datetime, *, with_root: bool) -> None:
         """Fails where no certificate can be made so.
 
         :param with_root: a root is made, too

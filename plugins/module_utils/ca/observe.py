@@ -93,17 +93,17 @@ def istiod_pods(cluster: Cluster, namespace: str) -> list[K8sObject]:
     return [pod for pod in cluster.list(POD, namespace) if container(pod, DISCOVERY)]
 
 
-def istiods(cluster: Cluster, namespace: str, expiries: bool = True) -> list[Istiod]:
+def istiods(cluster: Cluster, namespace: str, *, expiries: bool = True) -> list[Istiod]:
     """Every istiod in a namespace.
 
     :param expiries: also ask each for the dates of expiry that it reports
     """
     pods = [pod for pod in istiod_pods(cluster, namespace) if not is_over(pod)]
     with concurrent.futures.ThreadPoolExecutor(cluster.concurrency) as pool:
-        return list(pool.map(lambda pod: _istiod(cluster, pod, expiries), pods))
+        return list(pool.map(lambda pod: _istiod(cluster, pod, expiries=expiries), pods))
 
 
-def _istiod(cluster: Cluster, pod: K8sObject, expiries: bool) -> Istiod:
+def _istiod(cluster: Cluster, pod: K8sObject, *, expiries: bool) -> Istiod:
     meta = pod["metadata"]
     env = environment(container(pod, DISCOVERY))
     started = container_state(pod, DISCOVERY).get("state", {}).get("running", {}).get("startedAt")

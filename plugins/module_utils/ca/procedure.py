@@ -255,7 +255,7 @@ class Mesh:
             if lost or not present.multi_root:  # either CA has signed; or nothing makes proxies fetch a new leaf
                 expected = dataclasses.replace(expected, signer=None)
             self._proof.prove(expected, phase or "")
-            step = rotation.next_step(held, target, watched, lost, present.multi_root)
+            step = rotation.next_step(held, target, watched=watched, lost=lost, multi_root=present.multi_root)
             if step is None:
                 break
             if not back:

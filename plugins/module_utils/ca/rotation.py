@@ -29,18 +29,18 @@ class Step:
 
     :ivar phase: one of PHASES
     :ivar bundle: what to write
-    :ivar restart_istiod: whether istiod reads it only when it starts
     :ivar words: what it does, with fingerprints, for check mode and the log
+    :ivar restart_istiod: whether istiod reads it only when it starts
     """
 
     phase: str
     bundle: Bundle
-    restart_istiod: bool
     words: str
+    restart_istiod: bool = False
 
 
 def next_step(
-    present: Bundle, target: Bundle, watched: bool = True, lost: bool = False, multi_root: bool = True
+    present: Bundle, target: Bundle, *, watched: bool = True, lost: bool = False, multi_root: bool = True
 ) -> Step | None:
     """The next write on the way to the target, or None where the secret is there.
 
@@ -65,16 +65,15 @@ def next_step(
         return Step(
             "adopt",
             present,
-            True,
             f"plug the present CA {name(present.signer)} in as the secret cacerts, as it is; restart istiod,"
             " which follows changes of that secret only if it was there when it started",
+            restart_istiod=True,
         )
     missing = [root for root in target.trusted if root not in present.trusted]
     if missing:
         return Step(
             "trust",
             dataclasses.replace(present, roots=_roots("trust", [*missing, *present.trusted], present.signer)),
-            False,
             f"trust {names(missing)} beside {names(present.trusted)}; {name(present.signer)} keeps signing",
         )
     old = [root for root in present.trusted if root not in target.trusted]
@@ -84,21 +83,20 @@ def next_step(
         return Step(
             "sign",
             dataclasses.replace(target, roots=roots),
-            False,
             f"sign with {name(target.signer)} instead of {name(present.signer)};"
             f" trust {names([*old, *target.trusted])}{later}",
         )
     if old:
-        return Step("drop", target, False, f"trust {names(target.trusted)} alone; {names(old)} is gone")
+        return Step("drop", target, f"trust {names(target.trusted)} alone; {names(old)} is gone")
     return None
 
 
 def all_steps(
-    present: Bundle, target: Bundle, watched: bool = True, lost: bool = False, multi_root: bool = True
+    present: Bundle, target: Bundle, *, watched: bool = True, lost: bool = False, multi_root: bool = True
 ) -> list[Step]:
     """Every write that is left, in order; its parameters are those of C(next_step)."""
     steps: list[Step] = []
-    while (step := next_step(present, target, watched, lost, multi_root)) is not None:
+    while (step := next_step(present, target, watched=watched, lost=lost, multi_root=multi_root)) is not None:
         steps.append(step)
         present, watched, lost = step.bundle, True, False
     return steps

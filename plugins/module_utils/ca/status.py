@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import typing as t
 
@@ -40,29 +41,35 @@ def status(mesh: Mesh, now: datetime.datetime, warn_days: float) -> dict[str, t.
     proxies = read_proxies(mesh.cluster, proxy_pods_of(mesh.cluster, mesh.namespace))
     secrets = mesh.secrets()
     record = record_of(annotations_of(secrets, CACERTS))
-    found = summary(present, istiods, proxies, record, now, warn_days, trust_domains, mesh.unseen_proxies(patience=0))
+    observed = Observed(istiods, proxies, record, trust_domains, mesh.unseen_proxies(patience=0))
+    found = summary(present, observed, now, warn_days)
     found["warnings"][:0] = trouble
-    found["warnings"] += _left_key(present, SELF_SIGNED in secrets)
+    found["warnings"] += _left_key(present, there=SELF_SIGNED in secrets)
     return found
 
 
-def summary(
-    present: Present,
-    istiods: t.Sequence[Istiod],
-    proxies: t.Sequence[Proxy],
-    record: t.Mapping[str, t.Any],
-    now: datetime.datetime,
-    warn_days: float,
-    trust_domains: t.Sequence[str] = (),
-    unseen: t.Sequence[str] = (),
-) -> dict[str, t.Any]:
+@dataclasses.dataclass(frozen=True)
+class Observed:
+    """What was read of a mesh, beside its CA.
+
+    :ivar record: what the secret's annotation says of a rotation
+    :ivar trust_domains: those for which istiod signs
+    :ivar unseen: proxies that istiod serves and that are no pods of this cluster
+    """
+
+    istiods: t.Sequence[Istiod]
+    proxies: t.Sequence[Proxy]
+    record: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
+    trust_domains: t.Sequence[str] = ()
+    unseen: t.Sequence[str] = ()
+
+
+def summary(present: Present, observed: Observed, now: datetime.datetime, warn_days: float) -> dict[str, t.Any]:
     """The picture of a mesh's certificates. Pure.
 
-    :param record: what the secret's annotation says of a rotation
     :param warn_days: a root or intermediate that expires within so many days is warned of
-    :param trust_domains: those for which istiod signs
-    :param unseen: proxies that istiod serves and that are no pods of this cluster
     """
+    proxies = observed.proxies
     holders: dict[Certificate, set[str]] = {}
     kinds: dict[Certificate, str] = {}
     signer = present.bundle.signer if present.bundle else None
@@ -100,26 +107,26 @@ def summary(
     unread = [{"proxy": proxy.name, "error": proxy.error} for proxy in proxies if proxy.error]
     idle = [proxy.name for proxy in proxies if not proxy.running]
     return {
-        "control_planes": [{"pod": i.name, "revision": i.revision, "ready": i.ready} for i in istiods],
+        "control_planes": [{"pod": i.name, "revision": i.revision, "ready": i.ready} for i in observed.istiods],
         "source": _source(present),
-        "rotation": {key: record[key] for key in ("phase", "direction", "history") if key in record},
+        "rotation": {key: observed.record[key] for key in ("phase", "direction", "history") if key in observed.record},
         "under_way": present.following is not None,
         "roots": roots,
         "intermediates": intermediates,
         "leaves": sorted(leaves, key=lambda leaf: leaf["proxy"]),
         "unread_proxies": unread,
-        "unseen_proxies": list(unseen),
+        "unseen_proxies": list(observed.unseen),
         "proxies_not_running": idle,
         "warnings": [
             *_warnings(present, roots, intermediates, unread, warn_days),
             *_leaf_warnings(proxies, now),
-            *_trust_domain_warnings(present, trust_domains),
-            *(f"proxy {each} is not a pod of this cluster, so what it holds can't be read" for each in unseen),
+            *_trust_domain_warnings(present, observed.trust_domains),
+            *(f"proxy {each} is not a pod of this cluster, so what it holds can't be read" for each in observed.unseen),
         ],
     }
 
 
-def _left_key(present: Present, there: bool) -> list[str]:
+def _left_key(present: Present, *, there: bool) -> list[str]:
     """A warning where the key of a CA that istiod made for itself is left over."""
     if not there or not present.plugged or present.following or present.pending:
         return []

@@ -203,7 +203,7 @@ def _unsure(
         if obj in proven or obj["kind"] in FOLLOWERS or meta.get("namespace") in gone or meta["name"] in gone:
             continue
         evidence = [Evidence(Reason.RELEASE_NOT_PROVEN, release.title) for release in proven.claims_on(obj)]
-        signs = _signs(obj, key(obj) in restarted)
+        signs = _signs(obj, is_restarted=key(obj) in restarted)
         if signs:
             evidence.append(Evidence(Reason.LOOKS_LIKE_ISTIO, ", ".join(signs)))
         if evidence:
@@ -211,7 +211,7 @@ def _unsure(
     return items
 
 
-def _signs(obj: K8sObject, is_restarted: bool) -> list[str]:
+def _signs(obj: K8sObject, *, is_restarted: bool) -> list[str]:
     meta = obj["metadata"]
     signs = [f"name {meta['name']}"] if _LOOKS_LIKE.search(meta["name"]) else []
     signs += [

@@ -46,8 +46,10 @@ _WHOLE = (
     ("admissionregistration.k8s.io", "ValidatingAdmissionPolicyBinding"),
     ("certificates.k8s.io", "ClusterTrustBundle"),
 )
-_INGRESS_CLASS = Kind("networking.k8s.io", "v1", "IngressClass", "ingressclasses", False)
-_ATTACHMENT = Kind("k8s.cni.cncf.io", "v1", "NetworkAttachmentDefinition", "network-attachment-definitions", True)
+_INGRESS_CLASS = Kind("networking.k8s.io", "v1", "IngressClass", "ingressclasses", namespaced=False)
+_ATTACHMENT = Kind(
+    "k8s.cni.cncf.io", "v1", "NetworkAttachmentDefinition", "network-attachment-definitions", namespaced=True
+)
 
 #: ConfigMaps and Secrets can be many, and Secrets are confidential: only these are asked for.
 _SELECTED: tuple[tuple[str, str | None, str | None], ...] = (
@@ -236,7 +238,7 @@ def namespaced_kinds(cluster: Cluster, pool: concurrent.futures.Executor) -> tup
             return [] if error.status == 404 else None  # 404: its definition has just been deleted
         group, _slash, version = answer["groupVersion"].rpartition("/")
         return [
-            Kind(group, version, r["kind"], r["name"], True)
+            Kind(group, version, r["kind"], r["name"], namespaced=True)
             for r in answer["resources"]
             if r["namespaced"] and "/" not in r["name"] and "list" in r["verbs"]
         ]

@@ -79,7 +79,7 @@ def uses_of_revision(listed: t.Sequence[K8sObject], revision: str) -> list[Use]:
     default = _default_revision(listed)
     ambient = not ztunnels or revision in ztunnels
     for obj in listed:
-        use = _use(obj, revision, default, ambient)
+        use = _use(obj, revision, default, ambient=ambient)
         if use:
             uses.append(use)
     return sorted(uses, key=str)
@@ -95,10 +95,10 @@ def _default_revision(listed: t.Iterable[K8sObject]) -> str:
     return next((revision for revision in pointed if revision), "default")
 
 
-def _use(obj: K8sObject, revision: str, default: str, ambient: bool) -> Use | None:
+def _use(obj: K8sObject, revision: str, default: str, *, ambient: bool) -> Use | None:
     kind, labels = obj["kind"], _labels(obj)
     if kind == "Namespace":
-        return _use_of_namespace(obj, revision, ambient)
+        return _use_of_namespace(obj, revision, ambient=ambient)
     if kind == "Pod":
         used = injected(obj) and revision_of(obj) == revision
         return Use(UseKind.PROXY, _where(obj)) if used else None
@@ -116,7 +116,7 @@ def _use(obj: K8sObject, revision: str, default: str, ambient: bool) -> Use | No
     return None
 
 
-def _use_of_namespace(obj: K8sObject, revision: str, ambient: bool) -> Use | None:
+def _use_of_namespace(obj: K8sObject, revision: str, *, ambient: bool) -> Use | None:
     labels, name = _labels(obj), obj["metadata"]["name"]
     wanted = labels.get("istio.io/rev") or ("default" if labels.get("istio-injection") == "enabled" else "")
     if wanted == revision:

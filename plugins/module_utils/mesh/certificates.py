@@ -350,7 +350,6 @@ def make_intermediate(
     days: int,
     kind: str,
     now: datetime.datetime,
-    common_name: str = "Intermediate CA",
 ) -> tuple[Certificate, str]:
     """A new intermediate under a root, and its key in PEM. It can sign for the given trust domains only.
 
@@ -364,7 +363,7 @@ def make_intermediate(
         raise CertificateError(f"the root's key doesn't belong to the root {root.subject}")
     key = _new_key(kind)
     end = min(now + datetime.timedelta(days=days), root.not_after)
-    name = _name(trust_domains[0], common_name, key)
+    name = _name(trust_domains[0], "Intermediate CA", key)
     builder = _builder(name, root.x509.subject, key.public_key(), now, end)
     builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
     builder = builder.add_extension(_issuer_identifier(root), critical=False)

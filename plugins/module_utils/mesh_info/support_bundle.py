@@ -127,9 +127,9 @@ def wanted_logs(pod: K8sObject) -> list[Log]:
     for state in states:
         if injected(pod) and state["name"] not in (PROXY, "istio-init", "istio-validation"):
             continue
-        logs.append(Log(meta["namespace"], meta["name"], state["name"], False))
+        logs.append(Log(meta["namespace"], meta["name"], state["name"], previous=False))
         if state.get("restartCount"):
-            logs.append(Log(meta["namespace"], meta["name"], state["name"], True))
+            logs.append(Log(meta["namespace"], meta["name"], state["name"], previous=True))
     return logs
 
 

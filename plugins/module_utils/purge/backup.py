@@ -33,7 +33,7 @@ def backup_files(plan: Plan, listed: t.Sequence[K8sObject], *, with_ca: bool = T
     objects = {key(obj): obj for obj in listed}
     files: dict[str, t.Any] = {}
     for item in plan.items:
-        entry = _file_of(item, objects[item.id], with_ca)
+        entry = _file_of(item, objects[item.id], with_ca=with_ca)
         if entry:
             files[entry[0]] = entry[1]
     for release in plan.releases:
@@ -51,7 +51,7 @@ def backup_files(plan: Plan, listed: t.Sequence[K8sObject], *, with_ca: bool = T
     return files
 
 
-def _file_of(item: Item, obj: K8sObject, with_ca: bool) -> tuple[str, K8sObject] | None:
+def _file_of(item: Item, obj: K8sObject, *, with_ca: bool) -> tuple[str, K8sObject] | None:
     """The path and the document for one item; None where there is nothing to keep."""
     if item.part == "mesh_objects" or (gateway_template(obj) and not is_installed(item)):
         return _path("mesh_objects", item), clean(obj)

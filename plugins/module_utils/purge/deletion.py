@@ -103,9 +103,9 @@ class Deletions:
 
         :param foreground: they count as gone when everything that belongs to them is gone
         """
-        self.each(lambda item: self._ask(item, foreground), items)
+        self.each(lambda item: self._ask(item, foreground=foreground), items)
 
-    def _ask(self, item: Item, foreground: bool) -> None:
+    def _ask(self, item: Item, *, foreground: bool) -> None:
         # What the Sail operator created belongs to its own resources: it must not be deleted before its step.
         propagation = "Orphan" if item.api_version.startswith("sailoperator.io/") else "Background"
         try:

@@ -216,7 +216,7 @@ class _Run:
             self.cluster.forget_kinds()
             with concurrent.futures.ThreadPoolExecutor(1) as pool:
                 # Definitions, gateways and namespaces are still terminating.
-                proof = pool.submit(self._prove, proving, not plan.part("crds"))
+                proof = pool.submit(self._prove, proving, mesh_objects=not plan.part("crds"))
                 listing, plan, left = self._look_again()
                 self.result["proof"] = proof.result()
             if not left:
@@ -229,7 +229,7 @@ class _Run:
         self.result["retained"] = [item.report() for item in plan.retained]
         self.objects.each(self._strip, plan.part("proof"))
 
-    def _prove(self, namespaces: list[str], mesh_objects: bool) -> list[str]:
+    def _prove(self, namespaces: list[str], *, mesh_objects: bool) -> list[str]:
         """Proves that the cluster works, unless only one revision is removed."""
         if self.options.revision:
             return []

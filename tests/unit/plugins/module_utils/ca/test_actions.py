@@ -246,7 +246,7 @@ def mesh(monkeypatch):
 
 def run(mesh, action, check=False, **params):
     mesh.writes.clear()
-    return actions.run({**PARAMS, "action": action, **params}, mesh, check)
+    return actions.run({**PARAMS, "action": action, **params}, mesh, check_mode=check)
 
 
 def phases(result):

@@ -105,7 +105,9 @@ def mesh(days=400):
     proxy = Proxy("app", "web", roots=frozenset({held.root.fingerprint}), root_certificates=held.trusted,
                   chain=(held.signer, held.signer, held.root))  # fmt: skip
     lost = Proxy("app", "lost", error="<refused>")
-    return status.summary(Present(held, plugged=True), [Istiod("istio-system", "d")], [proxy, lost], {}, NOW, 60)
+    return status.summary(
+        Present(held, plugged=True), status.Observed([Istiod("istio-system", "d")], [proxy, lost]), NOW, 60
+    )
 
 
 def test_status_tells_who_holds_what():
@@ -121,7 +123,7 @@ def test_status_warns_before_something_expires():
     life = bundle().signer.not_after - bundle().signer.not_before
     for left, words in ((0.26, []), (0.24, ["should have been renewed at half"]), (-0.1, ["has expired on"])):
         proxy, moment = Proxy("app", "web", chain=(bundle().signer,)), bundle().signer.not_after - left * life
-        found = status.summary(Present(None), [], [proxy], {}, moment, 0)["warnings"]
+        found = status.summary(Present(None), status.Observed([], [proxy]), moment, 0)["warnings"]
         leaves = [each for each in found if "the leaf of app/web" in each]
         assert len(leaves) == len(words)
         assert all(word in leaf for word, leaf in zip(words, leaves, strict=True))

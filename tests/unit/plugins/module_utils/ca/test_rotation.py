@@ -26,7 +26,7 @@ def root(letter):
 @functools.cache
 def bundle(letter, number=1):
     certificate, key = root(letter)
-    signer, signer_key = c.make_intermediate(certificate, key, ["cluster.local"], 365, "EC-P256", NOW, f"I{number}")
+    signer, signer_key = c.make_intermediate(certificate, key, ["cluster.local"], 365, "EC-P256", NOW)
     return trust_bundle.plugged(signer, signer_key, [certificate])
 
 

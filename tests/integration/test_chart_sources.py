@@ -201,6 +201,9 @@ def test_a_release_stays_the_same_wherever_its_chart_comes_from(run, sources, cl
     assert [d["metadata"]["name"] for d in cluster.list(KNOWN["apps", "Deployment"], namespace)] == ["gateway"]
     for name, charts in sources.items():
         assert "changed=0" in run(play, charts=charts), name
+    release["version"] = "~1.31.0"
+    for name in ("registry", "repository"):
+        assert "changed=0" in run(play, charts=sources[name]), name
 
 
 def test_values_and_logins_are_in_no_log(run, api_server, tmp_path):

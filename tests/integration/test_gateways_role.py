@@ -42,7 +42,7 @@ def play(api_server, namespace, injector, tmp_path):
             "gateways_revision": injector,
             "gateways_owner": f"{namespace}.gateways",
         }
-        quick = {"meshops.istio.releases": {"wait": False}}  # no node runs anything here
+        quick = {"meshops.istio.releases": {"wait": fails}}  # no node runs anything here
         given = {"hosts": "all", "gather_facts": False, "module_defaults": quick, "vars": {**fixed, **variables}}
         path.write_text(json.dumps([{**given, "roles": ["meshops.istio.gateways"]}]))
         env = {**os.environ, **api_server, "ANSIBLE_LOCAL_TEMP": str(tmp_path / "local"), "ANSIBLE_NOCOLOR": "1"}
@@ -122,6 +122,6 @@ def test_gateways_of_another_inventory_are_left_alone(cluster, play, namespace):
 
 def test_a_revision_that_does_not_exist_is_refused_before_anything_is_installed(cluster, play, namespace):
     given = {"gateways_list": [{"name": "edge"}], "gateways_revision": "nosuch"}
-    assert "none serves revision or tag nosuch (NotFound)" in play("--check", **given)
+    assert "none serves revision or tag nosuch (NotFound)" in play("--check", changed=True, **given)
     assert "none serves revision or tag nosuch (NotFound)" in play(fails=True, **given)
     assert installed(cluster, namespace) == []

@@ -16,7 +16,7 @@ import uuid
 
 import pytest
 import yaml
-from ansible_collections.meshops.istio.plugins.module_utils.cluster.client import PatchOptions
+from ansible_collections.meshops.istio.plugins.module_utils.cluster.client import Cluster, PatchOptions
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN, Kind
 from ansible_collections.meshops.istio.plugins.module_utils.errors import MeshopsError
 from ansible_collections.meshops.istio.plugins.module_utils.helm import holder, settled
@@ -26,6 +26,7 @@ from ansible_collections.meshops.istio.plugins.module_utils.helm.stored import d
 from ansible_collections.meshops.istio.plugins.module_utils.releases.apply import ApplyOptions, apply_releases
 from ansible_collections.meshops.istio.plugins.module_utils.releases.plan import PlanOptions, plan_releases
 from ansible_collections.meshops.istio.plugins.module_utils.releases.undeclared import Owner
+from provider import with_suffix
 
 SECRET, CONFIG_MAP, DEPLOYMENT = KNOWN["", "Secret"], KNOWN["", "ConfigMap"], KNOWN["apps", "Deployment"]
 DEFINITION = KNOWN["apiextensions.k8s.io", "CustomResourceDefinition"]
@@ -473,3 +474,26 @@ def test_forged_record_deletes_nothing(cluster, helm, chart, namespace):
         assert cluster.get(CONFIG_MAP, "victim", "default")
     finally:
         cluster.delete(CONFIG_MAP, "victim", "default")
+
+
+def test_version_of_the_cluster_has_a_providers_suffix(kubeconfig, api_server, chart, tmp_path):
+    """Helm 3.18 and newer drops the suffix of --kube-version, so that another chart would be planned than installed."""
+    text = """\
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: a}
+data:
+  folder: {{ ternary "/home/kubernetes/bin" "/opt/cni/bin" (contains "-gke" .Capabilities.KubeVersion.GitVersion) }}
+"""
+    with with_suffix(kubeconfig, "-gke.1080000", tmp_path) as path:
+        cluster = Cluster({"kubeconfig": path})
+        assert cluster.server_version().endswith("-gke.1080000")
+        for binary in ("LAB_HELM4", "LAB_HELM3"):
+            name = f"a-{binary[-1]}"
+            release = chart({"templates/a.yaml": text.replace("name: a", f"name: {name}")}, name=name)
+            with Helm(cluster, api_server[binary]) as helm:
+                for given in (release, dataclasses.replace(release, objects=[config_map(f"b-{name}")])):
+                    run(cluster, helm, given)
+                    found = cluster.get(CONFIG_MAP, name, release.namespace)
+                    assert found["data"] == {"folder": "/home/kubernetes/bin"}
+                    assert_unchanged(cluster, helm, given)

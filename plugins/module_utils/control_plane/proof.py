@@ -15,7 +15,7 @@ from ..cluster.client import Cluster
 from ..cluster.errors import ApiError
 from ..cluster.kinds import KNOWN
 from ..errors import MeshopsError
-from ..injection.injector import ENABLED, asking_label, is_refusal, sidecar
+from ..injection.injector import ENABLED, asking_label, asking_namespaces, is_refusal, sidecar
 from ..mesh import mesh_config
 from ..mesh.pods import REVISION, is_live, is_ready
 from ..reconcile.types import K8sObject, Labels
@@ -31,11 +31,8 @@ _POD_SPEC = {
         }
     ],
 }
-_NAMESPACE = KNOWN["", "Namespace"]
 #: Namespaces in which a pod is tried at most.
 _TRIES = 5
-#: Where an injector never injects (the chart excludes them, and so do clouds).
-_NEVER_INJECTED = ("kube-system", "kube-public", "kube-node-lease", "local-path-storage")
 
 
 class NotProven(MeshopsError):
@@ -156,7 +153,7 @@ def _injects(cluster: Cluster, namespace: str, name: str, revision: str) -> tupl
     """
     labels = asking_label(name)
     refusal: Unproven | None = None
-    for where in asking_namespaces(cluster, namespace, name)[:_TRIES]:
+    for where in asking_namespaces(cluster, name, (namespace, "default"))[:_TRIES]:
         meta = {"generateName": "injection-proof-", "namespace": where, "labels": labels}
         try:
             made = cluster.create(
@@ -196,24 +193,6 @@ def _check_answer(made: K8sObject, namespace: str, labels: Labels, revision: str
             f"the injector of revision {answer.revision} answers for a pod with the label {label} in namespace"
             f" {namespace}, expected revision {revision or 'default'}: see `kubectl get mutatingwebhookconfigurations`"
         )
-
-
-def asking_namespaces(cluster: Cluster, namespace: str, name: str) -> list[str]:
-    """The namespaces in which a pod can ask for the sidecar of a revision or tag, those that are neutral first."""
-    neutral, choosing = [], []
-    for found in cluster.list(_NAMESPACE):
-        meta = found["metadata"]
-        labels = meta.get("labels") or {}
-        if meta["name"] in _NEVER_INJECTED or (found.get("status") or {}).get("phase") == "Terminating":
-            continue
-        if not {REVISION, ENABLED} & set(labels):
-            neutral.append(meta["name"])
-        elif (name and labels.get(REVISION) == name and ENABLED not in labels) or (
-            name in ("", "default") and labels.get(ENABLED) == "enabled"
-        ):
-            choosing.append(meta["name"])
-    preferred = (namespace, "default")
-    return [n for n in preferred if n in neutral] + [n for n in neutral if n not in preferred] + choosing
 
 
 # -- the running mesh config is the declared one ------------------------------

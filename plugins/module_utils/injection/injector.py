@@ -23,6 +23,10 @@ _NAMESPACE = KNOWN["", "Namespace"]
 #: The labels of namespaces and pods that choose injection.
 ENABLED = "istio-injection"
 INJECT = "sidecar.istio.io/inject"
+#: Where an injector never injects (the chart excludes them, and so do clouds).
+_NEVER_INJECTED = ("kube-system", "kube-public", "kube-node-lease", "local-path-storage")
+#: Namespaces in which a pod is tried at most.
+_TRIES = 5
 #: The init containers of the injection template, without and with the CNI plugin.
 _INIT_CONTAINERS = {"istio-init", "istio-validation"}
 
@@ -71,10 +75,35 @@ def asking_label(revision: str) -> dict[str, str]:
     return {REVISION: revision} if revision else {INJECT: "true"}
 
 
-def neutral_namespaces(cluster: Cluster, names: t.Iterable[str]) -> list[str]:
-    """Those of the namespaces that don't decide about injection themselves, so that a pod's own label counts."""
-    found = {name: cluster.get(_NAMESPACE, name) for name in dict.fromkeys(names)}
-    return [n for n, o in found.items() if o is not None and not {REVISION, ENABLED} & set(_labels(o))]
+def asking_namespaces(cluster: Cluster, name: str | None, preferred: t.Sequence[str]) -> list[str]:
+    """The namespaces in which a pod can ask for a sidecar: those that leave the choice to the pod, then those that make
+    the same choice.
+
+    :param name: the revision or tag that the pod chooses; empty for the default, None for no sidecar
+    :param preferred: these come first
+    """
+    neutral, choosing = [], []
+    for namespace in _namespaces(cluster, preferred):
+        meta, labels = namespace["metadata"], _labels(namespace)
+        if meta["name"] in _NEVER_INJECTED or (namespace.get("status") or {}).get("phase") == "Terminating":
+            continue
+        if not {REVISION, ENABLED} & set(labels):
+            neutral.append(meta["name"])
+        elif (name and labels.get(REVISION) == name and ENABLED not in labels) or (
+            name in ("", "default") and labels.get(ENABLED) == "enabled"
+        ):
+            choosing.append(meta["name"])
+    return [n for n in preferred if n in neutral] + [n for n in neutral if n not in preferred] + choosing
+
+
+def _namespaces(cluster: Cluster, known: t.Sequence[str]) -> list[K8sObject]:
+    """All namespaces; who may not list them gets those that are known."""
+    try:
+        return cluster.list(_NAMESPACE)
+    except ApiError as error:
+        if error.status != 403:
+            raise
+        return [found for found in (cluster.get(_NAMESPACE, name) for name in known) if found is not None]
 
 
 def answer(cluster: Cluster, namespace: str, template: t.Mapping[str, t.Any]) -> Answer:
@@ -105,9 +134,11 @@ def answer_elsewhere(
     """
     meta = template.get("metadata") or {}
     spec = {k: v for k, v in template["spec"].items() if k not in ("serviceAccountName", "serviceAccount")}
-    pod = {"metadata": {**meta, "labels": _own_choice(meta.get("labels") or {}, labels)}, "spec": spec}
+    own = _own_choice(meta.get("labels") or {}, labels)
+    pod = {"metadata": {**meta, "labels": own}, "spec": spec}
+    chosen = own.get(REVISION) or ("" if own.get(INJECT) == "true" else None)
     reason = "all namespaces that could be asked in decide about injection themselves"
-    for where in neutral_namespaces(cluster, ("default", "istio-system")):
+    for where in asking_namespaces(cluster, chosen, ("default", "istio-system"))[:_TRIES]:
         try:
             return sidecar(_dry_run(cluster, where, pod))
         except ApiError as error:

@@ -102,8 +102,8 @@ class Rules:
     """What another room knows of releases.
 
     :ivar users: finds what uses a release that will be uninstalled
-    :ivar problems: why objects that will be installed would not start; an error, in check mode a warning, because what
-        they need may be installed by then
+    :ivar problems: why objects that will be installed would not start. It is a warning where nobody waits for them, and
+        in check mode, because what they need may be installed by then; else an error
     """
 
     users: Users | None = None
@@ -129,7 +129,7 @@ def reconcile_releases(
     plans = plan_releases(cluster, helm, releases, options)
     result = planned_result(module, plans)
     problems = rules.problems(cluster, installed(plans)) if rules.problems else []
-    if problems and not module.check_mode:
+    if problems and params["wait"] and not module.check_mode:
         raise MeshopsError("; ".join(problems), result)
     warnings = [*plans.notes, *result.get("warnings", []), *problems]
     if warnings:

@@ -30,12 +30,17 @@ def pod(image=None, revision="default", init=False):
 class Cluster:
     """Namespaces with their labels, and what comes of a pod in each."""
 
-    def __init__(self, labels, answers):
-        self.labels, self.answers = labels, answers
+    def __init__(self, labels, answers, unlisted=False):
+        self.labels, self.answers, self.unlisted = labels, answers, unlisted
         self.asked = {}
 
     def get(self, _kind, name):
-        return {"metadata": {"labels": self.labels[name]}} if name in self.labels else None
+        return {"metadata": {"name": name, "labels": self.labels[name]}} if name in self.labels else None
+
+    def list(self, _kind):
+        if self.unlisted:
+            raise ApiError("no", 403)
+        return [self.get(None, name) for name in self.labels]
 
     def create(self, obj, dry_run):
         assert dry_run
@@ -91,6 +96,25 @@ def test_a_refusal_that_is_no_quota_is_told():
 def test_a_namespace_that_decides_itself_is_not_asked_instead():
     cluster = Cluster({"default": {"istio-injection": "enabled"}, "istio-system": {}}, {"istio-system": pod()})
     assert answer_elsewhere(cluster, "shop", template(), {"istio.io/rev": "none"}) == Sidecar()
+
+
+def test_any_namespace_that_leaves_the_choice_to_the_pod_is_asked():
+    chooses = {"istio-injection": "enabled"}
+    labels = {"default": chooses, "istio-system": chooses, "kube-system": {}, "other": {}}
+    assert answer_elsewhere(Cluster(labels, {"other": pod("x:1")}), "shop", template(), {"istio.io/rev": "r"}).image
+    with pytest.raises(CannotAsk):
+        answer_elsewhere(
+            Cluster(labels, {"other": pod("x:1")}, unlisted=True), "shop", template(), {"istio.io/rev": "r"}
+        )
+
+
+def test_a_namespace_that_makes_the_same_choice_is_asked_where_none_is_neutral():
+    labels = {"default": {"istio-injection": "enabled"}, "prod": {"istio.io/rev": "r"}}
+    cluster = Cluster(labels, {"default": pod("x:1"), "prod": pod("x:2", "r")})
+    assert answer_elsewhere(cluster, "shop", template(), {"istio.io/rev": "r"}) == Sidecar("x:2", "r")
+    assert answer_elsewhere(cluster, "shop", template(), {"istio-injection": "enabled"}).image == "x:1"
+    with pytest.raises(CannotAsk):  # in each of them it would get a sidecar
+        answer_elsewhere(cluster, "shop", template(), {"istio-injection": "disabled"})
 
 
 @pytest.mark.parametrize(

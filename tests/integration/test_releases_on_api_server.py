@@ -26,7 +26,8 @@ from ansible_collections.meshops.istio.plugins.module_utils.helm.holder import H
 from ansible_collections.meshops.istio.plugins.module_utils.helm.releases import Release
 from ansible_collections.meshops.istio.plugins.module_utils.helm.stored import decode
 from ansible_collections.meshops.istio.plugins.module_utils.releases.apply import ApplyOptions, apply_releases
-from ansible_collections.meshops.istio.plugins.module_utils.releases.plan import PlanOptions, diff, plan_releases
+from ansible_collections.meshops.istio.plugins.module_utils.releases.diff import diff
+from ansible_collections.meshops.istio.plugins.module_utils.releases.plan import PlanOptions, plan_releases
 from ansible_collections.meshops.istio.plugins.module_utils.releases.takeover import Takeover, take_over
 
 CHART = pathlib.Path(__file__).parents[2] / "charts/probe"
@@ -59,8 +60,8 @@ def records(cluster, namespace):
     return {one.revision: one.status for one in found}
 
 
-def titles(plans):
-    return {entry["after_header"]: bool(entry["before"]) for entry in diff(plans)}
+def titles(cluster, plans):
+    return {entry["after_header"]: bool(entry["before"]) for entry in diff(cluster, plans)}
 
 
 def write_record(cluster, namespace, revision, status, modified, labels):
@@ -91,7 +92,7 @@ def impatient(monkeypatch):
 def test_install_then_nothing_then_upgrade_then_away(cluster, helm, namespace):
     plans = plan_releases(cluster, helm, [probe(namespace)])
     assert plans[0].action == "install"
-    assert f"Deployment {namespace}/echo-v2" in titles(plans)
+    assert f"Deployment {namespace}/echo-v2" in titles(cluster, plans)
     assert cluster.list(DEPLOYMENT, namespace) == []
 
     run(cluster, helm, probe(namespace))
@@ -101,7 +102,7 @@ def test_install_then_nothing_then_upgrade_then_away(cluster, helm, namespace):
 
     plans = run(cluster, helm, probe(namespace, ["v1"]))
     assert plans[0].action == "upgrade"
-    assert titles(plans) == {f"Deployment {namespace}/echo-v2": True}
+    assert titles(cluster, plans) == {f"Deployment {namespace}/echo-v2": True}
     assert [d["metadata"]["name"] for d in cluster.list(DEPLOYMENT, namespace)] == ["echo-v1"]
 
     (gone,) = run(cluster, helm, probe(namespace, state="absent"))
@@ -324,7 +325,7 @@ def test_what_another_installer_left_in_an_object_goes_with_its_claim(cluster, h
     )
     (plan,) = plan_releases(cluster, helm, [probe(namespace, ["v1"])], PlanOptions(take_ownership=True))
     assert plan.report()["taken_over"] == [f"Deployment {namespace}/echo-v1"] == plan.report()["restarted"]
-    (shown,) = [e for e in diff([plan]) if e["after_header"].startswith("Deployment")]
+    (shown,) = [e for e in diff(cluster, [plan]) if e["after_header"].startswith("Deployment")]
     assert "name: OLD" in shown["before"]
     assert "hostNetwork" in shown["before"]
 
@@ -421,7 +422,7 @@ def test_only_the_objects_with_a_label(cluster, helm, namespace):
 def test_a_new_namespace_is_part_of_the_plan(cluster, helm, namespace):
     other = namespace + "-more"
     plans = plan_releases(cluster, helm, [probe(other)])
-    assert titles(plans)[f"Namespace {other}"] is False
+    assert titles(cluster, plans)[f"Namespace {other}"] is False
     run(cluster, helm, probe(other))
     assert records(cluster, other) == {1: "deployed"}
     cluster.delete(KNOWN["", "Namespace"], other)

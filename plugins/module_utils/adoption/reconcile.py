@@ -121,7 +121,7 @@ def reconcile_adoption(module: t.Any, cluster: Cluster, helm: Helm) -> dict[str,
     options = PlanOptions(take_ownership=True, timeout=params["wait_timeout"])
     plans = plan_releases(cluster, helm, [*wanted.releases, *further], options)
     removed = _removals(cluster, plans, installer, wanted.revision, remove_workloads=params["remove_workloads"])
-    result = planned_result(module, plans)
+    result = planned_result(module, cluster, plans)
     result["removed"] = [title(obj) for obj in removed]
     result["restarted"] = [name for release in result["releases"] for name in release["restarted"]]
     if document:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import functools
 import typing as t
 
 try:
@@ -18,8 +19,22 @@ def to_yaml(value: t.Any) -> str:
         return ""
     first = [k for k in ("apiVersion", "kind", "metadata") if k in value]
     ordered = {k: value[k] for k in [*first, *sorted(k for k in value if k not in first)]}
-    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-    return yaml.dump(_sorted(ordered, top=True), Dumper=dumper, sort_keys=False, default_flow_style=False)
+    return yaml.dump(_sorted(ordered, top=True), Dumper=_dumper(), sort_keys=False, default_flow_style=False)
+
+
+@functools.cache
+def _dumper() -> t.Any:
+    """A dumper that writes text of several lines as a block, as in a ConfigMap with a file."""
+
+    base: t.Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+    blocks: t.Any = type("Blocks", (base,), {})
+
+    def text(dumper: t.Any, value: str) -> t.Any:
+        style = "|" if "\n" in value.strip("\n") else None
+        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+
+    blocks.add_representer(str, text)
+    return blocks
 
 
 def _sorted(value: t.Any, *, top: bool = False) -> t.Any:

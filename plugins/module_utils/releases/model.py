@@ -113,6 +113,7 @@ class ReleasePlan:
     :ivar good_was_ready: whether that revision was seen ready; else the history is searched for one
     :ivar objects: the declared objects, patched
     :ivar live: those of them that exist, as they are
+    :ivar before: the objects of the base's manifest
     :ivar rendered: what the chart renders to
     :ivar manifest: what helm installs instead of what the chart renders, or None
     :ivar changes: one an object, repairs, definitions and leftovers among them
@@ -136,6 +137,7 @@ class ReleasePlan:
     good_was_ready: bool = True
     objects: t.Sequence[K8sObject] = ()
     live: t.Mapping[Key, K8sObject] = dataclasses.field(default_factory=dict)
+    before: t.Mapping[Key, K8sObject] = dataclasses.field(default_factory=dict)
     rendered: str = ""
     manifest: str | None = None
     changes: tuple[Change, ...] = ()

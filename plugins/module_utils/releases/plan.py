@@ -23,7 +23,6 @@ from ..helm.ownership import in_release, is_kept, release_of
 from ..helm.releases import Release
 from ..helm.settled import settled
 from ..helm.stored import kept_in_config_maps
-from ..reconcile import diff as object_diff
 from ..reconcile.compare import value_differences
 from ..reconcile.identity import OWNER_LABEL, declared, defined_kinds, key, title
 from ..reconcile.plan import BY_VALUE, Change, PlanError, plan
@@ -238,6 +237,7 @@ def _changes(stage: Compared, planner: Planner, lookups: Lookups) -> ReleasePlan
         good_was_ready=good is None or good.was_ready or _is_ready(rendered.before, lookups),
         objects=rendered.objects,
         live=live,
+        before=before,
         rendered=rendered.text,
         manifest=manifest(installed) if differs else None,
         changes=(*definitions, *changes, *removed, *extra),
@@ -380,8 +380,3 @@ def _check_added(cluster: Cluster, planned: ReleasePlan) -> None:
 def _content(obj: K8sObject) -> K8sObject:
     meta = {k: v for k, v in obj["metadata"].items() if k not in ("managedFields", "resourceVersion", "generation")}
     return {**{k: v for k, v in obj.items() if k not in ("status", "apiVersion", "kind")}, "metadata": meta}
-
-
-def diff(plans: t.Iterable[ReleasePlan]) -> list[dict[str, str]]:
-    """The diff of all plans, one entry an object."""
-    return [entry for planned in plans for entry in object_diff.diff(planned.changes, HELM_MANAGER)]

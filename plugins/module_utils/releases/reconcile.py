@@ -15,8 +15,9 @@ from ..helm.helm import Helm
 from ..helm.releases import Release
 from ..reconcile.types import K8sObject
 from .apply import ApplyOptions, Busy, apply_releases
+from .diff import diff
 from .model import Action, ReleasePlan
-from .plan import PlanOptions, diff, plan_releases
+from .plan import PlanOptions, plan_releases
 from .undeclared import Owner, Users
 
 _ATTEMPTS = 4
@@ -127,7 +128,7 @@ def reconcile_releases(
     rules = rules or Rules()
     options = PlanOptions(params["take_ownership"], owner, params["wait_timeout"], rules.users)
     plans = plan_releases(cluster, helm, releases, options)
-    result = planned_result(module, plans)
+    result = planned_result(module, cluster, plans)
     problems = rules.problems(cluster, installed(plans)) if rules.problems else []
     if problems and params["wait"] and not module.check_mode:
         raise MeshopsError("; ".join(problems), result)
@@ -145,11 +146,11 @@ def installed(plans: t.Sequence[ReleasePlan]) -> list[K8sObject]:
     return [obj for plan in changing for obj in plan.objects]
 
 
-def planned_result(module: t.Any, plans: t.Sequence[ReleasePlan]) -> Result:
+def planned_result(module: t.Any, cluster: Cluster, plans: t.Sequence[ReleasePlan]) -> Result:
     """What a module returns about plans."""
     result: Result = {"changed": any(one.changed for one in plans), "releases": [one.report() for one in plans]}
     if result["changed"] and module._diff:
-        result["diff"] = diff(plans)
+        result["diff"] = diff(cluster, plans)
     warnings = [line for one in plans for line in one.warnings]
     if warnings:
         result["warnings"] = warnings
@@ -178,7 +179,7 @@ def apply_plans(
             applied |= {one.release.id: one for one in plans if one.changed and one.release.id in error.completed}
         # what a killed run has left is still at work
         plans = plan_releases(cluster, helm, [one.release for one in plans], options)
-        result |= planned_result(module, [_done(one, applied) for one in plans])
+        result |= planned_result(module, cluster, [_done(one, applied) for one in plans])
 
 
 def _done(one: ReleasePlan, applied: t.Mapping[tuple[str, str], ReleasePlan]) -> ReleasePlan:

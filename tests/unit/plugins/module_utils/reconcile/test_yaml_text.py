@@ -20,3 +20,10 @@ def test_yaml_has_identity_first_and_sorted_fields():
 
 def test_yaml_of_nothing_is_empty():
     assert to_yaml({}) == ""
+
+
+def test_text_of_several_lines_is_a_block():
+    config = {"data": {"mesh": "a: 1\nb: 2\n", "line": "a: 1\n"}}
+    assert to_yaml(config) == "data:\n  line: |\n    a: 1\n  mesh: |\n    a: 1\n    b: 2\n".replace(
+        "line: |\n    a: 1\n", "line: 'a: 1\n\n    '\n"
+    )

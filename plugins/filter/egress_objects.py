@@ -5,7 +5,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: egress_objects
-short_description: Say what workloads may reach outside the mesh, as objects
+short_description: Make the objects that restrict outbound traffic
 version_added: 0.1.0
 author: The meshops.istio authors
 description:
@@ -44,6 +44,11 @@ options:
     type: list
     elements: str
     default: [169.254.20.10]
+  resolvers:
+    description: Further addresses of DNS resolvers, such as those of M(meshops.istio.dns_resolvers_info).
+    type: list
+    elements: str
+    default: []
 """
 
 EXAMPLES = r"""
@@ -60,14 +65,15 @@ _value:
 """
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.meshops.istio.plugins.module_utils.egress import objects as egress
+from ansible_collections.meshops.istio.plugins.module_utils.egress import objects
+from ansible_collections.meshops.istio.plugins.module_utils.egress.options import read_options
 from ansible_collections.meshops.istio.plugins.module_utils.errors import MeshopsError
 
 
 def egress_objects(hosts, **options):
     """See module_utils/egress/objects.py."""
     try:
-        return egress.egress_objects(hosts=hosts, policy=options.pop("policy", None), **options)
+        return objects.egress_objects(read_options(hosts, options))
     except MeshopsError as error:
         raise AnsibleFilterError(str(error)) from error
 

@@ -5,32 +5,32 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: fault_report
-short_description: Judge what was measured before, during and after faults
+short_description: Compare measurements of a fault test with its faults
 version_added: 0.1.0
 author: The meshops.istio authors
 description:
-  - Compares what the module M(meshops.istio.fault_injection) measured with what its faults should do.
+  - Compares the measurements of the module M(meshops.istio.fault_injection) with the faults that it injected.
 options:
   _input:
     description:
       - The tests. Each has C(name), C(faults) as the module returns them, and C(before), C(during) and C(after), each
-        what the module returned as C(measured).
+        the RV(meshops.istio.fault_injection#module:measured) of the module.
     type: list
     elements: dict
     required: true
   tolerance_ms:
-    description: How many milliseconds longer than the delay the median of the delayed requests may take.
+    description: The time in milliseconds by which the median of the delayed requests may exceed the delay.
     type: float
     default: 300
   limits:
     description:
-      - What the callers are to keep up while the faults are there. C(success_percent) is the least share of answers
-        below 500, C(p50_ms), C(p90_ms) and C(p99_ms) are the longest latencies.
+      - Requirements during the faults. C(success_percent) is the minimum percentage of responses below 500, C(p50_ms),
+        C(p90_ms) and C(p99_ms) are the maximum latencies.
     type: dict
 """
 
 EXAMPLES = r"""
-- name: Judge a fault test
+- name: Evaluate a fault test
   ansible.builtin.debug:
     msg: "{{ ([test] | meshops.istio.fault_report(tolerance_ms=300)).table }}"
 """

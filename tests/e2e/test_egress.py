@@ -1,6 +1,6 @@
 # Copyright: (c) 2026, The meshops.istio authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What workloads reach outside the mesh, and by which way: playbooks/examples/egress.yml against a world outside."""
+"""The hosts that workloads reach outside the mesh, and how: playbooks/examples/egress.yml against external hosts."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def outside(mesh, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def elsewhere(mesh):
-    """A client in a namespace that the policy isn't for."""
+    """A client in a namespace that the policy does not apply to."""
     labels = {"istio-injection": "enabled"}
     space = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "elsewhere", "labels": labels}}
     container = {"name": "client", "image": mesh.env["LAB_PROBE_IMAGE"], "imagePullPolicy": "IfNotPresent"}
@@ -54,7 +54,7 @@ def elsewhere(mesh):
 
 
 def nothing_listed(mesh):
-    """What the role wrote goes."""
+    """Deletes what the role has written."""
     return mesh.play(EXAMPLE, "-e", "state=absent")
 
 
@@ -88,7 +88,7 @@ def network_policies(mesh):
     return [o["metadata"]["name"] for o in mesh.cluster.list(KNOWN["networking.k8s.io", "NetworkPolicy"], "demo")]
 
 
-def test_listed_hosts_are_reached_by_their_way_and_others_are_not(mesh, outside, elsewhere):
+def test_listed_hosts_are_reached_through_the_gateway_and_others_are_refused(mesh, outside, elsewhere):
     # Before, any host is reached, once no node sends its questions to the CoreDNS of before.
     eventually(lambda: statuses(mesh, "http://unlisted.example.com/"), {"200": 1})
 
@@ -134,6 +134,11 @@ def test_listed_hosts_are_reached_by_their_way_and_others_are_not(mesh, outside,
     # A wildcard's hosts, which the gateway looks up, and plain TCP.
     leaves("https://one.partner.example.com/", "outbound|443||partner-example-com-below.egress.internal")
     leaves("http://two.partner.example.com/wild", "outbound|80||partner-example-com-below.egress.internal", "/wild")
+    # A Host header cannot make the gateway connect to another port, at which the wildcard's hosts answer, too.
+    for host in ("two.partner.example.com:8081", "two.partner.example.com:443"):
+        assert get(mesh, "http://two.partner.example.com/", "-host", host)["statuses"] == {"404": 1}
+    named = get(mesh, "http://two.partner.example.com/", "-host", "two.partner.example.com:80")
+    assert named["statuses"] == {"200": 1}
     eventually(lambda: probe(mesh, "tcp", "db.example.com:9000")["versions"], {"outside": 1})
     eventually(lambda: any("outbound|9000||db.example.com" in line for line in gateway_log(mesh)), True)
 
@@ -161,7 +166,7 @@ def test_listed_hosts_are_reached_by_their_way_and_others_are_not(mesh, outside,
         mesh.cluster.delete(KNOWN["security.istio.io", "AuthorizationPolicy"], "no-db-for-clients", "istio-system")
 
 
-def test_for_the_whole_mesh_and_past_the_gateway(mesh, outside):
+def test_policy_for_the_whole_mesh_without_the_gateway(mesh, outside):
     hosts = ["*.partner.example.com", "db.example.com", "api.example.com"]
     # A sidecar doesn't have the roots of the outside world's CA: here it trusts anybody.
     originated = {"number": 80, "tls": "originate", "tls_settings": {"insecureSkipVerify": True}}
@@ -181,7 +186,7 @@ def test_for_the_whole_mesh_and_past_the_gateway(mesh, outside):
     assert gateway_log(mesh) == lines
 
 
-def test_a_host_that_is_taken_off_the_list_is_refused_and_its_objects_go(mesh, outside):
+def test_host_removed_from_the_list_is_refused_and_its_objects_are_deleted(mesh, outside):
     mesh.play(EXAMPLE)
     eventually(lambda: statuses(mesh, "http://shop.example.com/"), {"200": 1})
     assert network_policies(mesh) == ["egress-inside-only"]
@@ -193,7 +198,7 @@ def test_a_host_that_is_taken_off_the_list_is_refused_and_its_objects_go(mesh, o
     eventually(lambda: statuses(mesh, "http://unlisted.example.com/"), {"200": 1})
 
 
-def test_a_sidecar_of_somebody_else_is_left_alone(mesh, outside):
+def test_sidecar_of_another_owner_does_not_change(mesh, outside):
     spec = {"egress": [{"hosts": ["./*", "istio-system/*"]}]}
     meta = {"name": "default", "namespace": "demo"}
     kind = KNOWN["networking.istio.io", "Sidecar"]
@@ -206,8 +211,8 @@ def test_a_sidecar_of_somebody_else_is_left_alone(mesh, outside):
         mesh.cluster.delete(kind, "default", "demo")
 
 
-def test_a_list_that_istio_cannot_follow_changes_nothing(mesh, outside):
+def test_unsupported_list_changes_nothing(mesh, outside):
     hosts = [{"host": "*.example.com", "ports": [{"number": 9000, "protocol": "TCP"}]}]
     run = mesh.play(EXAMPLE, "-e", json.dumps({"egress_hosts": hosts}), fails=True)
-    assert "plain TCP has no name in it" in run.text
+    assert "plain TCP contains no host name" in run.text
     assert owned(mesh) == []

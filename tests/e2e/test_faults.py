@@ -1,6 +1,6 @@
 # Copyright: (c) 2026, The meshops.istio authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Faults in a mesh with traffic, looked at by a client in it, and what is left of them."""
+"""Faults in a mesh with traffic, as a client in the mesh sees them, and the traces that they leave."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_the_playbook_measures_a_delay_and_an_abort_and_leaves_no_trace(mesh, tm
     assert get(mesh)["statuses"] == {"200": 10}
 
 
-def test_a_delay_of_two_seconds_is_met_by_who_is_meant_and_by_nobody_else(mesh):
+def test_delay_of_two_seconds_affects_only_matching_requests(mesh):
     faults = [
         {"abort": 418, "match": [{"headers": {"x-user": {"exact": "tester"}}}]},
         {"delay": "2s", "match": [{"uri": {"prefix": "/slow"}}]},
@@ -155,7 +155,7 @@ def test_half_of_the_connections_are_closed_until_the_expiry_job_removes_the_fau
     eventually(lambda: connect(mesh)["statuses"], {"200": 20})
 
 
-def test_a_fault_at_the_ingress_gateway_is_met_there_alone(mesh):
+def test_fault_at_the_ingress_gateway_affects_only_its_requests(mesh):
     before = routes(mesh, "ingress")
     fault(mesh, hostname="echo", namespace="demo", virtual_service="ingress", abort=418)
     eventually(lambda: mesh.ingress()[0], 418)
@@ -165,7 +165,7 @@ def test_a_fault_at_the_ingress_gateway_is_met_there_alone(mesh):
     assert routes(mesh, "ingress") == before
 
 
-def test_half_of_the_requests_meet_a_fault_of_fifty_percent(mesh):
+def test_fault_of_fifty_percent_affects_half_of_the_requests(mesh):
     result = fault(
         mesh, hostname="echo", namespace="demo", abort={"httpStatus": 418, "percentage": {"value": 50}},
         measure=[{"url": "http://echo/", "requests": 400}],
@@ -173,7 +173,7 @@ def test_half_of_the_requests_meet_a_fault_of_fifty_percent(mesh):
     assert 160 <= result["measured"][0]["statuses"]["418"] <= 240  # four standard deviations
 
 
-def test_a_host_without_routes_gets_some_and_loses_them_again(mesh, bare):
+def test_host_without_virtual_service_has_one_only_during_the_fault(mesh, bare):
     fault(mesh, hostname=bare, namespace="demo", abort=418, measure=[{"url": "http://bare/"}])
     assert get(mesh, "http://bare/")["statuses"] == {"418": 10}
     fault(mesh, hostname=bare, namespace="demo", state="absent", measure=[{"url": "http://bare/"}])
@@ -204,7 +204,7 @@ def curl_client(mesh):
     mesh.cluster.delete(KNOWN["", "Pod"], "curl-client", "demo")
 
 
-def test_a_client_with_curl_measures_the_same(mesh, curl_client):
+def test_client_with_curl_measures_the_same(mesh, curl_client):
     measure = [{"url": "http://echo/", "selector": curl_client, "requests": 10}]
     result = fault(mesh, hostname="echo", namespace="demo", delay="500ms", abort=418, measure=measure)
     measured = result["measured"][0]
@@ -232,7 +232,7 @@ def test_expiry_job_removes_the_faults_of_a_killed_run(mesh, bare):
     eventually(lambda: expiry_objects(mesh), [], 180)
 
 
-def test_a_gate_that_fails_leaves_no_fault_either(mesh):
+def test_failed_gate_leaves_no_fault(mesh):
     before = routes(mesh)
     run = mesh.play(
         "fault_test", "-e", '{"fault_injection_delay": "", "fault_injection_abort": 503,'
@@ -240,6 +240,15 @@ def test_a_gate_that_fails_leaves_no_fault_either(mesh):
     )  # fmt: skip
     assert "at least 99 % answered below 500" in run.text and "NOT AS EXPECTED" in run.text
     assert routes(mesh) == before
+
+
+def test_faults_of_another_run_are_refused_and_retained(mesh):
+    fault(mesh, hostname="echo", namespace="demo", abort=418)
+    during = routes(mesh)
+    run = mesh.play("fault_test", fails=True)
+    assert "VirtualService demo/echo: faults of another run are injected" in run.text
+    assert routes(mesh) == during
+    fault(mesh, hostname="echo", namespace="demo", state="absent")
 
 
 @pytest.mark.parametrize(
@@ -253,7 +262,7 @@ def test_a_gate_that_fails_leaves_no_fault_either(mesh):
     ],
     ids=["unknown host", "image that can't be pulled", "no client", "wrong match", "over before it begins"],
 )
-def test_what_cannot_be_done_is_refused_and_nothing_is_changed(mesh, options, message):
+def test_impossible_faults_are_refused_and_nothing_is_changed(mesh, options, message):
     before = routes(mesh)
     result = fault(mesh, fails=True, namespace="demo", abort=503, **options)
     assert message in result["msg"]

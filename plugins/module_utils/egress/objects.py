@@ -1,305 +1,216 @@
 # Copyright: (c) 2026, The meshops.istio authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What workloads may reach outside the mesh, as the objects that say so to Istio. Pure."""
+"""The Istio objects that restrict outbound traffic to registered hosts. Pure."""
 
 from __future__ import annotations
 
-import ipaddress
 import typing as t
 
-from ..errors import MeshopsError
 from ..reconcile.types import K8sObject
-from .options import _Gateway, _Host, _names, _Port, _yes
+from .options import EgressOptions, Gateway, Host, Port
+from .wildcards import lookup_cluster_host, lookup_filter
 
 _NETWORKING = "networking.istio.io/v1"
-_POLICIES = ("REGISTRY_ONLY", "ALLOW_ANY")
-#: The egress gateway's ports: HTTP comes in on the first, connections on the second, both over the mesh's mTLS;
-#: for wildcards, TLS comes in on the second as it is.
+#: The ports of the egress gateway. HTTP arrives at the first one, connections at the second one, both in the mesh's
+#: mTLS. The TLS of a wildcard arrives at the second one unchanged.
 _GATEWAY_HTTP, _GATEWAY_TLS = 80, 443
-#: The port of a Host header without one.
+#: The port of a Host header that names none.
 _DEFAULT_HTTP = 80
-#: Tells the gateway which of several HTTP ports of one host a request is for; it goes no further.
+#: Distinguishes several HTTP ports of one host at the gateway, which removes it.
 _PORT_HEADER = "x-egress-port"
-#: Envoy finds the addresses of all wildcards' hosts in one cache.
-_DNS_CACHE = {"name": "meshops-egress", "dns_lookup_family": "V4_PREFERRED"}
-#: Where NodeLocal DNSCache answers on every node, unless its DaemonSet says otherwise.
-NODE_LOCAL_DNS = ("169.254.20.10",)
-_ROUTER = "envoy.filters.http.router"
-_EXTENSIONS = "type.googleapis.com/envoy.extensions"
+
+#: The spec of an object, or a part of it.
+Spec = dict[str, t.Any]
 
 
-def egress_objects(
-    policy: str | None,
-    hosts: t.Any,
-    namespaces: t.Sequence[str] | str = (),
-    through_gateway: bool | str = False,
-    gateway: t.Mapping[str, t.Any] | None = None,
-    root_namespace: str = "istio-system",
-    network_policy: bool | str = False,
-    dns_addresses: t.Sequence[str] | str = NODE_LOCAL_DNS,
-) -> list[K8sObject]:
-    """All objects for a policy and a list of hosts; see the role egress for what each option means.
-
-    What comes by C(-e) is text: C(false), C(demo,shop).
-
-    :raises MeshopsError: an option is wrong, or Istio can't do it; the text names the host and what to do
-    """
-    if policy and policy not in _POLICIES:
-        raise MeshopsError(f"egress_policy: {policy!r} is none of {', '.join(_POLICIES)}")
-    namespaces = _names(namespaces, "egress_namespaces")
-    network_policy = _yes(network_policy, "egress_network_policy")
-    through_gateway = _yes(through_gateway, "egress_through_gateway")
-    if not isinstance(hosts, t.Sequence) or isinstance(hosts, str):
-        raise MeshopsError(f"egress_hosts: wants a list, not {hosts!r}; with -e, write it as JSON")
-    if network_policy and not namespaces:
-        raise MeshopsError(
-            "egress_network_policy: name the namespaces in egress_namespaces; a cluster-wide one is not made"
-        )
-    if not (hosts or policy or network_policy):
-        raise MeshopsError(
-            "egress_hosts: it is empty, and neither egress_policy nor egress_network_policy asks for anything; to take"
-            " away all that the role has written, set egress_state to absent"
-        )
-    door = _Gateway(gateway or {})
-    objects = [_sidecar(policy, namespace) for namespace in namespaces or [root_namespace]] if policy else []
-    if network_policy:
-        blocks = [_address_block(address) for address in _names(dns_addresses, "egress_dns_addresses")]
-        objects += [_network_policy(namespace, blocks) for namespace in namespaces]
-    home = door.namespace
-    visible = sorted({*namespaces, home}) if namespaces else ["*"]
-    seen: set[str] = set()
-    for number, given in enumerate(hosts):
-        host = _Host(given, f"egress_hosts[{number}]", through_gateway)
-        if host.name in seen:
-            raise MeshopsError(f"egress_hosts[{number}]: {host.name} is there twice; give all its ports in one entry")
-        seen.add(host.name)
-        if network_policy and host.through_gateway and home in namespaces:
-            raise MeshopsError(
-                f"egress_network_policy: {home}, the namespace of the egress gateway, is one of egress_namespaces; its"
-                f" policy would keep the gateway itself from reaching {host.name}; leave it out of egress_namespaces"
-            )
-        objects += _host_objects(host, door, home, visible)
+def egress_objects(options: EgressOptions) -> list[K8sObject]:
+    """All objects for a policy and a list of hosts."""
+    objects: list[K8sObject] = []
+    if options.policy:
+        objects += [_sidecar(options.policy, name) for name in options.namespaces or (options.root_namespace,)]
+    if options.network_policy:
+        objects += [_network_policy(namespace, options.dns_blocks) for namespace in options.namespaces]
+    for host in options.hosts:
+        objects += _host_objects(host, options.gateway, options.visible_in)
     return objects
 
 
-def _object(kind: str, name: str, namespace: str, spec: K8sObject) -> K8sObject:
-    return {"apiVersion": _NETWORKING, "kind": kind, "metadata": {"name": name, "namespace": namespace}, "spec": spec}
+def _object(kind: str, name: str, namespace: str, spec: Spec, api_version: str = _NETWORKING) -> K8sObject:
+    return {"apiVersion": api_version, "kind": kind, "metadata": {"name": name, "namespace": namespace}, "spec": spec}
 
 
 def _sidecar(policy: str, namespace: str) -> K8sObject:
-    """In the root namespace it counts for every namespace that has none of its own."""
+    """In the root namespace, it applies to every namespace that has none of its own."""
     return _object("Sidecar", "default", namespace, {"outboundTrafficPolicy": {"mode": policy}})
 
 
-def _address_block(address: str) -> str:
-    try:
-        return str(ipaddress.ip_network(address))
-    except ValueError:
-        raise MeshopsError(f"egress_dns_addresses: {address!r} is not a valid IP address") from None
-
-
-def _network_policy(namespace: str, dns: t.Sequence[str]) -> dict[str, t.Any]:
-    """Pods reach pods of the cluster, and nothing outside it but DNS caches, which may be no pods (host network)."""
-    egress: list[dict[str, t.Any]] = [{"to": [{"namespaceSelector": {}}]}]
-    if dns:
+def _network_policy(namespace: str, dns_blocks: t.Sequence[str]) -> K8sObject:
+    """Allows pods to reach pods of the cluster, and outside it only DNS resolvers, which may be in the host network."""
+    egress: list[Spec] = [{"to": [{"namespaceSelector": {}}]}]
+    if dns_blocks:
         ports = [{"protocol": protocol, "port": 53} for protocol in ("UDP", "TCP")]
-        egress.append({"to": [{"ipBlock": {"cidr": block}} for block in dns], "ports": ports})
-    return {
-        "apiVersion": "networking.k8s.io/v1",
-        "kind": "NetworkPolicy",
-        "metadata": {"name": "egress-inside-only", "namespace": namespace},
-        "spec": {"podSelector": {}, "policyTypes": ["Egress"], "egress": egress},
-    }
+        egress.append({"to": [{"ipBlock": {"cidr": block}} for block in dns_blocks], "ports": ports})
+    spec: Spec = {"podSelector": {}, "policyTypes": ["Egress"], "egress": egress}
+    return _object("NetworkPolicy", "egress-inside-only", namespace, spec, "networking.k8s.io/v1")
 
 
-def _host_objects(host: _Host, door: _Gateway, home: str, visible: list[str]) -> list[K8sObject]:
-    objects = [_service_entry(host, home, visible)]
+def _host_objects(host: Host, gateway: Gateway, visible_in: list[str]) -> list[K8sObject]:
+    objects = [_service_entry(host, gateway.namespace, visible_in)]
     if any(port.tls == "originate" for port in host.ports):
-        objects.append(_origination(host, home, visible))
+        objects.append(_tls_origination(host, gateway.namespace, visible_in))
     if host.through_gateway:
-        objects += _through(host, door, home, visible)
+        objects += _gateway_objects(host, gateway, visible_in)
     return objects
 
 
-def _service_entry(host: _Host, home: str, visible: list[str]) -> K8sObject:
+def _service_entry(host: Host, namespace: str, visible_in: list[str]) -> K8sObject:
     ports = []
     for port in host.ports:
-        one: dict[str, t.Any] = {"number": port.number, "name": port.name, "protocol": port.protocol}
+        entry: Spec = {"number": port.number, "name": port.name, "protocol": port.protocol}
         if port.target != port.number:
-            one["targetPort"] = port.target
-        ports.append(one)
-    spec: dict[str, t.Any] = {
+            entry["targetPort"] = port.target
+        ports.append(entry)
+    spec: Spec = {
         "hosts": [host.name],
         "location": "MESH_EXTERNAL",
         "resolution": host.resolution,
         "ports": ports,
-        "exportTo": visible,
+        "exportTo": visible_in,
     }
     if host.endpoints:
         spec["endpoints"] = [{"address": address} for address in host.endpoints]
-    return _object("ServiceEntry", f"egress-{host.slug}", home, spec)
+    return _object("ServiceEntry", f"egress-{host.slug}", namespace, spec)
 
 
-def _origination(host: _Host, home: str, visible: list[str]) -> K8sObject:
+def _tls_origination(host: Host, namespace: str, visible_in: list[str]) -> K8sObject:
     levels = [
         {"port": {"number": port.number}, "tls": {"mode": "SIMPLE", "sni": host.name, **port.settings}}
         for port in host.ports
         if port.tls == "originate"
     ]
-    spec = {"host": host.name, "trafficPolicy": {"portLevelSettings": levels}, "exportTo": visible}
-    return _object("DestinationRule", f"egress-{host.slug}", home, spec)
+    spec = {"host": host.name, "trafficPolicy": {"portLevelSettings": levels}, "exportTo": visible_in}
+    return _object("DestinationRule", f"egress-{host.slug}", namespace, spec)
 
 
-class _Leg(t.NamedTuple):
-    """One port's way.
+# -- through the gateway --------------------------------------------------
 
-    :ivar server: by which it comes in at the gateway
-    :ivar mesh: http, tls or tcp, and the sidecars' route to the gateway
-    :ivar gateway: the same of the gateway's route to the host
-    :ivar subset: of the gateway, with the name that the mesh's mTLS says (C(sni)); None where TLS goes as it is
+
+class _Path(t.NamedTuple):
+    """How the traffic of one port of a host gets through the gateway.
+
+    :ivar server: the gateway's server that accepts it
+    :ivar to_gateway: http, tls or tcp, and the sidecars' route to the gateway
+    :ivar to_host: the same of the gateway's route to the host
+    :ivar subset: of the gateway, whose server name in the mesh's mTLS is C(sni); None where TLS passes unchanged
     """
 
-    server: K8sObject
-    mesh: tuple[str, K8sObject]
-    gateway: tuple[str, K8sObject]
+    server: Spec
+    to_gateway: tuple[str, Spec]
+    to_host: tuple[str, Spec]
     subset: str | None = None
     sni: str | None = None
 
     @property
-    def hosted(self) -> str:
-        """The name by which the gateway finds the server."""
-        return self.server["hosts"][0]
+    def server_host(self) -> str:
+        """The name by which the gateway selects the server."""
+        return str(self.server["hosts"][0])
 
 
-def _through(host: _Host, door: _Gateway, home: str, visible: list[str]) -> list[K8sObject]:
-    """Sidecar to gateway, and gateway to the host, by the mesh's mTLS, so that the gateway knows who asks."""
-    name = f"egress-{host.slug}"
-    legs = [_leg(port, host, door) for port in host.ports]
-    servers = list({leg.server["port"]["name"]: leg.server for leg in legs}.values())
-    inward = _routes(host.name, ["mesh"], visible, [leg.mesh for leg in legs])
+def _gateway_objects(host: Host, gateway: Gateway, visible_in: list[str]) -> list[K8sObject]:
+    """Sidecars send to the gateway in the mesh's mTLS, so that the gateway knows the caller's identity."""
+    name, namespace = f"egress-{host.slug}", gateway.namespace
+    paths = [_path(port, host, gateway) for port in host.ports]
+    servers = list({path.server["port"]["name"]: path.server for path in paths}.values())
+    to_gateway = _routes(host.name, ["mesh"], visible_in, [path.to_gateway for path in paths])
     objects = [
-        _object("Gateway", name, home, {"selector": door.selector, "servers": servers}),
-        _object("VirtualService", name, home, inward),
+        _object("Gateway", name, namespace, {"selector": gateway.selector, "servers": servers}),
+        _object("VirtualService", name, namespace, to_gateway),
     ]
-    for hosted in dict.fromkeys(leg.hosted for leg in legs):
-        outward = _routes(hosted, [f"{home}/{name}"], [home], [leg.gateway for leg in legs if leg.hosted == hosted])
-        own = "" if hosted == host.name else hosted.partition(".")[0].removeprefix("port")
-        objects.append(_object("VirtualService", f"{name}{own}-gateway", home, outward))
-    subsets = {leg.subset: _subset(leg) for leg in legs if leg.subset}
+    for server_host in dict.fromkeys(path.server_host for path in paths):
+        routes = [path.to_host for path in paths if path.server_host == server_host]
+        suffix = "" if server_host == host.name else server_host.partition(".")[0].removeprefix("port")
+        to_host = _routes(server_host, [f"{namespace}/{name}"], [namespace], routes)
+        objects.append(_object("VirtualService", f"{name}{suffix}-gateway", namespace, to_host))
+    subsets = {path.subset: _subset(path) for path in paths if path.subset}
     if subsets:
-        spec = {"host": door.host, "subsets": list(subsets.values()), "exportTo": visible}
-        objects.append(_object("DestinationRule", f"{name}-gateway", home, spec))
-    if host.wild:
-        objects.append(_dynamic(host, door, home, name))
+        spec = {"host": gateway.host, "subsets": list(subsets.values()), "exportTo": visible_in}
+        objects.append(_object("DestinationRule", f"{name}-gateway", namespace, spec))
+    if host.is_wildcard:
+        spec = lookup_filter(host, gateway.selector)
+        objects.append(_object("EnvoyFilter", name, namespace, spec, "networking.istio.io/v1alpha3"))
     return objects
 
 
-def _leg(port: _Port, host: _Host, door: _Gateway) -> _Leg:
-    there = {"host": _looked_up(host) if host.wild else host.name, "port": {"number": port.number}}
+def _path(port: Port, host: Host, gateway: Gateway) -> _Path:
     if port.is_http:
-        mesh: dict[str, t.Any] = {
-            "match": [{"port": port.number}],
-            "route": [{"destination": {"host": door.host, "subset": host.slug, "port": {"number": _GATEWAY_HTTP}}}],
-        }
-        out: dict[str, t.Any] = {"match": [{"port": _GATEWAY_HTTP}], "route": [{"destination": there}]}
-        if sum(one.is_http for one in host.ports) > 1:
-            mesh["headers"] = {"request": {"set": {_PORT_HEADER: str(port.number)}}}
-            out["match"][0]["headers"] = {_PORT_HEADER: {"exact": str(port.number)}}
-            out["headers"] = {"request": {"remove": [_PORT_HEADER]}}
-        if host.wild:
-            # The gateway dials the port of the Host header: it must be the port that this route is for.
-            suffix = f"(:{port.number})?" if port.number == _DEFAULT_HTTP else f":{port.number}"
-            out["match"][0]["authority"] = {"regex": f"[^:]+{suffix}"}
-        server = _server(_GATEWAY_HTTP, "https-mesh", "HTTPS", host.name, "ISTIO_MUTUAL")
-        sni = f"any{host.name[1:]}" if host.wild else host.name
-        return _Leg(server, ("http", mesh), ("http", out), host.slug, sni)
-    if host.wild:
-        # Its host is known by the server's name alone, which has to be the workload's own.
-        match = {"sniHosts": [host.name]}
-        to_door = {"host": door.host, "port": {"number": _GATEWAY_TLS}}
-        return _Leg(
-            _server(_GATEWAY_TLS, "tls", "TLS", host.name, "PASSTHROUGH"),
-            ("tls", {"match": [{"port": port.number, **match}], "route": [{"destination": to_door}]}),
-            ("tls", {"match": [{"port": _GATEWAY_TLS, **match}], "route": [{"destination": there}]}),
-        )
-    # The server's name of the mesh's mTLS says which port of which host is meant.
+        return _http_path(port, host, gateway)
+    return _wildcard_tls_path(port, host, gateway) if host.is_wildcard else _connection_path(port, host, gateway)
+
+
+def _destination(port: Port, host: Host) -> Spec:
+    name = lookup_cluster_host(host) if host.is_wildcard else host.name
+    return {"host": name, "port": {"number": port.number}}
+
+
+def _http_path(port: Port, host: Host, gateway: Gateway) -> _Path:
+    door = {"host": gateway.host, "subset": host.slug, "port": {"number": _GATEWAY_HTTP}}
+    to_gateway: Spec = {"match": [{"port": port.number}], "route": [{"destination": door}]}
+    to_host: Spec = {"match": [{"port": _GATEWAY_HTTP}], "route": [{"destination": _destination(port, host)}]}
+    if sum(other.is_http for other in host.ports) > 1:
+        to_gateway["headers"] = {"request": {"set": {_PORT_HEADER: str(port.number)}}}
+        to_host["match"][0]["headers"] = {_PORT_HEADER: {"exact": str(port.number)}}
+        to_host["headers"] = {"request": {"remove": [_PORT_HEADER]}}
+    if host.is_wildcard:
+        # The gateway connects to the port of the Host header: it must be the port that this route is for.
+        suffix = f"(:{port.number})?" if port.number == _DEFAULT_HTTP else f":{port.number}"
+        to_host["match"][0]["authority"] = {"regex": f"[^:]+{suffix}"}
+    server = _server(_GATEWAY_HTTP, "https-mesh", "HTTPS", host.name, "ISTIO_MUTUAL")
+    sni = f"any{host.name[1:]}" if host.is_wildcard else host.name
+    return _Path(server, ("http", to_gateway), ("http", to_host), host.slug, sni)
+
+
+def _wildcard_tls_path(port: Port, host: Host, gateway: Gateway) -> _Path:
+    """Only the workload's own server name identifies the host, so its TLS must arrive unchanged."""
+    match = {"sniHosts": [host.name]}
+    door = {"host": gateway.host, "port": {"number": _GATEWAY_TLS}}
+    to_host = {"match": [{"port": _GATEWAY_TLS, **match}], "route": [{"destination": _destination(port, host)}]}
+    return _Path(
+        _server(_GATEWAY_TLS, "tls", "TLS", host.name, "PASSTHROUGH"),
+        ("tls", {"match": [{"port": port.number, **match}], "route": [{"destination": door}]}),
+        ("tls", to_host),
+    )
+
+
+def _connection_path(port: Port, host: Host, gateway: Gateway) -> _Path:
+    """The server name of the mesh's mTLS identifies host and port."""
     sni = f"port-{port.number}.{host.name}"
     subset = f"{host.slug}-{port.number}"
-    to_door = {"host": door.host, "subset": subset, "port": {"number": _GATEWAY_TLS}}
-    tls_match: dict[str, t.Any] = {"port": port.number}
+    door = {"host": gateway.host, "subset": subset, "port": {"number": _GATEWAY_TLS}}
+    match: Spec = {"port": port.number}
     if port.tls == "passthrough":
-        tls_match["sniHosts"] = [host.name]
-    return _Leg(
+        match["sniHosts"] = [host.name]
+    to_host = {"match": [{"port": _GATEWAY_TLS}], "route": [{"destination": _destination(port, host)}]}
+    return _Path(
         _server(_GATEWAY_TLS, f"tls-{port.number}", "TLS", sni, "ISTIO_MUTUAL"),
-        ("tls" if port.tls == "passthrough" else "tcp", {"match": [tls_match], "route": [{"destination": to_door}]}),
-        ("tcp", {"match": [{"port": _GATEWAY_TLS}], "route": [{"destination": there}]}),
+        ("tls" if port.tls == "passthrough" else "tcp", {"match": [match], "route": [{"destination": door}]}),
+        ("tcp", to_host),
         subset,
         sni,
     )
 
 
-def _server(number: int, name: str, protocol: str, host: str, mode: str) -> K8sObject:
+def _server(number: int, name: str, protocol: str, host: str, mode: str) -> Spec:
     return {"port": {"number": number, "name": name, "protocol": protocol}, "hosts": [host], "tls": {"mode": mode}}
 
 
-def _subset(leg: _Leg) -> K8sObject:
-    number = leg.server["port"]["number"]
-    level = {"port": {"number": number}, "tls": {"mode": "ISTIO_MUTUAL", "sni": leg.sni}}
-    return {"name": leg.subset, "trafficPolicy": {"portLevelSettings": [level]}}
+def _subset(path: _Path) -> Spec:
+    number = path.server["port"]["number"]
+    level = {"port": {"number": number}, "tls": {"mode": "ISTIO_MUTUAL", "sni": path.sni}}
+    return {"name": path.subset, "trafficPolicy": {"portLevelSettings": [level]}}
 
 
-def _routes(host: str, gateways: list[str], visible: list[str], legs: t.Iterable[tuple[str, K8sObject]]) -> K8sObject:
-    spec: dict[str, t.Any] = {"hosts": [host], "gateways": gateways, "exportTo": visible}
-    for kind, route in legs:
-        spec.setdefault(kind, []).append(route)
+def _routes(host: str, gateways: list[str], visible_in: list[str], routes: t.Iterable[tuple[str, Spec]]) -> Spec:
+    spec: Spec = {"hosts": [host], "gateways": gateways, "exportTo": visible_in}
+    for section, route in routes:
+        spec.setdefault(section, []).append(route)
     return spec
-
-
-# -- wildcards through the gateway ----------------------------------------
-
-
-def _looked_up(host: _Host) -> str:
-    """Stands for the hosts of a wildcard in the gateway's routes: Envoy's cluster of this name looks each one up."""
-    return f"{host.slug}.egress.internal"
-
-
-def _dynamic(host: _Host, door: _Gateway, home: str, name: str) -> K8sObject:
-    """Lets the gateway look up the host that a request, or a TLS connection, names: Istio has no way to say it."""
-    cache = {"dns_cache_config": _DNS_CACHE}
-    patches = []
-    for port in host.ports:
-        kind = f"{_EXTENSIONS}.clusters.dynamic_forward_proxy.v3.ClusterConfig"
-        cluster = {
-            "name": f"outbound|{port.number}||{_looked_up(host)}",
-            "connect_timeout": "10s",
-            "lb_policy": "CLUSTER_PROVIDED",
-            "cluster_type": {
-                "name": "envoy.clusters.dynamic_forward_proxy",
-                "typed_config": {"@type": kind, **cache},
-            },
-        }
-        patches.append(_patch("CLUSTER", None, "ADD", cluster))
-    if any(port.is_http for port in host.ports):
-        chain = {"name": "envoy.filters.network.http_connection_manager", "subFilter": {"name": _ROUTER}}
-        kind = f"{_EXTENSIONS}.filters.http.dynamic_forward_proxy.v3.FilterConfig"
-        value = {"name": "envoy.filters.http.dynamic_forward_proxy", "typed_config": {"@type": kind, **cache}}
-        patches.append(_patch("HTTP_FILTER", {"sni": host.name, "filter": chain}, "INSERT_BEFORE", value))
-    for port in host.ports:
-        if port.is_connection:
-            chain = {"name": "envoy.filters.network.tcp_proxy"}
-            kind = f"{_EXTENSIONS}.filters.network.sni_dynamic_forward_proxy.v3.FilterConfig"
-            value = {
-                "name": "envoy.filters.network.sni_dynamic_forward_proxy",
-                "typed_config": {"@type": kind, "port_value": port.target, **cache},
-            }
-            patches.append(_patch("NETWORK_FILTER", {"sni": host.name, "filter": chain}, "INSERT_BEFORE", value))
-    spec = {"workloadSelector": {"labels": door.selector}, "priority": 10, "configPatches": patches}
-    made = _object("EnvoyFilter", name, home, spec)
-    return {**made, "apiVersion": "networking.istio.io/v1alpha3"}
-
-
-def _patch(what: str, chain: K8sObject | None, operation: str, value: K8sObject) -> K8sObject:
-    match: dict[str, t.Any] = {"context": "GATEWAY"}
-    if chain:
-        match["listener"] = {"filterChain": chain}
-    return {"applyTo": what, "match": match, "patch": {"operation": operation, "value": value}}

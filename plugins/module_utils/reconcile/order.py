@@ -5,7 +5,8 @@
 What others need comes first: namespaces and CustomResourceDefinitions before what lives in them. A
 DestinationRule is written before a VirtualService, so that the subsets that routes name exist when
 the routes arrive; a subset that goes, or a DestinationRule, goes after the routes have changed. Between
-the two proxies need a moment: they take clusters and routes from separate answers.
+the two proxies need a moment: they take clusters and routes from separate answers. A NetworkPolicy is
+written after the routes, and deleted before them: it may forbid the traffic that the routes redirect.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ _STAGES: tuple[set[str], ...] = (
     {"DestinationRule", "EnvoyFilter", "Sidecar", "ProxyConfig", "ReferenceGrant", "BackendTLSPolicy"},
     set(),  # every other kind
     {"VirtualService", "HTTPRoute", "GRPCRoute", "TCPRoute", "TLSRoute", "UDPRoute"},
+    {"NetworkPolicy"},
     {"MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"},
 )
 _STAGE = {kind: number for number, kinds in enumerate(_STAGES) for kind in kinds}
@@ -80,6 +82,10 @@ def stages(changes: t.Iterable[Change]) -> list[Stage]:
         if stage(written.changes[0].kind) == stage("VirtualService"):
             arriving = [change for change in todo if _arriving_subsets(change)]
             written.waits_for = _led_to(written.changes, arriving, ("after",))
+        elif stage(written.changes[0].kind) == stage("NetworkPolicy"):
+            rerouted = [change.key for change in routes if change.action != "delete"]
+            restricting = [change for change in written.changes if rerouted and _restricts_egress(change)]
+            written.waits_for = {change.key: rerouted for change in restricting}
     if last:
         ordered.append(Stage(last, settle=True, needed_by=_needed_by(routes, last)))
     for number in sorted(deletions):
@@ -87,6 +93,12 @@ def stages(changes: t.Iterable[Change]) -> list[Stage]:
         needed_by = _needed_by(routes, deletions[number]) if settle else {}
         ordered.append(Stage(deletions[number], settle=settle, needed_by=needed_by))
     return ordered
+
+
+def _restricts_egress(change: Change) -> bool:
+    """Whether a NetworkPolicy may forbid outbound traffic that the routes of the same set take elsewhere."""
+    types = _spec(change.after).get("policyTypes") if _spec(change.after) else None
+    return isinstance(types, list) and "Egress" in types
 
 
 def _going_subsets(change: Change) -> list[dict[str, t.Any]]:

@@ -22,7 +22,7 @@ from ansible_collections.meshops.istio.plugins.module_utils.faults.target import
 from fakes.api_server import ApiServer
 from fakes.objects import obj, pod
 
-DELAY = [read_fault({"delay": "2s"})]
+DELAY = (read_fault({"delay": "2s"}),)
 HTTP = [{"route": [{"destination": {"host": "echo"}}]}]
 
 

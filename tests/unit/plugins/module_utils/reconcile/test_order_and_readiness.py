@@ -33,6 +33,32 @@ def test_deletions_come_last_and_proxies_get_time_before_rules_go():
     assert [([c.action for c in s.changes], s.settle) for s in found] == [(["update"], False), (["delete"], True)]
 
 
+def policy(*types):
+    return {"spec": {"podSelector": {}, "policyTypes": list(types)}}
+
+
+def test_network_policy_that_restricts_egress_is_written_after_the_routes_that_it_waits_for():
+    route = change("update", "VirtualService", after={"spec": {"hosts": ["a"]}})
+    egress, ingress = (
+        change("create", "NetworkPolicy", name, after=policy(kind))
+        for name, kind in (("e", "Egress"), ("i", "Ingress"))
+    )
+    written = stages([egress, ingress, route, change("create", "Gateway")])
+    assert [stage.changes[0].kind for stage in written] == ["Gateway", "VirtualService", "NetworkPolicy"]
+    assert written[-1].waits_for == {egress.key: [route.key]}
+    assert stages([egress])[0].waits_for == {}
+    kinds = [
+        stage.changes[0].kind for stage in stages([change("delete", k) for k in ("VirtualService", "NetworkPolicy")])
+    ]
+    assert kinds == ["NetworkPolicy", "VirtualService"]
+
+
+@pytest.mark.parametrize("after", [None, {}, {"spec": None}, {"spec": {"policyTypes": "Egress"}}])
+def test_invalid_network_policy_is_ordered_all_the_same(after):
+    route = change("update", "VirtualService", after={"spec": {"hosts": ["a"]}})
+    assert stages([route, change("create", "NetworkPolicy", after=after)])[-1].waits_for == {}
+
+
 def rule(*subsets):
     return {"spec": {"host": "a", "subsets": [{"name": s} for s in subsets]}}
 

@@ -9,12 +9,14 @@ import typing as t
 from ..cluster.client import Cluster
 from ..errors import MeshopsError
 from ..helm.helm import Helm
-from ..releases.reconcile import reconcile_releases
+from ..releases.reconcile import Rules, reconcile_releases
 from .checks import check_default_tag, check_kubernetes, check_platform, is_remote
 from .declared import ControlPlane, desired_control_plane
 from .proof import prove
 from .shared_base import settle_base
 from .undeclared import add_removals
+
+RULES = Rules(remedy=". A mesh that istioctl has installed is adopted by the playbook meshops.istio.adopt")
 
 
 def reconcile_control_plane(module: t.Any, cluster: Cluster, helm: Helm) -> dict[str, t.Any]:
@@ -32,7 +34,7 @@ def reconcile_control_plane(module: t.Any, cluster: Cluster, helm: Helm) -> dict
     add_removals(cluster, wanted, remove=params["remove_undeclared"])
     for line in wanted.warnings:
         module.warn(line)
-    result = reconcile_releases(module, cluster, helm, wanted.releases)
+    result = reconcile_releases(module, cluster, helm, wanted.releases, RULES)
     result |= {
         "revision": wanted.revision,
         "namespace": wanted.namespace,

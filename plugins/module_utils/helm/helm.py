@@ -55,6 +55,8 @@ _REPOSITORY = "meshops"
 _DIGEST = re.compile(r"^Digest: (sha256:[0-9a-f]{64})$", re.MULTILINE)
 #: The drivers of Helm's storage that C(stored) reads.
 _DRIVERS = ("", "secret", "secrets")
+#: The oldest Helm that has all options used here.
+_OLDEST = (3, 14)
 #: API versions in one argument: the kernel limits its length.
 _CHUNK = 200
 
@@ -225,13 +227,22 @@ class Helm:
 
     @functools.cached_property
     def version(self) -> tuple[int, int]:
-        """Major and minor version of the binary."""
+        """Major and minor version of the binary.
+
+        :raises HelmError: it is too old
+        """
         text = self._run(["version", "--template", "{{.Version}}"])
         try:
             major, minor = text.strip().removeprefix("v").split(".")[:2]
-            return int(major), int(minor)
+            version = int(major), int(minor)
         except ValueError:
             raise HelmError(f"Unexpected output from `{self._binary} version`: {text.strip()!r}") from None
+        if version < _OLDEST:
+            raise HelmError(
+                f"{self._binary} is Helm {text.strip()}, which is too old (Invalid): install Helm 3.14 or newer, or"
+                " Helm 4, or set binary_path"
+            )
+        return version
 
     # -- charts -----------------------------------------------------------
 

@@ -19,12 +19,13 @@ from .takeover import Takeover, is_due, with_fields_handed_over
 _SHOWN = 3
 
 
-def check_ownership(plan: ReleasePlan, before: t.Collection[Key]) -> None:
+def check_ownership(plan: ReleasePlan, before: t.Collection[Key], remedy: str = "") -> None:
     """Checks that a release may write the objects that exist already, as helm does, before anything is done.
 
     Also what is repaired: another release may have taken an object over since.
 
     :param before: what the release has by its last record; that may have lost its marks
+    :param remedy: what else helps
     :raises MeshopsError: some belong to another release, or to none
     """
     if plan.action is Action.UNINSTALL:
@@ -40,7 +41,7 @@ def check_ownership(plan: ReleasePlan, before: t.Collection[Key]) -> None:
         raise MeshopsError(
             f"release {'/'.join(plan.release.id)}: existing objects belong to another owner (Conflict):"
             f" {', '.join(foreign[:_SHOWN])}{more}. Set take_ownership to take over those of no release, or remove"
-            " them from one of the two"
+            f" them from one of the two{remedy}"
         )
 
 

@@ -53,6 +53,7 @@ class PlanOptions:
     :ivar take_ownership: take over objects that exist and that no release has, instead of failing
     :ivar owner: the inventory that declares the releases; what it no longer declares is uninstalled
     :ivar timeout: seconds that a helm is given to do its work
+    :ivar remedy: what else helps where objects of others exist
     :ivar users: finds what uses a release that will be uninstalled, beside what every cluster has
     """
 
@@ -60,6 +61,7 @@ class PlanOptions:
     owner: Owner | None = None
     timeout: float = 0
     users: Users | None = None
+    remedy: str = ""
 
 
 class ReleasePlans(list[ReleasePlan]):
@@ -165,7 +167,7 @@ def _planned(
     if options.take_ownership:
         planned = with_takeovers(planned, lookups.cluster)
     else:
-        check_ownership(planned, {key(obj) for obj in stage.rendered.before})
+        check_ownership(planned, {key(obj) for obj in stage.rendered.before}, options.remedy)
     labelled = planned.stored.labels.get(OWNER_LABEL) if planned.stored else None
     if owner and labelled and labelled != owner and planned.stored:
         raise MeshopsError(

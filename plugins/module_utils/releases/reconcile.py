@@ -102,11 +102,13 @@ def declared_releases(params: t.Mapping[str, t.Any], others: t.Iterable[str] = (
 class Rules:
     """What another room knows of releases.
 
+    :ivar remedy: what else helps where objects of others exist
     :ivar users: finds what uses a release that will be uninstalled
     :ivar problems: why objects that will be installed would not start. It is a warning where nobody waits for them, and
         in check mode, because what they need may be installed by then; else an error
     """
 
+    remedy: str = ""
     users: Users | None = None
     problems: t.Callable[[Cluster, t.Sequence[K8sObject]], list[str]] | None = None
 
@@ -126,7 +128,7 @@ def reconcile_releases(
         )
     owner = Owner(params["owner"], prune=params["prune"]) if params.get("owner") else None
     rules = rules or Rules()
-    options = PlanOptions(params["take_ownership"], owner, params["wait_timeout"], rules.users)
+    options = PlanOptions(params["take_ownership"], owner, params["wait_timeout"], rules.users, rules.remedy)
     plans = plan_releases(cluster, helm, releases, options)
     result = planned_result(module, cluster, plans)
     problems = rules.problems(cluster, installed(plans)) if rules.problems else []

@@ -63,6 +63,11 @@ def test_cluster_is_checked_before_anything_is_planned():
         reconcile_control_plane(Module(profile="openshift"), Server(), HELM)
 
 
+def test_objects_of_istioctl_lead_to_adoption():
+    with pytest.raises(MeshopsError, match="Set take_ownership .*is adopted by the playbook meshops.istio.adopt"):
+        reconcile_control_plane(Module(), Server([TAG]), HELM)
+
+
 @pytest.fixture
 def proven(monkeypatch):
     gap = Unproven(Gap.POD_REFUSED, "a policy refuses its pod")

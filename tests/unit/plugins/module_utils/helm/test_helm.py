@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import os
+import re
 import stat
 import sys
 import time
@@ -72,6 +73,14 @@ def test_something_else_that_is_called_helm(helm_that):
         pytest.raises(HelmError, match="Unexpected output from `.*helm version`: 'the editor'"),
     ):
         assert helm.version
+
+
+@pytest.mark.parametrize("text", ["v3.10.2", "v2.17.0", "v3.13.9+g1"])
+def test_helm_that_is_too_old_is_refused_before_it_writes(helm_that, chart, tmp_path, text):
+    script = f'[ "$1" = version ] && echo {text} || touch {tmp_path}/ran'
+    with helm_that(script) as helm, pytest.raises(HelmError, match=f"is Helm {re.escape(text)}, which is too old"):
+        helm.upgrade(release(charts=str(chart.parent)), UpgradeOptions())
+    assert not (tmp_path / "ran").exists()
 
 
 def test_secrets_are_in_private_files_that_go(helm_that, chart):

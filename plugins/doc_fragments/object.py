@@ -30,7 +30,7 @@ options:
     type: dict
   state:
     description:
-      - Whether the object shall exist as it is declared here, or not exist.
+      - Whether the object exists as declared, or is deleted.
       - V(absent) needs O(name) and O(namespace) only.
     type: str
     choices: [present, absent]
@@ -38,12 +38,12 @@ options:
   owner:
     description:
       - The set of objects that this one belongs to, kept in the label C(meshops.istio/owner).
-      - It is what O(meshops.istio.mesh_objects#module:prune) goes by.
+      - O(meshops.istio.mesh_objects#module:prune) uses it.
     type: str
   force_conflicts:
     description:
-      - Whether to take over fields that somebody else manages. Without it, such a field is an error that names the
-        other manager.
+      - Takes over fields that another field manager owns. Otherwise such a field is an error that names the other
+        manager.
     type: bool
     default: false
   force_conflicts_from:
@@ -55,16 +55,16 @@ options:
     default: []
   wait:
     description:
-      - Whether to wait until the object is ready, as far as its status tells, or until it is gone.
+      - Waits until the object is ready according to its status, or until it is deleted.
     type: bool
     default: false
   wait_timeout:
     description:
-      - Seconds that writing, repeating refused requests, and waiting may take.
+      - Time limit in seconds for writes, retries of refused requests, and waiting.
     type: int
     default: 120
 notes:
-  - Fields that an earlier run declared and that are no longer given are removed. Fields of other managers stay.
-  - Options may be written as in Istio's documentation too, such as C(exportTo) for C(export_to). What is below an
-    option is always written as there.
+  - Fields that an earlier run declared and that are no longer given are removed. Fields of other managers are retained.
+  - Options may be written as in Istio's documentation too, such as C(exportTo) for C(export_to). Fields below an
+    option are always written as there.
 """

@@ -208,7 +208,7 @@ def page(rows: list[dict]) -> str:
     lines = [
         "# Benchmark: taking Istio out of a cluster",
         "",
-        "Written by `tests/bench/purge/run`, which installs the same mesh anew for each tool, on one cluster, in one",
+        "Written by `tests/bench/purge/run`, which installs the same mesh again for each tool, on one cluster, in one",
         "run: Istio 1.31, one kind node, three workloads with sidecars, gateways, and some objects of a user.",
         "Seconds are those until the tool has ended and nothing that it deletes is there any more, Ansible's own start",
         "included. What is left is found by an audit that lists every object of every kind before and after.",

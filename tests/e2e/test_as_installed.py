@@ -137,18 +137,133 @@ def test_a_first_run_whose_image_can_not_be_pulled_is_taken_out_again(own_mesh):
     eventually(lambda: names(cluster), before, 240)
 
 
-def test_the_first_playbook_of_the_readme_tells_what_would_come(user, own_mesh):
-    """As it stands there, but for the lab's charts and images."""
-    before = names(own_mesh.cluster)
-    text = (
-        (ROOT / "README.md").read_text().partition("A first playbook, `mesh.yml`:\n\n```yaml\n")[2].partition("```")[0]
+#: What tutorials put on a cluster before the mesh is installed: labels, quotas, limits and policies.
+TUTORIAL = """
+{apiVersion: v1, kind: Namespace, metadata: {name: default, labels: {istio-injection: enabled}}}
+---
+{apiVersion: v1, kind: Namespace, metadata: {name: istio-system, labels: {istio-injection: disabled}}}
+---
+apiVersion: v1
+kind: Namespace
+metadata:
+  name: shop
+  labels: {istio-injection: enabled, pod-security.kubernetes.io/warn: restricted}
+---
+apiVersion: v1
+kind: ResourceQuota
+metadata: {name: team, namespace: shop}
+spec: {hard: {pods: "10", requests.cpu: "2", requests.memory: 2Gi, limits.cpu: "16", limits.memory: 16Gi}}
+---
+apiVersion: v1
+kind: ResourceQuota
+metadata: {name: mesh, namespace: istio-system}
+spec: {hard: {pods: "10", requests.cpu: "4", requests.memory: 8Gi}}
+---
+apiVersion: v1
+kind: LimitRange
+metadata: {name: team, namespace: shop}
+spec:
+  limits:
+    - type: Container
+      default: {cpu: 500m, memory: 256Mi}
+      defaultRequest: {cpu: 10m, memory: 32Mi}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: deny-ingress, namespace: shop}
+spec: {podSelector: {}, policyTypes: [Ingress]}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web, namespace: shop}
+spec:
+  replicas: 1
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      containers: [{name: web, image: IMAGE, imagePullPolicy: IfNotPresent, args: [wait]}]
+"""
+
+
+class Reader:
+    """Somebody who follows the quick start of the README on a cluster with what tutorials put there.
+
+    :ivar commands: the commands of its console blocks, as they are written there
+    """
+
+    def __init__(self, user: User, place: pathlib.Path) -> None:
+        section = (ROOT / "README.md").read_text().partition("## Quick start\n")[2].partition("\n## ")[0]
+        (inventory,) = re.findall(r"^```yaml\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
+        (place / "mesh.yml").write_text(inventory)
+        # The lab's charts and images, in a place that Ansible reads beside an inventory.
+        lab = place / "group_vars/all"
+        lab.mkdir(parents=True)
+        shutil.copy(ROOT / "playbooks/inventory/demo/group_vars/all/lab.yml", lab)
+        consoles = re.findall(r"^```console\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
+        self.commands = [line for text in consoles for line in text.splitlines()]
+        self.place = place
+        self.env = {**user.env, "HOME": str(place)}
+
+    def type(self, command: str) -> Run:
+        run = Run(
+            subprocess.run(
+                ["bash", "-c", command], env=self.env, cwd=self.place, capture_output=True, text=True, check=False,
+                timeout=800,
+            )
+        )  # fmt: skip
+        assert run.code == 0, f"{command}\n{run.text}"
+        return run
+
+
+def test_the_quick_start_of_the_readme_works_where_tutorials_have_been(user, own_mesh, tmp_path):
+    cluster = own_mesh.cluster
+    before = names(cluster)
+    documents = TUTORIAL.replace("IMAGE", own_mesh.env["LAB_PROBE_IMAGE"])
+    kubectl = ["kubectl", "apply", "--server-side", "--force-conflicts", "-f", "-"]
+    subprocess.run(kubectl, input=documents, env=own_mesh.env, text=True, check=True, timeout=120)
+    prepared = names(cluster)
+    reader = Reader(user, tmp_path)
+    check, install, again, report, purge_check, purge = reader.commands
+
+    planned = reader.type(check)
+    assert "Will install release istio-system/istiod" in planned.text
+    assert "Will restart Deployment shop/web" in planned.text
+    assert names(cluster) == prepared
+
+    installed = reader.type(install)
+    assert "Installed release istio-system/istiod" in installed.text
+    assert "Restarted Deployment shop/web" in installed.text
+    assert re.search(r"Istio 1\.\d+\.\d+ runs as revision default in istio-system: [1-9]", installed.text)
+    assert re.search(
+        r"Gateway istio-system/istio-ingressgateway listens on every node, ports .*\(for 80\)", installed.text
     )
-    (user.installed / "mesh.yml").write_text(text)
-    lab = yaml.safe_load((ROOT / "playbooks/inventory/demo/group_vars/all/lab.yml").read_text())
-    (user.installed / "lab.json").write_text(json.dumps(lab))
-    looked = user.play("mesh.yml", "--check", "--diff", "-e", "@lab.json")
-    assert "Deployment istio-system/istiod" in objects(looked)
-    assert names(own_mesh.cluster) == before
+    sidecars = [
+        pod for pod in own_mesh.pods("shop", "app=web") if "sidecar.istio.io/status" in pod["metadata"]["annotations"]
+    ]
+    assert sidecars
+
+    second = reader.type(again)
+    assert second.count("changed") == 0
+    assert "No changes: the cluster is as declared." in second.text
+
+    assert f"Report: {tmp_path}/mesh-report/demo.html" in reader.type(report).text
+    assert "Istio" in (tmp_path / "mesh-report/demo.html").read_text()
+
+    assert "Will delete: " in reader.type(purge_check).text
+    removed = reader.type(purge)
+    assert "Deleted: " in removed.text
+    assert "To restore the mesh: ansible-playbook /" in removed.text
+
+    for namespace in ("shop", "istio-system"):
+        subprocess.run(
+            ["kubectl", "delete", "namespace", namespace, "--ignore-not-found", "--timeout=120s"],
+            env=own_mesh.env, check=True, timeout=150,
+        )  # fmt: skip
+    subprocess.run(
+        ["kubectl", "label", "namespace", "default", "istio-injection-"], env=own_mesh.env, check=True, timeout=60
+    )
+    eventually(lambda: names(cluster), before, 120)
 
 
 def test_check_mode_tells_what_the_first_run_then_does(user, own_mesh):

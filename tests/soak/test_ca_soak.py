@@ -68,7 +68,7 @@ def page(report: str) -> str:
     lines = [
         "# Soak: a CA that is rotated, killed and disturbed",
         "",
-        "Written by `tests/soak/test_ca_soak.py` (`make soak`) once all of its stories have passed. Istio 1.31, one",
+        "Written by `tests/soak/test_ca_soak.py` (`make soak`) once all of its tests have passed. Istio 1.31, one",
         "kind node, two revisions of istiod, sidecars and an ingress gateway. One load ran through it all, sidecar to",
         "sidecar and through the gateway, over kept-alive and new connections, while a Deployment went up and down.",
         "",
@@ -76,7 +76,7 @@ def page(report: str) -> str:
         f" {os.getloadavg()[2]:.0f}), seed {SEED}:",
         f"{report}.",
         "",
-        "| story | seconds |",
+        "| test | seconds |",
         "|---|--:|",
         *(f"| {words} | {seconds:.0f} |" for words, seconds in rows),
         "",

@@ -205,7 +205,7 @@ def test_sidecar_of_another_owner_does_not_change(mesh, outside):
     mesh.cluster.create({"apiVersion": "networking.istio.io/v1", "kind": "Sidecar", "metadata": meta, "spec": spec})
     try:
         run = mesh.play(EXAMPLE, fails=True)
-        assert "demo/default is there already and belongs to no owner" in run.text
+        assert "demo/default exists already and is unmanaged" in run.text
         assert owned(mesh) == [] and mesh.cluster.get(kind, "default", "demo")["spec"] == spec
     finally:
         mesh.cluster.delete(kind, "default", "demo")

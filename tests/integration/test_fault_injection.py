@@ -298,3 +298,17 @@ def test_same_faults_without_duration_have_no_expiry_job(cluster, namespace, job
     assert inject_faults(cluster, namespace).changed
     assert cluster.list(JOB, namespace, LABEL) == [] and marks(get(cluster, namespace)["spec"])
     assert not inject_faults(cluster, namespace).changed
+
+
+def test_routes_of_others_in_a_created_virtual_service_outlive_its_expiry_job(cluster, namespace, job_runs):
+    inject_faults(cluster, namespace, duration=600.0, image="proxy")
+    theirs = {"name": "theirs", "match": [{"uri": {"exact": "/theirs"}}], "route": [{"destination": {"host": "echo"}}]}
+    patch = [{"op": "add", "path": "/spec/http/0", "value": theirs}]
+    cluster.patch(
+        VIRTUAL_SERVICE, "fault-injection-echo", patch, namespace, PatchOptions(how="json", manager="colleague")
+    )
+    remove_faults(cluster, namespace)
+    retained = get(cluster, namespace, "fault-injection-echo")
+    assert retained["spec"]["http"][0] == theirs and not marks(retained["spec"])
+    assert not {"ownerReferences", "annotations"} & retained["metadata"].keys()
+    assert cluster.list(JOB, namespace, LABEL) == []

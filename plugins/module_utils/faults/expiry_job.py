@@ -23,6 +23,7 @@ LABEL = "meshops.istio/fault-injection-expiry"
 #: How many routes others may add to a section while the faults are injected.
 _ADDED_ROUTES = 32
 _NO_LIMIT = 2**31 - 1
+_NAME_PREFIX = "fault-expiry-"
 
 _REQUEST = r"""
 set -u
@@ -144,7 +145,12 @@ def expiry_job_name(namespace: str, virtual_service: str, deadline: int) -> str:
     A pod's name adds six characters to it.
     """
     start = virtual_service[:20].rstrip("-.").replace(".", "-")
-    return f"fault-expiry-{start}-{expiry_key(namespace, virtual_service)[:8]}-{deadline:x}"
+    return f"{_NAME_PREFIX}{start}-{expiry_key(namespace, virtual_service)[:8]}-{deadline:x}"
+
+
+def is_expiry_job(owner: t.Mapping[str, t.Any]) -> bool:
+    """Whether an owner reference is to an expiry Job."""
+    return owner.get("kind") == "Job" and str(owner.get("name")).startswith(_NAME_PREFIX)
 
 
 def expiry_job(options: ExpiryJobOptions) -> K8sObject:

@@ -27,7 +27,7 @@ from .bookkeeping import (
     state_of,
 )
 from .expiry import Expiry, delete_jobs, expiry_jobs, job_image, job_user, running_job, too_short
-from .expiry_job import ExpiryJobOptions
+from .expiry_job import ExpiryJobOptions, is_expiry_job
 from .options import Fault
 from .routes import (
     Spec,
@@ -317,10 +317,18 @@ def _restore(cluster: Cluster, live: K8sObject, *, check_mode: bool) -> None:
     def metadata(live: K8sObject) -> list[Operation]:
         meta, state = live["metadata"], saved_state(live) or {}
         owners = original_owners(meta.get("managedFields") or [], state, (MANAGER, _EXPIRY_MANAGER))
+        operations = _disown(live) if state.get("created") else []
         if ANNOTATION in (meta.get("annotations") or {}):
-            return restore_patch(meta["annotations"], state, owners)
-        return [{"op": "replace", "path": "/metadata/managedFields", "value": owners}]
+            return [*operations, *restore_patch(meta["annotations"], state, owners)]
+        return [*operations, {"op": "replace", "path": "/metadata/managedFields", "value": owners}]
 
     after = edit(cluster, VIRTUAL_SERVICE, name, namespace, routes, live=live, manager=MANAGER, check_mode=check_mode)
     if not check_mode and after is not None:
         edit(cluster, VIRTUAL_SERVICE, name, namespace, metadata, live=after, manager=MANAGER)
+
+
+def _disown(live: K8sObject) -> list[Operation]:
+    """JSON patch that retains a VirtualService with routes of others when its expiry Job is deleted."""
+    owners = live["metadata"].get("ownerReferences") or []
+    retained = [owner for owner in owners if not is_expiry_job(owner)]
+    return [{"op": "replace", "path": "/metadata/ownerReferences", "value": retained}] if retained != owners else []

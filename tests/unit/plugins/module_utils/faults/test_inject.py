@@ -83,6 +83,22 @@ def test_created_virtual_service_with_routes_of_others_is_retained():
     assert [route.get("name") for route in retained["spec"]["http"]] == [None, "theirs"]
 
 
+def test_retained_virtual_service_does_not_belong_to_the_deleted_job_any_more(monkeypatch):
+    job_pod = pod("expiry")
+    monkeypatch.setattr(expiry, "_pod_of", lambda *_arguments: job_pod)
+    monkeypatch.setattr(expiry, "wait_ready", lambda *_arguments: [job_pod])
+    server = mesh()
+    run(server, duration=600.0, image="proxy")
+    live = server.find("VirtualService", "fault-injection-echo", "shop")
+    live["spec"]["http"].append({"name": "theirs", "route": [{"destination": {"host": "other"}}]})
+    live["metadata"]["ownerReferences"].append({"apiVersion": "v1", "kind": "ConfigMap", "name": "theirs", "uid": "1"})
+    server.put(live)
+    remove(server)
+    retained = server.find("VirtualService", "fault-injection-echo", "shop")
+    assert [owner["kind"] for owner in retained["metadata"]["ownerReferences"]] == ["ConfigMap"]
+    assert ANNOTATION not in (retained["metadata"].get("annotations") or {}) and server.all("Job") == []
+
+
 def test_check_mode_reports_the_same_diff_and_writes_nothing():
     server = routed()
     predicted = run(server, check_mode=True, duration=600.0)

@@ -176,7 +176,9 @@ EXAMPLES = r"""
 
 RETURN = r"""
 objects:
-  description: What became of each object, also where the task failed.
+  description:
+    - The outcome of each object.
+    - If the task fails, the failed objects are first, and unchanged ones are only counted in RV(summary).
   returned: when the plan could be made
   type: list
   elements: dict

@@ -116,7 +116,7 @@ peer_authentications:
       type: list
       elements: dict
 gaps:
-  description: What can't be observed in the namespaces. That nothing was seen there is no evidence.
+  description: What can't be observed in the namespaces. No traffic seen there proves nothing.
   returned: success
   type: list
   elements: dict

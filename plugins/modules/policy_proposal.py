@@ -15,8 +15,8 @@ description:
   - Callers choose what they request, so nothing that a policy reads as a pattern is taken from them. What has C(*) at
     the end or braces is left out of the policies and reported in RV(findings).
   - Nothing is applied. The proposal is to be read, changed, and applied by somebody who knows the mesh.
-  - What an earlier proposal allows, and is in the cluster now, stays in the new one. A workload that has permissions of
-    its own is left with those.
+  - What an earlier proposal allows, and is in the cluster now, is kept in the new one.
+  - A workload that has other ALLOW policies keeps those.
 extends_documentation_fragment:
   - meshops.istio.connection
   - meshops.istio.attributes.info

@@ -81,6 +81,12 @@ def test_a_playbook_that_matches_no_host_fails(words):
     assert "No host matches" in done.stdout + done.stderr
 
 
+def test_a_mistyped_variable_of_a_role_ends_the_run_before_it_begins():
+    done = ansible_playbook(PLAYBOOKS / "site.yml", "-i", "east,", "-e", '{"control_plane_mesh_configs": {}}')
+    assert done.returncode != 0
+    assert "Did you mean control_plane_mesh_config?" in done.stdout + done.stderr
+
+
 def test_a_role_alone_goes_to_the_cluster_of_the_inventory(tmp_path):
     play = """
 - hosts: all

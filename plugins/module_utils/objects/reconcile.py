@@ -22,7 +22,7 @@ from .check_mode import Untried, _untriable, _untried
 from .explain import _Explainer
 from .kinds import BESIDE, Kinds, _defined, _serves
 from .options import ApplyOptions
-from .result import Module, ObjectsFailed, _failure_text, _result
+from .result import Module, ObjectsFailed, _failed_first, _failure_text, _result
 from .schemas import server_schemas
 from .weights import with_live_weights
 
@@ -71,7 +71,7 @@ def _reconcile(
     result["warnings"] = _warnings(changes, live, options)
     failures = [outcome for outcome in outcomes.values() if outcome.error]
     if failures:
-        raise ObjectsFailed(_failure_text(failures, len(changes)), result)
+        raise ObjectsFailed(_failure_text(failures, len(changes)), _failed_first(result))
     if options.wait and not module.check_mode:
         _wait(cluster, changes, outcomes, result, deadline - time.monotonic())
     return result

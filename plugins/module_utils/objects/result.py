@@ -63,6 +63,12 @@ def _result(module: Module, changes: list[Change], outcomes: dict[Key, Outcome],
     return result
 
 
+def _failed_first(result: dict[str, t.Any]) -> dict[str, t.Any]:
+    """The result of a failed run: failed objects first, and without the unchanged ones, which C(summary) counts."""
+    changed = [entry for entry in result["objects"] if entry["action"] != "unchanged"]
+    return {**result, "objects": sorted(changed, key=lambda entry: entry["action"] != "failed")}
+
+
 def _shown(obj: dict[str, t.Any]) -> dict[str, t.Any]:
     """An object as a module returns it: without managedFields, and without a Secret's values."""
     if not obj:

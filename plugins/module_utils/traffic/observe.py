@@ -50,7 +50,7 @@ class Options:
 class Observation(t.TypedDict):
     """What was seen, and what could not be seen.
 
-    :ivar gaps: what the observation doesn't cover; what wasn't seen there is no evidence
+    :ivar gaps: what the observation doesn't cover; no traffic seen there proves nothing
     """
 
     workloads: list[ObservedWorkload]

@@ -18,13 +18,6 @@ def test_the_examples_of_docstrings(module):
     assert not done.failed
 
 
-def test_every_reason_has_a_sentence_and_a_code():
-    for reason in item.Reason:
-        assert str(item.Evidence(reason, "x"))
-    codes = [reason.value for reason in item.Reason]
-    assert len(set(codes)) == len(codes)
-
-
 def test_a_report_has_a_code_beside_each_sentence():
     why = (item.Evidence(item.Reason.API_GROUP, "networking.istio.io"), item.Evidence(item.Reason.SIDECAR))
     keys = (item.Key(item.Scope.TEMPLATE_LABEL, "sidecar.istio.io/inject"),)

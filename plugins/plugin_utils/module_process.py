@@ -1,6 +1,6 @@
 # Copyright: (c) 2026, The meshops.istio authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""A process that runs one of the collection's modules from the collection's own folder. The action plugin starts it.
+"""Runs one module of the collection in a process of its own. The action plugin starts it.
 
 Usage: module_process.py MODULE FOLDER..., with the module's arguments on the standard input, as Ansible encodes them.
 Folders are those in which Ansible looks for collections.

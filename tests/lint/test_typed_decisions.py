@@ -40,7 +40,6 @@ FOREIGN: dict[str, dict[str, str]] = {
         "forbidden: User": "API server, RBAC",
         "not found": "API server, NotFound",
     },
-    "plugins/module_utils/purge/proof.py": {"str(error)": "API server, refusal of a probe by a policy or quota"},
     "plugins/module_utils/reconcile/refusal.py": {
         "unknown field": "API server, strict field validation",
         "associative list": "API server, structured-merge-diff",

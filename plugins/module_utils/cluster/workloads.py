@@ -94,7 +94,7 @@ def wait_ready(
 
 
 def _has_failed(live: dict[str, t.Any], kind: str) -> bool:
-    """Whether it is over: a Job has given up. A Deployment whose progress deadline has passed goes on trying."""
+    """Whether it is over: a Job has given up. A Deployment whose progress deadline has passed still tries."""
     return kind == "Job" and _condition(live.get("status") or {}, "Failed") is not None
 
 

@@ -10,7 +10,7 @@ short_description: Create, change or remove an Istio Gateway
 version_added: 0.1.0
 description:
   - An Istio Gateway opens ports on the proxies that O(selector) picks, usually those of an ingress or egress gateway.
-    A C(VirtualService) then says where the traffic goes.
+    A C(VirtualService) then routes the traffic.
   - For the Gateway of the Kubernetes Gateway API there is M(meshops.istio.k8s_gateway).
 extends_documentation_fragment:
   - meshops.istio.object

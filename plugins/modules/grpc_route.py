@@ -34,7 +34,7 @@ options:
     elements: str
   rules:
     description:
-      - What is matched (C(matches)), changed (C(filters)), and where it goes (C(backendRefs)).
+      - What is matched (C(matches)), changed (C(filters)), and by which backends it is answered (C(backendRefs)).
     type: list
     elements: dict
   use_default_gateways:

@@ -3,7 +3,7 @@
 """Runs one module of the collection in a process of its own. The action plugin starts it.
 
 Usage: module_process.py MODULE FOLDER..., with the module's arguments on the standard input, as Ansible encodes them.
-Folders are those in which Ansible looks for collections.
+Folders are Ansible's collection paths.
 """
 
 from __future__ import annotations

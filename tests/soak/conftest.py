@@ -17,7 +17,7 @@ import pytest
 PAGE = pathlib.Path(__file__).parents[2] / "docs/soak.md"
 HEAD = """# What the soak suite has seen
 
-Written by `make soak`: each story notes its last run here, when it has passed. The seconds depend on the machine.
+Written by `make soak`: each test notes its last run here, when it has passed. The seconds depend on the machine.
 """
 E2E = pathlib.Path(__file__).parents[1] / "e2e"
 sys.path[:0] = [str(E2E), str(pathlib.Path(__file__).parent)]

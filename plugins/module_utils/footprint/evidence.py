@@ -343,7 +343,7 @@ def _served_by_istio(obj: K8sObject) -> bool:
 
 
 def _parent(ref: t.Mapping[str, t.Any], namespace: str) -> tuple[str, str]:
-    """Namespace and name of a route's parent; two empty texts where that is no Gateway."""
+    """Namespace and name of a route's parent; two empty texts for a parent of another kind."""
     if ref.get("kind", "Gateway") != "Gateway":
         return ("", "")
     return (ref.get("namespace") or namespace, ref["name"])

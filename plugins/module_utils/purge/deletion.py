@@ -28,7 +28,7 @@ class Deletions:
     """Asks for deletions, and waits for them later, together.
 
     :param finalizers: is filled with the finalizers that were removed because no controller removes them
-    :param hurry: whether control planes and gateways are told to end before their grace period is over
+    :param hurry: whether control planes and gateways are made to end before their grace period is over
     :ivar going: objects that were asked to be deleted and are not known to be gone
     """
 
@@ -134,7 +134,7 @@ class Deletions:
             self.remove_finalizers(item, obj)
 
     def hurry(self) -> bool:
-        """Whether a control plane or gateway still uses its grace period; those without clients are told to end."""
+        """Whether a control plane or gateway still uses its grace period; those without clients are made to end."""
         return self._termination is not None and self._termination.hurry(self.going)
 
     def wait(self, items: t.Iterable[Item] | None = None) -> None:

@@ -4,7 +4,7 @@
 
 An istiod may wait ten seconds for its proxies to disconnect, and has no clients any more. A gateway waits five seconds
 for requests that are under way (terminationDrainDuration), whether or not there are any: where the kernel knows of no
-client's connection, there are none, and since its Service was deleted first no new ones come. Its Envoy is told to
+client's connection, there are none, and since its Service was deleted first no new ones come. Its Envoy is made to
 quit, upon which the pod ends (pkg/envoy/agent.go, terminate); a shorter grace period would come too late for the
 kubelet. The kubelet of a node that does not answer never reports the end of a pod: such pods are deleted by force.
 """
@@ -77,7 +77,7 @@ class PodTermination:
             self.cluster.delete(_POD, meta["name"], meta["namespace"], DeleteOptions(grace=0), uid=meta["uid"])
 
     def _shorten(self, pod: K8sObject) -> bool:
-        """Whether a pod ends soon, because it was told to."""
+        """Whether a pod ends soon, because this collection made it."""
         meta = pod["metadata"]
         containers = {container["name"] for container in pod["spec"]["containers"]}
         if not meta.get("deletionTimestamp"):
@@ -88,7 +88,7 @@ class PodTermination:
         return containers == {PROXY} and self._quit(meta)
 
     def _quit(self, meta: K8sObject) -> bool:
-        """Whether a gateway was told to quit, since it has no clients."""
+        """Whether a gateway was made to quit, since it has no clients."""
         if meta["uid"] in self._quitting:
             return True
         if time.monotonic() < self._not_before.get(meta["uid"], 0):

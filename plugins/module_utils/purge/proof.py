@@ -22,6 +22,8 @@ _POLL = 0.1
 #: The status with which quotas, limits, Pod Security and other admission refuse an object. It proves nothing about
 #: Istio, whose webhooks answer 400, and 500 where they can't be called.
 _FORBIDDEN = 403
+#: Kubelet's reasons for a container without its image (pkg/kubelet/images/types.go).
+_LACKS_IMAGE = ("ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName", "ImageInspectError")
 
 
 def prove(
@@ -101,7 +103,7 @@ def has_started(pod: K8sObject) -> bool:
     if status.get("phase") in ("Running", "Succeeded"):
         return True
     waiting = [(c.get("state") or {}).get("waiting") or {} for c in status.get("containerStatuses") or []]
-    lacks_image = any("Image" in w.get("reason", "") for w in waiting)
+    lacks_image = any(w.get("reason") in _LACKS_IMAGE for w in waiting)
     return bool(status.get("podIP")) and lacks_image
 
 

@@ -142,7 +142,7 @@ retained:
       api_version: v1
       kind: Namespace
       name: istio-demo
-      why: ["looks like Istio (name istio-demo), but nothing proves it"]
+      why: ["resembles Istio (name istio-demo), but nothing proves it"]
       reasons: [LooksLikeIstio]
 outages:
   description: What makes requests fail while workloads are restarted, see O(accept_outages).

@@ -4,7 +4,7 @@
 
 An object is Istio's when there is evidence that only Istio gives (its API group, a release that the object itself
 names, the installer's labels, a webhook that calls istiod, a name that Istio itself writes). A name or label that
-merely looks like Istio proves nothing: such objects are listed as unsure and left alone.
+merely resembles Istio proves nothing: such objects are listed as unsure and left alone.
 """
 
 from __future__ import annotations
@@ -195,7 +195,7 @@ def _strips(
 def _unsure(
     listed: t.Iterable[K8sObject], proven: Proven, gone: t.Collection[str], restarts: t.Iterable[Item]
 ) -> list[Item]:
-    """What looks like Istio's by name, label, pod template or release, without evidence that only Istio gives."""
+    """What resembles Istio by name, label, pod template or release, without evidence that only Istio gives."""
     items = []
     restarted = {item.id for item in restarts}
     for obj in listed:

@@ -133,7 +133,7 @@ _SENTENCES = {
     ),
     Reason.KEPT: "`keep` includes {0}",
     Reason.KEY_SELECTED: "{0} is retained: changing it would change what the selector matches",
-    Reason.LOOKS_LIKE_ISTIO: "looks like Istio ({0}), but nothing proves it",
+    Reason.LOOKS_LIKE_ISTIO: "resembles Istio ({0}), but nothing proves it",
     Reason.NO_CONTROLLER: "carries a sidecar, but it has no controller: delete it and create it again",
     Reason.NO_RESTART: "`restart_workloads` is false: restart it yourself",
     Reason.NOT_PROVEN: "nothing proves that it was created for Istio",
@@ -260,7 +260,7 @@ class Item:
 
 @dataclasses.dataclass(frozen=True)
 class Footprint:
-    """All that Istio has put into a cluster (C(items)), and what looks like it but is retained (C(unsure)).
+    """All that Istio has put into a cluster (C(items)), and what resembles it but is retained (C(unsure)).
 
     :ivar stuck: the workloads and pods among C(unsure) whose sidecars no restart removes
     :ivar control_planes: the namespaces in which a control plane or an operator runs or ran

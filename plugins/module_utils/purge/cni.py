@@ -157,7 +157,7 @@ def _late(cluster: Cluster, watcher: K8sObject) -> dict[str, str]:
     seen = status.get("observedGeneration", 0) >= live["metadata"].get("generation", 1)
     missing = status.get("desiredNumberScheduled", 0) - len(pods)
     if not seen or missing > 0:
-        late[f"{missing} more" if seen else "all"] = "there is no pod yet"
+        late[f"{missing} more" if seen else "all"] = "its pod does not exist yet"
     return late
 
 

@@ -23,15 +23,18 @@ from . import crd
 from .documents import LAST_GOOD, LEGACY_LABEL, is_ignored
 from .drift import Release, release_of
 from .publication import Event
-from .status import Outcome, status
+from .status import Outcome, plain, status
 
 ISTIO_OPERATOR = Kind(crd.GROUP, crd.VERSION, crd.KIND, crd.PLURAL, namespaced=True)
 _WORKLOADS = (KNOWN["apps", "Deployment"], KNOWN["apps", "DaemonSet"])
-#: What can use a revision: by a label, by a sidecar, as a tag.
+#: What can use a revision: by a label, by a sidecar, as a tag, by the label of a pod template.
 _USERS = (
     KNOWN["", "Namespace"],
     KNOWN["", "Pod"],
     KNOWN["admissionregistration.k8s.io", "MutatingWebhookConfiguration"],
+    KNOWN["apps", "Deployment"],
+    KNOWN["apps", "StatefulSet"],
+    KNOWN["batch", "CronJob"],
 )
 _LONGEST_EVENT = 1000
 
@@ -111,7 +114,7 @@ class Objects:
 
     def event(self, obj: t.Mapping[str, t.Any], event: Event) -> None:
         """Posts an Event about an object."""
-        meta, at = obj["metadata"], now()
+        meta, at, message = obj["metadata"], now(), plain(event.message, _LONGEST_EVENT)
         posted = {
             "apiVersion": "v1",
             "kind": "Event",
@@ -125,13 +128,13 @@ class Objects:
             },
             "type": "Warning" if event.is_warning else "Normal",
             "reason": event.reason,
-            "message": event.message[:_LONGEST_EVENT],
+            "message": message,
             "source": {"component": "istio-operator", "host": self._reporter},
             "firstTimestamp": at,
             "lastTimestamp": at,
             "count": 1,
         }
-        log.info("%s/%s: %s: %s", meta["namespace"], meta["name"], event.reason, event.message)
+        log.info("%s/%s: %s: %s", meta["namespace"], meta["name"], event.reason, message)
         try:
             self.cluster.create(posted)
         except MeshopsError as error:
@@ -167,12 +170,8 @@ class Objects:
                     owner = owner_of(obj) if kind.kind == "Pod" else None
                     if owner and (obj["metadata"]["namespace"], owner[1]) in gateways:
                         continue
-                    meta = {key: obj["metadata"].get(key) for key in ("name", "namespace", "labels", "annotations")}
-                    ending = obj["metadata"].get("deletionTimestamp")
-                    phase = {"phase": (obj.get("status") or {}).get("phase")} if kind.kind == "Pod" else {}
-                    listed.append(
-                        {"kind": kind.kind, "metadata": {**meta, "deletionTimestamp": ending}, "status": phase}
-                    )
+                    if release_of(obj["metadata"]) not in gateways:
+                        listed.append(_reduced(kind, obj))
         users = [entry for entry in listed if entry["kind"] != "MutatingWebhookConfiguration"]
         return Uses(tuple(tags_of(listed, revision)), tuple(str(use) for use in uses_of_revision(users, revision)))
 
@@ -194,3 +193,23 @@ class Objects:
         """The revisions of all istiods in the cluster."""
         found = self.cluster.list(KNOWN["apps", "Deployment"], labels="app=istiod")
         return {(obj["metadata"].get("labels") or {}).get("istio.io/rev", "default") for obj in found}
+
+
+def _reduced(kind: Kind, obj: K8sObject) -> K8sObject:
+    """What of an object tells which revision it uses, since a cluster may have many of them."""
+    meta = {
+        key: obj["metadata"].get(key) for key in ("name", "namespace", "labels", "annotations", "deletionTimestamp")
+    }
+    reduced: K8sObject = {"kind": kind.kind, "metadata": meta, "status": {}}
+    spec = obj.get("spec") or {}
+    if kind.kind == "Pod":
+        reduced["status"] = {"phase": (obj.get("status") or {}).get("phase")}
+    elif kind.kind == "CronJob":
+        reduced["spec"] = {"jobTemplate": {"spec": _template_of((spec.get("jobTemplate") or {}).get("spec") or {})}}
+    elif "template" in spec:
+        reduced["spec"] = _template_of(spec)
+    return reduced
+
+
+def _template_of(spec: t.Mapping[str, t.Any]) -> K8sObject:
+    return {"template": {"metadata": (spec.get("template") or {}).get("metadata") or {}}}

@@ -9,6 +9,7 @@ import re
 import typing as t
 
 from ansible_collections.meshops.istio.plugins.module_utils.helm.releases import Release as HelmRelease
+from ansible_collections.meshops.istio.plugins.module_utils.mesh.untrusted import printable
 from ansible_collections.meshops.istio.plugins.module_utils.reconcile.types import K8sObject
 
 from .documents import NOT_OWNED, Component
@@ -18,6 +19,8 @@ from .drift import Release
 RECONCILING, READY, INVALID, FAILED, DELETING = "Reconciling", "Ready", "Invalid", "Failed", "Deleting"
 _DONE = {"install": "Installed", "upgrade": "Upgraded", "repair": "Repaired", "uninstall": "Removed"}
 _COLUMN = 160
+#: Characters that Kubernetes allows in the message of a condition.
+_LONGEST = 32768
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +82,7 @@ def _conditions(
                 "type": name,
                 "status": value,
                 "reason": outcome.reason if is_about else ("Valid" if name == "Valid" else "Done"),
-                "message": outcome.message if is_about else "",
+                "message": plain(outcome.message) if is_about else "",
                 "observedGeneration": obj["metadata"].get("generation", 0),
                 "lastTransitionTime": at if previous == value else now,
             }
@@ -87,9 +90,14 @@ def _conditions(
     return conditions
 
 
+def plain(message: str, longest: int = _LONGEST) -> str:
+    """A message on one line, without terminal escapes or templates: parts of it may come from the cluster."""
+    return printable(re.sub(r"\s+", " ", message).strip(), longest)
+
+
 def short(message: str) -> str:
     """A message on one line, for a column."""
-    line = re.sub(r"\s+", " ", message).strip()
+    line = plain(message)
     return line if len(line) <= _COLUMN else line[: _COLUMN - 1] + "…"
 
 

@@ -9,6 +9,7 @@ import concurrent.futures
 import io
 import json
 import os
+import re
 import tarfile
 import typing as t
 
@@ -32,6 +33,8 @@ except ImportError:
 _GATEWAY_API = "gateway.networking.k8s.io"
 #: Of so many sidecars the logs are taken, so that the bundle of a large mesh stays small.
 MOST_SIDECARS = 50
+#: What a file's name in the bundle does not hold.
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]|^\.+")
 
 
 def collect(cluster: Cluster, mesh: t.Mapping[str, t.Any], log_lines: int) -> dict[str, str]:
@@ -134,7 +137,9 @@ def wanted_logs(pod: K8sObject) -> list[Log]:
 
 
 def _file(log: Log) -> str:
-    return f"{log.namespace}/{log.pod}.{log.container}{'.previous' if log.previous else ''}.log"
+    """A log's path. Whoever may write a pod's status chooses the names of its containers."""
+    folder, pod, container = (_UNSAFE.sub("_", name) for name in (log.namespace, log.pod, log.container))
+    return f"{folder}/{pod}.{container}{'.previous' if log.previous else ''}.log"
 
 
 def _log(cluster: Cluster, log: Log, lines: int) -> str:

@@ -122,6 +122,36 @@ def test_uses_tell_tags_from_users(objects, cluster):
     assert objects.uses("stable", set()) == Uses()
 
 
+def test_workloads_without_a_pod_use_the_revision_that_they_choose(objects, cluster):
+    template = {"template": {"metadata": {"labels": {"istio.io/rev": "canary"}}}}
+    helm = {"meta.helm.sh/release-name": "edge", "meta.helm.sh/release-namespace": "ingress"}
+    cluster.listed["Deployment"] = [
+        {"metadata": {"name": "web", "namespace": "shop"}, "spec": {**template, "replicas": 0}},
+        {"metadata": {"name": "edge", "namespace": "ingress", "annotations": helm}, "spec": template},
+    ]
+    cluster.listed["CronJob"] = [
+        {"metadata": {"name": "nightly", "namespace": "shop"}, "spec": {"jobTemplate": {"spec": template}}}
+    ]
+    cluster.listed["StatefulSet"] = [{"metadata": {"name": "db", "namespace": "shop"}, "spec": template}]
+    users = ("workload CronJob shop/nightly", "workload Deployment shop/web", "workload StatefulSet shop/db")
+    assert objects.uses("canary", {("ingress", "edge")}) == Uses((), users)
+    assert objects.uses("stable", set()) == Uses()
+
+
+@pytest.mark.parametrize("text", ["{{ 1/0 }}", "{% raw %}", "a\n{{ 1/0 }}\x1b[31m", "\u202e\x07", "x\r\nSet-Cookie: a"])
+def test_texts_of_the_cluster_are_plain_in_status_events_and_logs(objects, cluster, caplog, text):
+    caplog.set_level("INFO", logger="operator")
+    told = objects.tell(obj(), Outcome("Failed", "Failed", f"a release failed: {text}"))
+    objects.event(obj(), Event("Failed", text, is_warning=True))
+    texts = [told["status"]["message"], *(c["message"] for c in told["status"]["conditions"])]
+    texts += [posted["message"] for posted in cluster.created] + [record.getMessage() for record in caplog.records]
+    assert len(texts) >= 5
+    for shown in texts:
+        assert all(character.isprintable() for character in shown)
+        assert "{{" not in shown
+        assert "{%" not in shown
+
+
 @pytest.mark.parametrize(("status", "refused"), [(403, True), (404, False), (409, False)])
 @pytest.mark.parametrize("action", ["delete", "strip"])
 def test_a_refusal_is_that_of_the_api_server(objects, cluster, status, refused, action):

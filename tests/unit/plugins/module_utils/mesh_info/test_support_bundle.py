@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 import stat
 import tarfile
 
@@ -13,10 +14,12 @@ from ansible_collections.meshops.istio.plugins.module_utils.footprint.item impor
 from ansible_collections.meshops.istio.plugins.module_utils.mesh_info.support_bundle import (
     MOST_SIDECARS,
     chosen,
+    collect,
     wanted_logs,
     with_logs,
     write,
 )
+from fakes.api_server import ApiServer
 
 
 def obj(kind, name, namespace="shop", api_version="v1", **more):
@@ -92,3 +95,34 @@ def test_the_archive_is_for_its_owner_only(tmp_path):
 def test_a_place_that_can_not_be_written_is_named(tmp_path):
     with pytest.raises(MeshopsError, match="dest: can't write .*nowhere/mesh.tar.gz"):
         write({}, str(tmp_path / "nowhere" / "mesh.tar.gz"))
+
+
+@pytest.mark.parametrize(
+    "name", ["../../../../etc/cron.d/x", "..", "/etc/passwd", "a\nb", "\x1b[31m", "{{ 1/0 }}", "a/../b"]
+)
+def test_no_name_in_a_pods_status_leads_out_of_the_archive(tmp_path, name):
+    """A tenant that may write the status of a pod chooses the names of its containers there."""
+    cluster = ApiServer(
+        [
+            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "tenant"}},
+            {
+                **obj("Deployment", "istiod", "tenant", "apps/v1", spec={}),
+                "metadata": {
+                    "name": "istiod",
+                    "namespace": "tenant",
+                    "labels": {"operator.istio.io/component": "Pilot", "app": "istiod"},
+                },
+            },
+            pod("own", "tenant", containers=(name,), restarts=1),
+        ]
+    )
+    cluster.outputs["own"] = "log"
+    files = collect(cluster, {}, 10)
+    logs = [path for path in files if path.startswith("logs/")]
+    assert len(logs) == 2, "the pod is beside a control plane, so its logs are taken"
+    assert all(re.fullmatch(r"[A-Za-z0-9._/-]+", path) and ".." not in path.split("/") for path in files)
+    assert all(path.count("/") == 2 for path in logs)
+    write(files, str(tmp_path / "b.tar.gz"))
+    with tarfile.open(tmp_path / "b.tar.gz") as archive:
+        archive.extractall(tmp_path / "out", filter="data")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["b.tar.gz", "out"]

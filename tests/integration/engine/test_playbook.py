@@ -94,7 +94,7 @@ def test_a_failed_object_is_told_and_the_others_are_done(play, namespace, tmp_pa
     tell = {"ansible.builtin.debug": {"msg": "{{ done.objects | map(attribute='action') | join(' ') }}"}}
     shown = play(tasks=[task, tell])
     assert f"VirtualService {namespace}/b: spec.hosts must be a list" in shown
-    assert "created failed" in shown
+    assert "failed created" in shown
 
 
 def test_a_broken_file_is_told_by_line(play, tmp_path):

@@ -15,6 +15,7 @@ from ..cluster.client import FIELD_MANAGER, Cluster
 from ..cluster.edit import Operation, edit
 from ..cluster.errors import ApiError, Unreachable
 from ..errors import MeshopsError
+from ..reconcile.compare import lacks_empty_list
 from ..reconcile.handover import Handover, released, without
 from ..reconcile.identity import Key
 from ..reconcile.order import Stage
@@ -215,7 +216,11 @@ def _apply(cluster: Cluster, change: Change, force: Force, *, check_mode: bool) 
     while True:
         try:
             applied = cluster.apply(desired, force=forced, dry_run=check_mode)
-            return without(applied, change.handover) if check_mode else applied
+            if check_mode:
+                return without(applied, change.handover)
+            if lacks_empty_list(desired, applied):
+                applied = cluster.apply(desired, force=forced)
+            return applied
         except ApiError as error:
             conflict = conflict_of(change.title, error)
             if conflict and not forced and all(map(force, conflict.owners)):

@@ -26,6 +26,7 @@ import typing as t
 
 from .managed_fields import applied_entry, step_text
 from .schema import Schema
+from .types import K8sObject
 
 #: Gives the schema of a declared object's kind, or None where the server doesn't publish one.
 SchemaSource = t.Callable[[t.Mapping[str, t.Any]], t.Optional[Schema]]  # noqa: UP045 - evaluated, and Python 3.9 knows no |
@@ -127,6 +128,23 @@ _SUFFIXES = {
 def is_built_in(api_version: str) -> bool:
     """Whether the API server itself, and no CustomResourceDefinition, serves an apiVersion."""
     return _group(api_version) in _BUILT_IN_GROUPS
+
+
+def lacks_empty_list(desired: K8sObject, applied: K8sObject) -> bool:
+    """Whether an object that was just applied lacks a list that is declared without items.
+
+    When the last item of a keyed list is removed from a custom resource, the API server removes the list, or the whole
+    object around it, and sets it when the same is applied once more (Kubernetes 1.34, ServiceEntry C(ports: [])).
+    """
+    return not is_built_in(desired["apiVersion"]) and _lacks_empty_list(desired, applied)
+
+
+def _lacks_empty_list(want: t.Any, have: t.Any) -> bool:
+    if want == []:
+        return have is None
+    if not isinstance(want, dict) or not (have is None or isinstance(have, dict)):
+        return False
+    return any(_lacks_empty_list(value, (have or {}).get(name)) for name, value in want.items())
 
 
 def apply_differences(

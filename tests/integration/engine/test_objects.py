@@ -447,6 +447,17 @@ def test_one_invalid_of_ten(reconcile, cluster, namespace):
     assert actions(reconcile(wanted)) == ["unchanged"] * 4 + ["created"] + ["unchanged"] * 5
 
 
+def test_a_keyed_list_that_is_emptied_takes_one_run(reconcile, namespace):
+    def entry(**spec):
+        meta = {"name": "a", "namespace": namespace}
+        spec = {"hosts": ["a.example.com"], "resolution": "NONE", **spec}
+        return {"apiVersion": "networking.istio.io/v1", "kind": "ServiceEntry", "metadata": meta, "spec": spec}
+
+    reconcile([entry(ports=[{"name": "a", "number": 1, "protocol": "TCP"}])])
+    assert actions(reconcile([entry(ports=[])])) == ["updated"]
+    assert actions(reconcile([entry(ports=[])])) == ["unchanged"]
+
+
 def test_values_of_secrets_are_never_shown(reconcile, namespace):
     secret = {
         "apiVersion": "v1",

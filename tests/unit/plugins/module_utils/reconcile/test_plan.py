@@ -11,6 +11,7 @@ import pytest
 from ansible_collections.meshops.istio.plugins.module_utils.reconcile import plan as planning
 from ansible_collections.meshops.istio.plugins.module_utils.reconcile.compare import (
     apply_differences,
+    lacks_empty_list,
     quantity,
     same,
     value_differences,
@@ -522,3 +523,21 @@ def test_the_order_of_what_is_live_does_not_matter(pairs, random):
 
 def test_the_examples_of_the_plan():
     assert doctest.testmod(planning).failed == 0
+
+
+@pytest.mark.parametrize(
+    ("want", "have", "lacks"),
+    [
+        ({"ports": []}, {}, True),
+        ({"ports": []}, {"ports": []}, False),
+        ({"vmConfig": {"env": []}}, {}, True),
+        ({"vmConfig": {"env": []}}, {"vmConfig": {}}, True),
+        ({"vmConfig": {}}, {}, False),
+        ({"ports": [{"name": "a"}]}, {}, False),
+    ],
+)
+def test_a_list_without_items_that_the_server_has_dropped(want, have, lacks):
+    crd = {"apiVersion": "networking.istio.io/v1", "kind": "ServiceEntry"}
+    assert lacks_empty_list({**crd, "spec": want}, {**crd, "spec": have}) is lacks
+    built_in = {"apiVersion": "v1", "kind": "Service"}
+    assert not lacks_empty_list({**built_in, "spec": want}, {**built_in, "spec": have})

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: grpc_route
-short_description: Create, change or remove a GRPCRoute of the Kubernetes Gateway API
+short_description: Manage a GRPCRoute of the Kubernetes Gateway API
 version_added: 0.1.0
 description:
   - A GRPCRoute says where gRPC calls go, by service and method.
@@ -29,7 +29,7 @@ options:
     aliases: [parentRefs]
   hostnames:
     description:
-      - The hosts that are asked for.
+      - The hosts that requests name.
     type: list
     elements: str
   rules:

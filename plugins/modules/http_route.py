@@ -6,7 +6,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: http_route
-short_description: Create, change or remove an HTTPRoute of the Kubernetes Gateway API
+short_description: Manage an HTTPRoute of the Kubernetes Gateway API
 version_added: 0.1.0
 description:
   - An HTTPRoute says where HTTP requests go that come in on a gateway, or, with a service as parent, that are sent
@@ -30,7 +30,7 @@ options:
     aliases: [parentRefs]
   hostnames:
     description:
-      - The hosts that are asked for.
+      - The hosts that requests name.
     type: list
     elements: str
   rules:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: k8s_gateway
-short_description: Create, change or remove a Gateway of the Kubernetes Gateway API
+short_description: Manage a Gateway of the Kubernetes Gateway API
 version_added: 0.1.0
 description:
   - A Gateway of the Kubernetes Gateway API. With the class V(istio), Istio runs a proxy and a service for it; with
@@ -33,7 +33,7 @@ options:
     elements: dict
   addresses:
     description:
-      - The addresses that are asked for, else the platform gives one.
+      - The requested addresses, else the platform gives one.
     type: list
     elements: dict
   infrastructure:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: manifests
-short_description: Write what would be applied to a directory, without a cluster
+short_description: Write manifests to a directory, without a cluster
 version_added: 0.1.0
 author:
   - The meshops.istio authors (@meshops)

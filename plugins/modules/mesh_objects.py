@@ -25,7 +25,7 @@ extends_documentation_fragment:
 options:
   objects:
     description:
-      - The objects, each with C(apiVersion), C(kind) and C(metadata.name). A C(List) stands for its items.
+      - The objects, each with C(apiVersion), C(kind) and C(metadata.name). A C(List) is replaced by its items.
       - Hundreds of objects are quicker to read from files, with O(src).
     type: list
     elements: dict
@@ -33,7 +33,7 @@ options:
   src:
     description:
       - Files with objects, in YAML or JSON, of one or more documents; they are read where the module runs.
-      - A directory stands for all files below it that end in C(.yml), C(.yaml) or C(.json). V(*), V(?) and V(**)
+      - A directory is replaced by all files below it that end in C(.yml), C(.yaml) or C(.json). V(*), V(?) and V(**)
         match as in a shell.
     type: list
     elements: path
@@ -107,7 +107,7 @@ options:
   settle:
     description:
       - Seconds that proxies are given to take the new subsets of a DestinationRule before the routes are written that
-        name them, and to take changed routes before a subset or a DestinationRule goes.
+        name them, and to take changed routes before a subset or a DestinationRule is removed.
       - A mesh whose proxies take longer, as the metric C(pilot_proxy_convergence_time) of istiod tells, needs more.
         V(0) does not wait, for a mesh without traffic.
     type: float

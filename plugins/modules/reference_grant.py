@@ -6,7 +6,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: reference_grant
-short_description: Create, change or remove a ReferenceGrant of the Kubernetes Gateway API
+short_description: Manage a ReferenceGrant of the Kubernetes Gateway API
 version_added: 0.1.0
 description:
   - A ReferenceGrant lets objects of other namespaces refer to objects of its own, for example a gateway to a secret.

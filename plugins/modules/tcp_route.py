@@ -6,7 +6,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: tcp_route
-short_description: Create, change or remove a TCPRoute of the Kubernetes Gateway API
+short_description: Manage a TCPRoute of the Kubernetes Gateway API
 version_added: 0.1.0
 description:
   - A TCPRoute says where the connections of a gateway's TCP listener go.

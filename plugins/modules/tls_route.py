@@ -6,10 +6,10 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: tls_route
-short_description: Create, change or remove a TLSRoute of the Kubernetes Gateway API
+short_description: Manage a TLSRoute of the Kubernetes Gateway API
 version_added: 0.1.0
 description:
-  - A TLSRoute says where TLS connections go by the host name that the client asks for (SNI), without decrypting them.
+  - A TLSRoute says where TLS connections go by the host name that the client names (SNI), without decrypting them.
   - Older releases of the Gateway API have it in the experimental channel only.
 extends_documentation_fragment:
   - meshops.istio.object
@@ -30,7 +30,7 @@ options:
     aliases: [parentRefs]
   hostnames:
     description:
-      - The host names that are asked for.
+      - The host names that clients name.
       - Required with O(state=present).
     type: list
     elements: str

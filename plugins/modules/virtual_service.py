@@ -24,13 +24,13 @@ options:
     default: false
   hosts:
     description:
-      - "The hosts that are asked for: service names, DNS names, or names with a wildcard such as V(*.example.com)."
+      - "The hosts that requests name: service names, DNS names, or names with a wildcard such as V(*.example.com)."
     type: list
     elements: str
   gateways:
     description:
       - The gateways on which the routes apply, as C(name) or C(namespace/name).
-      - V(mesh) stands for every sidecar, which is also what happens without this option.
+      - V(mesh) means every sidecar, which is also what happens without this option.
     type: list
     elements: str
   http:

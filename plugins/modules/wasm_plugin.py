@@ -42,7 +42,7 @@ options:
     type: str
   image_pull_policy:
     description:
-      - Whether the module is fetched anew when it is there already.
+      - Whether the module is fetched again when it is there already.
     type: str
     choices: [UNSPECIFIED_POLICY, IfNotPresent, Always]
     aliases: [imagePullPolicy]

@@ -210,7 +210,7 @@ def test_the_version_is_one_that_the_server_serves(run, namespace, cluster, monk
         (
             "virtual_service",
             {"hosts": ["a"], "http": [{"rotue": []}]},
-            "there is no field spec.http[0].rotue: did you mean route?",
+            "unknown field spec.http[0].rotue: did you mean route?",
         ),
         (
             "virtual_service",

@@ -50,7 +50,7 @@ def test_bad_documents_are_refused_by_a_message_that_names_object_and_field(docu
                 apply(obj, check_mode)
             message = str(refusal.value)
             assert message.startswith(f"{obj['kind']} {namespace}/{obj['metadata']['name']}: "), place
-            assert re.search(r"[:;] (spec\b|there is no field spec)", message), f"{place}: {message}"
+            assert re.search(r"[:;] (spec\b|unknown field spec)", message), f"{place}: {message}"
             named = PATH.search(expected)
             if named:
                 assert named[1] in message, f"{place}: {message}"

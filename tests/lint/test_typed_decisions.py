@@ -40,7 +40,7 @@ FOREIGN: dict[str, dict[str, str]] = {
         "forbidden: User": "API server, RBAC",
         "not found": "API server, NotFound",
     },
-    "plugins/module_utils/reconcile/refusal.py": {
+    "plugins/module_utils/cluster/refusal.py": {
         "unknown field": "API server, strict field validation",
         "associative list": "API server, structured-merge-diff",
         "duplicate entries for key": "API server, structured-merge-diff",

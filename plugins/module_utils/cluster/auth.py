@@ -184,7 +184,7 @@ def _load_kubeconfig(options: dict[str, t.Any], configuration: t.Any) -> None:
 
 
 def official_package() -> t.Any:
-    """The official kubernetes package, with its client, config and stream.
+    """The official kubernetes package, with its client and config.
 
     :raises MeshopsError: it isn't there
     """
@@ -192,7 +192,6 @@ def official_package() -> t.Any:
         import kubernetes
         import kubernetes.client
         import kubernetes.config
-        import kubernetes.stream
     except ImportError as error:
         raise MeshopsError(
             f"the Python package kubernetes is missing from this interpreter ({error}): pip install 'kubernetes>=33'"
@@ -207,7 +206,7 @@ def api_client(params: t.Mapping[str, t.Any], pool_size: int = 16) -> t.Any:
     :param pool_size: how many connections are kept open at most
     :raises MeshopsError: the options don't lead to a cluster; the text says which and what to do
 
-    A header of the client can have one value only: of several groups to impersonate it has the first.
+    Who is impersonated is not among its headers, as each can have one value only: see C(connection).
     """
     kubernetes = official_package()
     given = options(params)
@@ -247,8 +246,6 @@ def api_client(params: t.Mapping[str, t.Any], pool_size: int = 16) -> t.Any:
     if given.get("username") and given.get("password"):
         headers = urllib3.util.make_headers(basic_auth=f"{given['username']}:{given['password']}")
         client.set_default_header("Authorization", headers["authorization"])
-    for name, value in reversed(identity_headers(identity(given, kubeconfig_user(given)))):
-        client.set_default_header(name, value)
     return client
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import random
-import re
 import time
 import typing as t
 import urllib.parse
@@ -15,7 +14,6 @@ import urllib.parse
 from ..errors import MeshopsError
 from ..reconcile.types import K8sObject
 from . import pod_exec
-from .auth import api_client, official_package
 from .connection import connect
 from .errors import ApiError, Unreachable
 from .kinds import KNOWN, Kind, known, split_api_version
@@ -449,23 +447,24 @@ class Cluster:
 
         :raises MeshopsError: it ended with another code than 0, or not in time; the text holds its error output
         """
-        connection = self._connection.single(timeout)
-        if connection is None:
-            out, err, ended = self._execute_officially(namespace, pod, command, container, timeout)
-        else:
-            path = urllib.parse.urlsplit(self._connection.host).path.rstrip("/") + _POD.path(namespace, pod) + "/exec?"
-            query = [("container", container)] if container else []
-            query += [("stdout", "true"), ("stderr", "true"), *(("command", word) for word in command)]
-            try:
-                told = pod_exec.run(
-                    connection, path + urllib.parse.urlencode(query), self._connection.headers(), timeout
-                )
-            except pod_exec.Refused as error:
-                text = f"can't run {command[0]} in pod {namespace}/{pod}: {error}"
-                raise ApiError(text, status=error.status) from error
-            if told is None:
-                raise MeshopsError(f"{command[0]} in pod {namespace}/{pod} took longer than {timeout} s")
-            out, err, ended = (told.get(channel, "") for channel in (pod_exec.STDOUT, pod_exec.STDERR, pod_exec.STATUS))
+        path = urllib.parse.urlsplit(self._connection.host).path.rstrip("/") + _POD.path(namespace, pod) + "/exec?"
+        query = [("container", container)] if container else []
+        query += [("stdout", "true"), ("stderr", "true"), *(("command", word) for word in command)]
+        try:
+            answers = pod_exec.run(
+                self._connection.single(timeout),
+                path + urllib.parse.urlencode(query),
+                self._connection.headers(),
+                timeout,
+            )
+        except pod_exec.Refused as error:
+            text = f"can't run {command[0]} in pod {namespace}/{pod}: {error}"
+            raise ApiError(text, status=error.status) from error
+        except (urllib3.exceptions.HTTPError, ValueError) as error:  # urllib3's CertificateError is a ValueError
+            raise ApiError(f"can't run {command[0]} in pod {namespace}/{pod}: {self._unreachable(error)}") from error
+        if answers is None:
+            raise MeshopsError(f"{command[0]} in pod {namespace}/{pod} took longer than {timeout} s")
+        out, err, ended = (answers.get(channel, "") for channel in (pod_exec.STDOUT, pod_exec.STDERR, pod_exec.STATUS))
         status = json.loads(ended or "{}")
         if status.get("status") == "Success":
             return out
@@ -475,43 +474,6 @@ class Cluster:
             why = status.get("message") or "the connection was cut"
             raise MeshopsError(f"can't run {command[0]} in pod {namespace}/{pod}: {why}")
         raise MeshopsError(f"{command[0]} in pod {namespace}/{pod} ended with {codes[0]}: {err or out}")
-
-    def _execute_officially(
-        self, namespace: str, pod: str, command: t.Sequence[str], container: str | None, timeout: float
-    ) -> tuple[str, str, str]:
-        """What the command wrote, its errors, and its status, through the official package."""
-        # stream() replaces the client's request method, hence a client of its own for each call.
-        kubernetes = official_package()
-        own = api_client(self._params)
-        try:
-            stream = kubernetes.stream.stream(
-                kubernetes.client.CoreV1Api(own).connect_get_namespaced_pod_exec,
-                pod,
-                namespace,
-                container=container,
-                command=list(command),
-                stdout=True,
-                stderr=True,
-                stdin=False,
-                tty=False,
-                _preload_content=False,
-                _request_timeout=timeout,
-            )
-        except kubernetes.client.ApiException as error:
-            text = f"can't run {command[0]} in pod {namespace}/{pod}: {error.reason}"
-            raise ApiError(text, status=_refusal_status(error)) from error
-        stream.run_forever(timeout=timeout)
-        out, err = stream.read_stdout(timeout=0), stream.read_stderr(timeout=0)
-        if stream.is_open():
-            stream.close()
-            raise MeshopsError(f"{command[0]} in pod {namespace}/{pod} took longer than {timeout} s")
-        return out, err, stream.read_channel(pod_exec.STATUS)
-
-
-def _refusal_status(error: t.Any) -> int:
-    """The HTTP status with which a WebSocket was refused: the official package has it in the text alone."""
-    named = re.search(r"Handshake status (\d+)", str(error.reason or ""))
-    return int(named[1]) if named else error.status or 0
 
 
 def _content(answer: t.Any) -> dict[str, t.Any] | None:

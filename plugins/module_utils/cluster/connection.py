@@ -4,7 +4,7 @@
 
 The usual kubeconfig (certificates, a token) is read here: loading the official kubernetes package for it would
 cost every task more time than all the rest of its start. What else a kubeconfig or the options can hold (programs
-that make tokens, auth providers, proxies, a pod's service account) goes the way of the official package.
+that make tokens, auth providers, proxies, a pod's service account) is left to the official package.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ class Connection(t.Protocol):
     def kubeconfig(self) -> dict[str, t.Any]:
         """See C(auth.kubeconfig)."""
 
-    def single(self, timeout: float) -> http.client.HTTPConnection | None:
-        """A connection of its own, not opened yet; None where only the official package can make one."""
+    def single(self, timeout: float) -> http.client.HTTPConnection:
+        """A connection of its own, with the same trust, identity and proxy, for one command."""
 
 
 def connect(params: t.Mapping[str, t.Any], pool_size: int) -> Connection:
@@ -96,8 +96,13 @@ class _Official:
     def kubeconfig(self) -> dict[str, t.Any]:
         return auth.kubeconfig(self._api, self._identity)
 
-    def single(self, timeout: float) -> http.client.HTTPConnection | None:
-        return None
+    def single(self, timeout: float) -> http.client.HTTPConnection:
+        pool = self.pool.connection_from_url(self.host)
+        connection: http.client.HTTPConnection = pool._new_conn()  # urllib3 has no public name for either
+        connection.timeout = timeout
+        if pool.proxy is not None and pool.scheme == "https":
+            pool._prepare_proxy(connection)
+        return connection
 
 
 class _Plain:
@@ -132,7 +137,7 @@ class _Plain:
     def kubeconfig(self) -> dict[str, t.Any]:
         return auth.one_context(self._cluster, {**self._user, **self._identity})
 
-    def single(self, timeout: float) -> http.client.HTTPConnection | None:
+    def single(self, timeout: float) -> http.client.HTTPConnection:
         url = urllib.parse.urlsplit(self.host)
         if not self.host.startswith("https:"):
             return http.client.HTTPConnection(url.hostname or "", url.port, timeout=timeout)

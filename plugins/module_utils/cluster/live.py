@@ -40,7 +40,7 @@ class Live:
         namespaces gets those of the namespaces in C(wanted)
     :param kinds: see C(labels); where one isn't served in its version, it is read in another
     :param if_allowed: those of C(kinds) that may be left out where the user may not list them and no namespace is known
-    :ivar unserved: after iterating, the kinds that the server doesn't serve in the version asked for
+    :ivar unserved: after iterating, the kinds that the server doesn't serve in the declared version
     :ivar unseen: after iterating, the kinds of which objects with the label may exist that the user may not list
     """
 

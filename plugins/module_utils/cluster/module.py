@@ -98,7 +98,7 @@ def _check_host(host: str | None, argument_spec: t.Mapping[str, t.Any]) -> None:
 def _with_api_host(params: dict[str, t.Any]) -> dict[str, t.Any]:
     """The connection options of a module whose option C(host) is something else.
 
-    :raises MeshopsError: host is meant for the API server, so that another cluster than the user wants would be changed
+    :raises MeshopsError: host is the API server's URL, so that another cluster would be changed than the user expects
     """
     if "://" in (params["host"] or ""):
         raise MeshopsError(

@@ -2,8 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Runs one command in a container, over a WebSocket: what C(kubectl exec) does, without input.
 
-The official package's client starts anew for each command, loads certificates included, which is most of the time
-where hundreds of proxies are asked. Here a command costs one connection.
+The official package's client does not send who is impersonated. It is created again for each command, loads
+certificates included, which is most of the time where hundreds of proxies are asked. Here a command costs one
+connection.
 """
 
 from __future__ import annotations
@@ -73,7 +74,8 @@ def _upgrade(connection: http.client.HTTPConnection, path: str, headers: t.Mappi
     for name, value in asked:
         connection.putheader(name, value)
     connection.endheaders()
-    answer = connection.getresponse()
+    # urllib3's own method reads the answer to its end.
+    answer = http.client.HTTPConnection.getresponse(connection)
     if answer.status == http.client.SWITCHING_PROTOCOLS:
         return answer.fp
     body = answer.read().decode(errors="replace")

@@ -53,7 +53,7 @@ def wait_ready(
 
     :param objects: anything with apiVersion, kind and metadata (name, namespace)
     :param timeout: seconds for all of them together
-    :param pause: seconds between two looks at first; they grow to half a second
+    :param pause: seconds between two checks at first; they grow to half a second
     :raises NotReady: one isn't in time, or can't become so; the text holds events and log lines of its pods
     """
     deadline = time.monotonic() + timeout

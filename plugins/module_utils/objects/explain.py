@@ -27,7 +27,7 @@ class _Explainer:
         self.missing_namespace: dict[tuple[t.Any, ...], bool] = {}
 
     def __call__(self, change: Change, error: ApiError) -> str:
-        from ..reconcile.refusal import hushed, sentences
+        from ..cluster.refusal import hushed, sentences
 
         text = str(error)
         said = sentences(text, error.causes, change.after or {}, lambda: self._schema(change))

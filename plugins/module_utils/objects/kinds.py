@@ -13,9 +13,9 @@ from ..cluster.client import Cluster
 from ..cluster.errors import ApiError, Unreachable
 from ..cluster.kinds import KNOWN, Kind, split_api_version
 from ..errors import MeshopsError
-from ..reconcile.compare import is_built_in
 from ..reconcile.identity import title
 from ..reconcile.plan import Change
+from ..reconcile.server_defaults import is_built_in
 from ..reconcile.types import K8sObject
 from ..reconcile.wording import and_more, nearest
 
@@ -79,7 +79,7 @@ class Kinds:
             meta = {**meta, "name": str(meta["name"])}
         for field in ("name", "namespace"):
             if not _IN_A_PATH.match(meta.get(field) or field):
-                raise MeshopsError(f"{title(obj)}: metadata.{field} {meta[field]!r} can't be one in Kubernetes")
+                raise MeshopsError(f"{title(obj)}: metadata.{field} {meta[field]!r} is not a valid Kubernetes name")
         return obj if meta is obj["metadata"] else {**obj, "metadata": meta}
 
     def raise_unknown(self, *, may_come: bool) -> None:
@@ -182,7 +182,7 @@ class Kinds:
         return found.api_version if found else None
 
     def _unserved_text(self, api_version: str, kind: str, objs: list[dict[str, t.Any]]) -> str:
-        from ..reconcile.refusal import unserved
+        from ..cluster.refusal import unserved
 
         more = and_more(len(objs) - 1)
         group, version = split_api_version(api_version)

@@ -41,7 +41,7 @@ def reconcile_objects(
     :param objects: objects with apiVersion, kind and metadata.name (see C(reconcile.documents.objects))
     :returns: C(changed), C(objects): an entry each with C(kind), C(namespace), C(name), C(action) (created, updated,
         deleted, unchanged, failed), C(error) where it failed and C(note) where check mode could not tell all;
-        C(summary): how many of which action; C(diff) where the module wants one; C(warnings)
+        C(summary): how many of which action; C(diff) where the module shows one; C(warnings)
     :raises MeshopsError: what is declared can't be right; nothing has been changed
     :raises ObjectsFailed: some objects failed; all others are done
     """

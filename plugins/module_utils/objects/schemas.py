@@ -8,8 +8,8 @@ import typing as t
 
 from ..cluster.client import Cluster
 from ..cluster.kinds import split_api_version
-from ..reconcile.compare import SchemaSource
 from ..reconcile.schema import Schema
+from ..reconcile.server_defaults import SchemaSource
 
 #: The kinds of Istio that have lists with keys; of these the server's schema is read where it matters.
 _KEYED = ("ServiceEntry", "WasmPlugin", "TrafficExtension")

@@ -20,7 +20,8 @@ def declared_objects(given: t.Sequence[dict[str, t.Any]], src: t.Sequence[str]) 
 
     :param given: dicts, each an object or a List
     :param src: files, directories (all their YAML and JSON files), globs
-    :raises MeshopsError: something is no object, or declared twice, or a source leads to nothing; the text says where
+    :raises MeshopsError: something is not a Kubernetes object, or is declared twice, or a source leads to nothing; the
+            text says where
     """
     try:
         found = [

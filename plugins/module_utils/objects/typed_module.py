@@ -83,7 +83,7 @@ def build(
 ) -> dict[str, t.Any]:
     """The object that a module's parameters declare; an option that isn't given leaves its field out.
 
-    :raises MeshopsError: a label or an annotation that is no string
+    :raises MeshopsError: a label or an annotation that is not a string
     """
     meta: dict[str, t.Any] = {"name": params["name"], "namespace": params["namespace"]}
     labels = "metadata_labels" if "labels" in fields else "labels"

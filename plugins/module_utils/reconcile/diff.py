@@ -6,10 +6,10 @@ from __future__ import annotations
 
 import typing as t
 
-from .compare import same
 from .identity import Key, declared
 from .managed_fields import applied_fields
 from .plan import Change
+from .server_defaults import same
 from .yaml_text import to_yaml
 
 
@@ -21,10 +21,10 @@ def diff(
     """An entry for every change but C(unchanged): C(before_header), C(after_header), C(before), C(after).
 
     Headers say C(Kind namespace/name). An update's C(before) shows of the live object what is declared now,
-    and what goes or becomes another value by the update. Of a Secret only that it changes.
+    and what is removed or becomes another value by the update. Of a Secret only that it changes.
 
     :param answers: the objects as the server has them after the update, or would have them. Without an
-        object's answer all goes that was declared by us before, and lists are shown whole.
+        object's answer everything is removed that was declared by us before, and lists are shown whole.
     """
     return [
         _entry(change, manager, (answers or {}).get(change.key)) for change in changes if change.action != "unchanged"

@@ -31,7 +31,7 @@ class DocumentError(ValueError):
 class Document:
     """One object and where it was written.
 
-    :ivar source: the file, or what stands for it
+    :ivar source: the file, or another name of the text
     :ivar number: which document of the file, from 1
     :ivar line: the line it begins at, from 1
     :ivar obj: the object
@@ -90,7 +90,7 @@ def parse(text: str, source: str, *, twice: bool = False) -> list[Document]:
 
     :param source: how messages call the text, such as its file name
     :param twice: let a key be given twice, the last counts: as Helm reads what charts render
-    :raises DocumentError: not YAML, or a document that is no Kubernetes object
+    :raises DocumentError: not YAML, or a document that is not a Kubernetes object
     """
     loader = _Loader(text)
     found = []
@@ -121,10 +121,10 @@ def parse(text: str, source: str, *, twice: bool = False) -> list[Document]:
 
 
 def objects(value: t.Any, place: str) -> list[dict[str, t.Any]]:
-    """The objects that a document or a user's dict stands for: itself, or a List's items.
+    """The objects that a document or a user's dict contains: itself, or a List's items.
 
     :param place: how messages call it
-    :raises DocumentError: it is no Kubernetes object; the message says what is missing
+    :raises DocumentError: it is not a Kubernetes object; the message says what is missing
     """
     if not isinstance(value, dict):
         raise DocumentError(f"{place}: a Kubernetes object is a mapping with apiVersion, kind and metadata.name")
@@ -141,7 +141,7 @@ def objects(value: t.Any, place: str) -> list[dict[str, t.Any]]:
 
 
 def _check(value: dict[str, t.Any], meta: dict[str, t.Any], what: str) -> None:
-    """What the plan goes by must have its type, whatever else the API server will say.
+    """What the plan compares must have its type, whatever else the API server will say.
 
     :raises DocumentError: it hasn't
     """
@@ -169,7 +169,7 @@ def _check(value: dict[str, t.Any], meta: dict[str, t.Any], what: str) -> None:
 
 
 def _no_text(name: str, value: t.Any) -> str:
-    """What a value is that should be a text, and the remedy. It may be secret, so only its type is told."""
+    """What a value is that should be a text, and the remedy. It may be secret, so only its type is reported."""
     if isinstance(value, (dict, list)):
         kind = "a mapping" if isinstance(value, dict) else "a list"
         return f"{kind}: write it as text below `{name}: |`, or with `| to_json` where it comes from a template"

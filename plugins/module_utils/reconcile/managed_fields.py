@@ -50,7 +50,7 @@ def handed_over(live: t.Mapping[str, t.Any], gives: t.Callable[[str], bool], to:
 
 
 def union(one: Fields, other: Fields) -> Fields:
-    """Both trees as one; a leaf beside a branch stays as the branch's own C(.)."""
+    """Both trees as one; a leaf beside a branch becomes the branch's own C(.)."""
     both = {**one, **other}
     for name in one:
         if name in other:

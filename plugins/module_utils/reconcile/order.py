@@ -4,9 +4,9 @@
 
 What others need comes first: namespaces and CustomResourceDefinitions before what lives in them. A
 DestinationRule is written before a VirtualService, so that the subsets that routes name exist when
-the routes arrive; a subset that goes, or a DestinationRule, goes after the routes have changed. Between
-the two proxies need a moment: they take clusters and routes from separate answers. A NetworkPolicy is
-written after the routes, and deleted before them: it may forbid the traffic that the routes redirect.
+the routes arrive; a subset that is removed, or a DestinationRule, is removed after the routes have changed. Between
+the two proxies need a moment: they take clusters and routes from separate answers.
+A NetworkPolicy is written after the routes, and deleted before them: it may forbid the traffic that the routes redirect.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ class Stage:
     """Changes that don't wait for each other.
 
     :ivar changes: creations and updates, or deletions
-    :ivar settle: proxies need a moment to take the former stages before this one is begun
-    :ivar waits_for: change -> changes of former stages between which and it proxies need a moment; where one of them
+    :ivar settle: proxies need a moment to take the earlier stages before this one is begun
+    :ivar waits_for: change -> changes of earlier stages between which and it proxies need a moment; where one of them
         has failed it must not be made
-    :ivar needed_by: change -> changes of former stages; where one of them has failed, what is there still needs what
+    :ivar needed_by: change -> changes of earlier stages; where one of them has failed, what is there still needs what
         the change takes away
     """
 
@@ -177,7 +177,7 @@ def _service(host: t.Any, namespace: str | None) -> str:
 
 
 def _covers(pattern: str, host: str) -> bool:
-    """Whether a wildcard such as C(*.shop.svc.cluster.local) stands for a host as C(_service) writes it."""
+    """Whether a wildcard such as C(*.shop.svc.cluster.local) matches a host as C(_service) writes it."""
     ending = pattern[1:].partition(".svc")[0]
     return host.endswith(ending) or f"{host}.svc.cluster.local".endswith(ending)
 

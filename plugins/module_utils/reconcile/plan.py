@@ -8,10 +8,11 @@ import dataclasses
 import enum
 import typing as t
 
-from .compare import SchemaSource, apply_differences, value_differences
+from .compare import apply_differences, value_differences
 from .handover import Handover, described, handover
 from .identity import OWNER_LABEL, Key, declared, key, owner, title
 from .managed_fields import applied_entry
+from .server_defaults import SchemaSource
 from .types import K8sObject
 
 

@@ -1,6 +1,6 @@
 # Copyright: (c) 2026, The meshops.istio authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Whether an object is ready, told from the object alone.
+"""Whether an object is ready, decided from the object alone.
 
 Sources: sigs.k8s.io/cli-utils pkg/kstatus; kubectl rollout status (k8s.io/kubectl/pkg/polymorphichelpers);
 the Gateway API's condition reference; istio.io/api meta/v1alpha1 IstioStatus.
@@ -200,7 +200,7 @@ _NEGATIVE = ("WaypointAccepted", "istio.io/WaypointBound")
 
 
 def _istio(obj: t.Mapping[str, t.Any]) -> str | None:
-    """istiod writes status only where it is told to (PILOT_ENABLE_ANALYSIS, ambient): without any, all is well.
+    """istiod writes status only where it is configured to (PILOT_ENABLE_ANALYSIS, ambient): without any, all is well.
 
     Nor is it a reason to wait that an older generation was looked at, unless something was found there: where the
     analysis finds nothing, it writes nothing.

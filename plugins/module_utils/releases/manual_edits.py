@@ -14,8 +14,8 @@ import typing as t
 
 from ..cluster.client import Cluster, PatchOptions
 from ..cluster.errors import ApiError
-from ..reconcile.compare import EXACT_MAPS
 from ..reconcile.managed_fields import handed_over, owners, step_text
+from ..reconcile.server_defaults import EXACT_MAPS
 from ..reconcile.types import K8sObject
 from .foreign_fields import HELM_MANAGER
 

@@ -17,6 +17,7 @@ import typing as t
 from ..cluster.client import Cluster
 from ..cluster.errors import ApiError
 from ..cluster.kinds import KNOWN
+from ..cluster.refusal import unserved
 from ..errors import MeshopsError
 from ..helm.helm import Helm
 from ..helm.ownership import in_release, is_kept, release_of
@@ -27,7 +28,6 @@ from ..reconcile.compare import value_differences
 from ..reconcile.identity import OWNER_LABEL, declared, defined_kinds, key, title
 from ..reconcile.plan import BY_VALUE, Change, PlanError, plan
 from ..reconcile.readiness import unready
-from ..reconcile.refusal import unserved
 from ..reconcile.types import K8sObject
 from ..reconcile.wording import listed
 from .foreign_fields import HELM_MANAGER, foreign_fields, is_installer, with_live_values, without

@@ -441,7 +441,7 @@ def test_one_invalid_of_ten(reconcile, cluster, namespace):
     assert result["summary"] == {"created": 9, "updated": 0, "deleted": 0, "unchanged": 0, "failed": 1}
     failed = result["objects"][0]  # first, where it is seen
     assert (failed["name"], failed["action"]) == ("vs-4", "failed")
-    assert "there is no field spec.https: did you mean http?" in failed["error"]
+    assert "unknown field spec.https: did you mean http?" in failed["error"]
     assert len(cluster.list(VIRTUAL_SERVICE, namespace)) == 9
     del wanted[4]["spec"]["https"]
     assert actions(reconcile(wanted)) == ["unchanged"] * 4 + ["created"] + ["unchanged"] * 5

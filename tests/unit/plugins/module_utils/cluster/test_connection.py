@@ -217,8 +217,10 @@ def other_server(tmp_path):
 
 @pytest.mark.parametrize("version", ["1.26", "2"])
 @pytest.mark.parametrize("path", ["request", "execute", "watch"])
-def test_the_host_name_is_checked_on_every_path(other_server, monkeypatch, version, path):
+@pytest.mark.parametrize("user", [{"token": "SECRET-ADMIN-TOKEN"}, {"username": "a", "password": "b"}])
+def test_the_host_name_is_checked_on_every_path(other_server, monkeypatch, version, path, user):
     kubeconfig, received = other_server
+    kubeconfig["users"][0]["user"] = user
     made = urllib3.util.ssl_.create_urllib3_context
 
     def of_126(*arguments, **options):

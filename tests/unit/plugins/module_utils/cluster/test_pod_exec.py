@@ -12,6 +12,7 @@ import threading
 
 import pytest
 from ansible_collections.meshops.istio.plugins.module_utils.cluster import pod_exec
+from ansible_collections.meshops.istio.plugins.module_utils.cluster.auth import one_context
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.client import Cluster
 from ansible_collections.meshops.istio.plugins.module_utils.errors import MeshopsError
 
@@ -71,6 +72,21 @@ def test_what_the_command_writes_comes_back_whole(server, size):
     )
     assert "authorization: Bearer made for this test" in headers
     assert "Upgrade: websocket" in headers
+
+
+@pytest.mark.parametrize("user", [{"token": "abc"}, {"username": "a", "password": "b"}])
+def test_a_command_runs_as_the_impersonated_user_with_all_groups(server, user):
+    """With a password the connection is the official package's, whose own exec drops these headers."""
+    url, _thread = server(SWITCH + frame(b"\x01here") + frame(SUCCESS) + CLOSE)
+    who = {"as": "deployer", "as-groups": ["team-a", "team-b"]}
+    cluster = Cluster({"kubeconfig": one_context({"server": url}, {**user, **who})})
+    assert cluster.execute("app", "web-1", ["true"]) == "here"
+    headers = [line.lower() for line in server.sent["request"].decode().split("\r\n")]
+    assert "impersonate-user: deployer" in headers
+    assert [line for line in headers if line.startswith("impersonate-group")] == [
+        "impersonate-group: team-a",
+        "impersonate-group: team-b",
+    ]
 
 
 def test_messages_in_pieces_and_pings_between(server):

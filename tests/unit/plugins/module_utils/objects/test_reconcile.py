@@ -41,7 +41,7 @@ def test_a_schema_that_can_not_be_read_hides_no_refusal():
 
     message = 'unknown field "dat"'
     text = told(message, kind="ConfigMap", cluster=types.SimpleNamespace(openapi=openapi), dat={})
-    assert text.startswith("ConfigMap shop/a: there is no field dat")
+    assert text.startswith("ConfigMap shop/a: unknown field dat")
 
 
 def test_only_who_lacks_a_right_is_advised_to_get_it():

@@ -7,7 +7,7 @@ from __future__ import annotations
 import base64
 
 import pytest
-from ansible_collections.meshops.istio.plugins.module_utils.reconcile.refusal import (
+from ansible_collections.meshops.istio.plugins.module_utils.cluster.refusal import (
     hushed,
     sentences,
     steps_of,
@@ -46,11 +46,11 @@ def told(message, obj=None, causes=(), schema=lambda: SCHEMA):
 @pytest.mark.parametrize(
     ("path", "answer"),
     [
-        ("spec.exportto", "there is no field spec.exportto: did you mean exportTo?"),
-        ("spec.export_to", "there is no field spec.export_to: did you mean exportTo?"),
-        ("spec.http[0].rotue", "there is no field spec.http[0].rotue: did you mean route?"),
-        ("spec.http[0].route[0].retries", "there is no field spec.http[0].route[0].retries: it belongs to spec.http"),
-        ("spec.http[1].zzz", "there is no field spec.http[1].zzz: known there: retries, route"),
+        ("spec.exportto", "unknown field spec.exportto: did you mean exportTo?"),
+        ("spec.export_to", "unknown field spec.export_to: did you mean exportTo?"),
+        ("spec.http[0].rotue", "unknown field spec.http[0].rotue: did you mean route?"),
+        ("spec.http[0].route[0].retries", "unknown field spec.http[0].route[0].retries: it belongs to spec.http"),
+        ("spec.http[1].zzz", "unknown field spec.http[1].zzz: known there: retries, route"),
     ],
 )
 def test_an_unknown_field_leads_to_a_known_one(path, answer):
@@ -60,7 +60,7 @@ def test_an_unknown_field_leads_to_a_known_one(path, answer):
 
 def test_an_unknown_field_is_named_where_the_schema_is_not_known():
     assert told(f"{TYPED}.spec.x: field not declared in schema", schema=lambda: None) == [
-        "there is no field spec.x: leave it out"
+        "unknown field spec.x: leave it out"
     ]
 
 

@@ -1,6 +1,6 @@
 # Copyright: (c) 2026, The meshops.istio authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Why an API server refuses an object, said so that a user sees the field and the remedy. Pure.
+"""Why an API server refuses an object, in words that name the field and the remedy. Pure.
 
 A server speaks in two ways. What doesn't fit the schema's types it tells in the text of one message, a line a
 field; what breaks a rule of the schema it tells as causes.
@@ -14,7 +14,7 @@ import json
 import re
 import typing as t
 
-from .schema import Schema
+from ..reconcile.schema import Schema
 
 _TYPED = "failed to create typed patch object"
 _LINE = re.compile(r"^\s*\.(?P<path>.+?): (?P<problem>.+)$", re.M)
@@ -53,7 +53,7 @@ def sentences(
 ) -> list[str]:
     """One sentence for each field that the server complains of; none where the message is about something else.
 
-    Of a Secret no value is told.
+    Of a Secret no value is reported.
 
     :param message: the server's message
     :param causes: the causes of its Status
@@ -78,9 +78,9 @@ def sentences(
 
 
 def hushed(text: str, *objs: t.Mapping[str, t.Any] | None) -> str:
-    """A server's message without the values of Secrets, whether it tells them itself or repeats what a webhook said.
+    """A server's message without the values of Secrets, whether it tells them itself or repeats the words of a webhook.
 
-    :param objs: the object as it is and as it was sent; of what is no Secret all may be told
+    :param objs: the object as it is and as it was sent; of anything but a Secret all may be reported
     :returns: the text, without what the server got, and with C((removed)) for each value that it repeats
     """
     secrets = [obj for obj in objs if obj and obj.get("kind") == "Secret"]
@@ -159,7 +159,7 @@ def _as_string(path: str, value: t.Any) -> str:
 
 
 def _unknown(path: str, schema: Schema | None) -> str:
-    said = f"there is no field {path}"
+    said = f"unknown field {path}"
     names = [step for step in steps_of(path) if isinstance(step, str)]
     holder = schema.at(names[:-1]) if schema else None
     if schema is None or holder is None:
@@ -191,14 +191,14 @@ def _broken_rule(cause: t.Mapping[str, str], obj: t.Mapping[str, t.Any]) -> str:
 
 
 def _denied(text: str, obj: t.Mapping[str, t.Any]) -> str:
-    """What istiod's validation says. It names no paths: they are found where a value or a field's name is told."""
+    """What istiod's validation says. It names no paths: they are found where a value or a field's name is reported."""
     lines = [line.lstrip("\t* ") for line in _COUNT.sub("", text).strip().splitlines() if line.strip()]
     path = _meant(text, obj.get("spec"))
     return f"istiod refuses it: {'; '.join(lines)}" + (f" (see {path})" if path else "")
 
 
 def _silent(webhook: str, why: str) -> str:
-    remedy = "see that its service runs, or remove the webhook configuration that a former installation left behind"
+    remedy = "see that its service runs, or remove the webhook configuration that an earlier installation left behind"
     if webhook.endswith("istio.io"):
         remedy = (
             "see that istiod runs and is ready; where that control plane is gone, remove its"
@@ -208,7 +208,7 @@ def _silent(webhook: str, why: str) -> str:
 
 
 def _meant(text: str, spec: t.Any) -> str | None:
-    """The path of the one leaf whose value is told in a text, else of the one field whose name is."""
+    """The path of the one leaf whose value is in a text, else of the one field whose name is."""
     leaves = list(_leaves(spec, "spec"))
     values = [(path, str(value)) for path, value in leaves if not isinstance(value, bool)]
     names = [(path, re.sub(r"\[\d+\]$", "", path.rpartition(".")[2])) for path, _value in leaves]

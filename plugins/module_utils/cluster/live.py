@@ -5,9 +5,11 @@
 from __future__ import annotations
 
 import concurrent.futures
+import itertools
 import queue
 import typing as t
 
+from ..reconcile.types import K8sObject
 from .client import Cluster
 from .errors import ApiError
 from .kinds import Kind
@@ -57,14 +59,38 @@ class Live:
         self._cluster = cluster
         self._wanted = wanted
         self._if_allowed = if_allowed
+        self._begun: dict[_Read, t.Iterator[list[K8sObject]]] = {}
         self._reads = _reads(wanted)
         if labels:
             listed = {(read.kind) for read in self._reads if read.name is None and read.namespace is None}
             self._reads += [_Read(kind, None, None, labels) for kind in kinds if kind not in listed]
 
-    def __iter__(self) -> t.Iterator[dict[str, t.Any]]:
+    def begin(self, kinds: t.Collection[Kind]) -> set[Kind]:
+        """Reads the first page of wanted objects of some kinds, which iterating gives later.
+
+        :returns: the kinds among them that the server doesn't serve in the declared version
+        """
+        reads = [read for read in self._reads if read.labels is None and read.kind in kinds]
+        if len(reads) == 1:
+            self._begun = {reads[0]: self._begin(reads[0])}
+        elif reads:
+            with concurrent.futures.ThreadPoolExecutor(min(self._cluster.concurrency, len(reads))) as threads:
+                self._begun = dict(zip(reads, threads.map(self._begin, reads), strict=True))
+        return set(self.unserved)
+
+    def read_as(self, versions: t.Mapping[Kind, Kind]) -> None:
+        """Reads kinds in another version, before anything is iterated."""
+        self._reads = [read._replace(kind=versions.get(read.kind, read.kind)) for read in self._reads]
+        self._wanted = {versions.get(kind, kind): names for kind, names in self._wanted.items()}
+        self.unserved -= versions.keys()
+
+    def _begin(self, read: _Read) -> t.Iterator[list[K8sObject]]:
+        pages = self._pages(read)
+        return itertools.chain(list(itertools.islice(pages, 1)), pages)
+
+    def __iter__(self) -> t.Iterator[K8sObject]:
         if len(self._reads) == 1:
-            for page in self._pages(self._reads[0]):
+            for page in self._begun.pop(self._reads[0], None) or self._pages(self._reads[0]):
                 yield from page
             return
         pages: queue.Queue[t.Any] = queue.Queue(maxsize=4)
@@ -87,12 +113,12 @@ class Live:
 
     def _give(self, read: _Read, pages: queue.Queue[t.Any]) -> None:
         try:
-            for page in self._pages(read):
+            for page in self._begun.pop(read, None) or self._pages(read):
                 pages.put(page)
         finally:
             pages.put(_END)
 
-    def _pages(self, read: _Read) -> t.Iterator[list[dict[str, t.Any]]]:
+    def _pages(self, read: _Read) -> t.Iterator[list[K8sObject]]:
         try:
             if read.name is None:
                 yield from self._cluster.pages(read.kind, read.namespace, labels=read.labels)
@@ -110,7 +136,7 @@ class Live:
             elif error.unserved:
                 self.unserved.add(read.kind)
 
-    def _pages_by_namespace(self, read: _Read, refusal: ApiError) -> t.Iterator[list[dict[str, t.Any]]]:
+    def _pages_by_namespace(self, read: _Read, refusal: ApiError) -> t.Iterator[list[K8sObject]]:
         """For a user who may not look into the whole cluster; what it may not list at all it can't have labelled."""
         namespaces = self._namespaces(read)
         if read.labels:

@@ -12,6 +12,7 @@ import typing as t
 from ..cluster.client import Cluster
 from ..cluster.errors import ApiError, Unreachable
 from ..cluster.kinds import KNOWN, Kind, split_api_version
+from ..cluster.live import Live
 from ..errors import MeshopsError
 from ..reconcile.identity import title
 from ..reconcile.plan import Change
@@ -130,20 +131,25 @@ class Kinds:
         known = {(kind.group, kind.kind) for kind in given}
         return given + [kind for kind in mesh if (kind.group, kind.kind) not in known]
 
-    def resolve(self, declared: list[K8sObject], namespace: str) -> list[K8sObject]:
-        """The declared objects with their final namespace and apiVersion.
+    def placed(self, declared: list[K8sObject], namespace: str) -> list[K8sObject]:
+        """The declared objects with the namespaces that they live in."""
+        return [self.place(obj, namespace) for obj in declared]
+
+    def served(self, declared: list[K8sObject], live: Live) -> list[K8sObject]:
+        """The declared objects with their final apiVersion, in which C(live) reads them, too.
 
         A kind of the mesh is taken in a version that the server serves: its versions have the same fields, and Istio's
-        documentation shows now one and now another.
+        documentation shows now one and now another. Only where the server does not serve the declared one, it is asked.
         """
-        placed = [self.place(obj, namespace) for obj in declared]
-        served: dict[Kind, str] = {}
-        for kind in {kind for kind in self._found.values() if kind and kind.group in MESH_GROUPS}:
-            if kind.api_version + kind.kind not in self._declared:
-                served[kind] = self._serving(kind) or kind.api_version
-        if all(version == kind.api_version for kind, version in served.items()):
-            return placed
-        return [self._in_version(obj, served) for obj in placed]
+        mesh = {kind for kind in self._found.values() if kind and kind.group in MESH_GROUPS}
+        mesh = {kind for kind in mesh if kind.api_version + kind.kind not in self._declared}
+        versions = {kind: found for kind in live.begin(mesh) if (found := self._cluster.served(kind))}
+        if not versions:
+            return declared
+        live.read_as(versions)
+        return [
+            self._in_version(obj, {kind: found.api_version for kind, found in versions.items()}) for obj in declared
+        ]
 
     def _in_version(self, obj: K8sObject, served: t.Mapping[Kind, str]) -> K8sObject:
         kind = self.of(obj)

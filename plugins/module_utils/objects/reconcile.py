@@ -57,10 +57,11 @@ def _reconcile(
 ) -> dict[str, t.Any]:
     options.check(len(objects))
     kinds = Kinds(cluster, objects)
-    declared = kinds.resolve(objects, options.namespace)
+    declared = kinds.placed(objects, options.namespace)
     kinds.raise_unknown(may_come=module.check_mode and options.state == "present")
     labels = f"{OWNER_LABEL}={options.owner}" if options.prune else None
     live = Live(cluster, kinds.wanted(declared), labels, kinds.pruned(), BESIDE)
+    declared = kinds.served(declared, live)
     changes = _plan(declared, live, cluster, options)
     todo = [change for change in changes if change.action != "unchanged"]
     unserved = kinds.unserved(live.unserved, todo)

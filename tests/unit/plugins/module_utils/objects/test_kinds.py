@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.meshops.istio.plugins.module_utils.cluster.live import Live
 from ansible_collections.meshops.istio.plugins.module_utils.errors import MeshopsError
 from ansible_collections.meshops.istio.plugins.module_utils.objects.kinds import Kinds
 from fakes.api_server import ApiServer
@@ -20,7 +21,7 @@ from fakes.objects import obj
 def test_a_mistyped_kind_is_suggested(api_version, kind, suggestion):
     declared = [obj(kind, "a", api_version=api_version)]
     kinds = Kinds(ApiServer(), declared)
-    kinds.resolve(declared, "shop")
+    kinds.placed(declared, "shop")
     with pytest.raises(MeshopsError) as error:
         kinds.raise_unknown(may_come=False)
     assert suggestion in str(error.value)
@@ -29,7 +30,9 @@ def test_a_mistyped_kind_is_suggested(api_version, kind, suggestion):
 def test_objects_are_resolved_to_served_versions_and_their_namespace_once():
     server = ApiServer(versions={"networking.istio.io": ["v1beta1"]})
     declared = [obj("VirtualService", "a", namespace=None, hosts=["a"]), obj("Namespace", "shop")]
-    resolved = Kinds(server, declared).resolve(declared, "shop")
+    kinds = Kinds(server, declared)
+    placed = kinds.placed(declared, "shop")
+    resolved = kinds.served(placed, Live(server, kinds.wanted(placed)))
     assert [(o["apiVersion"], o["metadata"].get("namespace")) for o in resolved] == [
         ("networking.istio.io/v1beta1", "shop"),
         ("v1", None),

@@ -67,7 +67,7 @@ options:
         ConfigMaps, Secrets, and the kinds of access rights, of network policies and of scaling, and in the kinds of the
         declared objects, in all namespaces. A user without the right to list all namespaces prunes in those of the
         declared objects.
-      - Namespaces and CustomResourceDefinitions stay, as others' objects in them would go, too. So does what a
+      - Namespaces and CustomResourceDefinitions stay, as others' objects in them would be deleted, too. So does what a
         controller has made with a copy of the label.
     type: bool
     default: false
@@ -206,7 +206,16 @@ objects:
     note:
       description: What check mode could not find out about it, or why it was not pruned.
       type: str
-      returned: where there is something to say
+      returned: where there is something to report
+    reason:
+      description:
+        - Why, for programs, beside C(error) or C(note).
+        - The API server's own, such as C(Forbidden) or C(Invalid); C(FieldManagerConflict), C(DependencyFailed),
+          C(DependentFailed), C(NotPruned), C(Unreachable), C(TakesOver), C(HoldsOtherObjects),
+          C(NotAppliedByThisCollection), C(NamespaceCreatedInThisRun), C(NamespaceMissing), C(KindNotServedYet),
+          C(DefinitionChangedInThisRun).
+      type: str
+      returned: where there is one
   sample:
     - kind: VirtualService
       namespace: shop

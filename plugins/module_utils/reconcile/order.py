@@ -6,7 +6,8 @@ What others need comes first: namespaces and CustomResourceDefinitions before wh
 DestinationRule is written before a VirtualService, so that the subsets that routes name exist when
 the routes arrive; a subset that is removed, or a DestinationRule, is removed after the routes have changed. Between
 the two proxies need a moment: they take clusters and routes from separate answers.
-A NetworkPolicy is written after the routes, and deleted before them: it may forbid the traffic that the routes redirect.
+A NetworkPolicy is written after the routes, and deleted before them: it may forbid the traffic that the routes
+redirect.
 """
 
 from __future__ import annotations

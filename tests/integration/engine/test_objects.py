@@ -283,7 +283,7 @@ def test_a_kind_that_no_definition_can_bring_is_an_error_in_check_mode_too(recon
 
 
 def test_what_is_malformed_is_told_and_stops_no_other(reconcile, namespace):
-    with pytest.raises(MeshopsError, match="VirtualService .*metadata.name 'a/status' can't be one"):
+    with pytest.raises(MeshopsError, match="VirtualService .*metadata.name 'a/status' is not a valid"):
         reconcile([virtual_service(namespace, "a/status")])
     reconcile([destination_rule(namespace, "a"), destination_rule(namespace, "b")])
     text = {**destination_rule(namespace, "a"), "spec": "text"}

@@ -8,7 +8,12 @@ import types
 
 from ansible_collections.meshops.istio.plugins.module_utils.errors import MeshopsError
 from ansible_collections.meshops.istio.plugins.module_utils.objects.executor import Outcome
-from ansible_collections.meshops.istio.plugins.module_utils.objects.result import _failed_first, _failure_text, _result, _shown
+from ansible_collections.meshops.istio.plugins.module_utils.objects.result import (
+    _failed_first,
+    _failure_text,
+    _result,
+    _shown,
+)
 from ansible_collections.meshops.istio.plugins.module_utils.reconcile.plan import plan
 from fakes.objects import obj
 

@@ -22,7 +22,18 @@ import json
 import typing as t
 
 from .managed_fields import applied_entry, step_text
-from .server_defaults import EXACT_ITEMS, EXACT_MAPS, Path, SchemaSource, Server, empty, field_of, is_built_in, is_item, same
+from .server_defaults import (
+    EXACT_ITEMS,
+    EXACT_MAPS,
+    Path,
+    SchemaSource,
+    Server,
+    empty,
+    field_of,
+    is_built_in,
+    is_item,
+    same,
+)
 from .types import K8sObject
 
 #: Left out of the comparison: they name the object.

@@ -6,8 +6,10 @@ from __future__ import annotations
 
 import copy
 
+import pytest
 from ansible_collections.meshops.istio.plugins.module_utils.reconcile.compare import (
     apply_differences,
+    lacks_empty_list,
     value_differences,
 )
 from ansible_collections.meshops.istio.plugins.module_utils.reconcile.server_defaults import same
@@ -103,3 +105,21 @@ def test_what_was_applied_is_unchanged(spec):
 def test_another_spec_differs(one, other):
     first, second = virtual_service(**one), virtual_service(**other)
     assert bool(apply_differences(second, live(first), US)) == (not same(one, other))
+
+
+@pytest.mark.parametrize(
+    ("want", "have", "lacks"),
+    [
+        ({"ports": []}, {}, True),
+        ({"ports": []}, {"ports": []}, False),
+        ({"vmConfig": {"env": []}}, {}, True),
+        ({"vmConfig": {"env": []}}, {"vmConfig": {}}, True),
+        ({"vmConfig": {}}, {}, False),
+        ({"ports": [{"name": "a"}]}, {}, False),
+    ],
+)
+def test_a_list_without_items_that_the_server_has_dropped(want, have, lacks):
+    crd = {"apiVersion": "networking.istio.io/v1", "kind": "ServiceEntry"}
+    assert lacks_empty_list({**crd, "spec": want}, {**crd, "spec": have}) is lacks
+    built_in = {"apiVersion": "v1", "kind": "Service"}
+    assert not lacks_empty_list({**built_in, "spec": want}, {**built_in, "spec": have})

@@ -27,11 +27,17 @@ def pointer(path: t.Iterable[str | int]) -> str:
     return "".join(f"/{str(step).replace('~', '~0').replace('/', '~1')}" for step in path)
 
 
+class ObjectRef(t.NamedTuple):
+    """Which object is edited."""
+
+    kind: Kind
+    name: str
+    namespace: str | None = None
+
+
 def edit(
     cluster: Cluster,
-    kind: Kind,
-    name: str,
-    namespace: str | None,
+    target: ObjectRef,
     change: t.Callable[[K8sObject], list[Operation]],
     *,
     live: K8sObject | None = None,
@@ -51,7 +57,7 @@ def edit(
     while True:
         attempt += 1
         if live is None:
-            live = cluster.get(kind, name, namespace)
+            live = cluster.get(target.kind, target.name, target.namespace)
         if live is None:
             return None
         operations = change(live)
@@ -60,7 +66,8 @@ def edit(
         version = live["metadata"]["resourceVersion"]
         guard: Operation = {"op": "replace", "path": "/metadata/resourceVersion", "value": version}
         try:
-            return cluster.patch(kind, name, [guard, *operations], namespace, options, dry_run=check_mode)
+            patch = [guard, *operations]
+            return cluster.patch(target.kind, target.name, patch, target.namespace, options, dry_run=check_mode)
         except ApiError as error:
             if error.status != 409 or attempt == ATTEMPTS:
                 raise

@@ -10,7 +10,7 @@ import json
 import typing as t
 
 from ..cluster.client import PatchOptions
-from ..cluster.edit import ATTEMPTS, Operation, edit
+from ..cluster.edit import ATTEMPTS, ObjectRef, Operation, edit
 from ..cluster.errors import ApiError
 from ..errors import MeshopsError
 from ..mesh.untrusted import printable
@@ -322,9 +322,11 @@ def _restore(cluster: Cluster, live: K8sObject, *, check_mode: bool) -> None:
             return [*operations, *restore_patch(meta["annotations"], state, owners)]
         return [*operations, {"op": "replace", "path": "/metadata/managedFields", "value": owners}]
 
-    after = edit(cluster, VIRTUAL_SERVICE, name, namespace, routes, live=live, manager=MANAGER, check_mode=check_mode)
+    after = edit(
+        cluster, ObjectRef(VIRTUAL_SERVICE, name, namespace), routes, live=live, manager=MANAGER, check_mode=check_mode
+    )
     if not check_mode and after is not None:
-        edit(cluster, VIRTUAL_SERVICE, name, namespace, metadata, live=after, manager=MANAGER)
+        edit(cluster, ObjectRef(VIRTUAL_SERVICE, name, namespace), metadata, live=after, manager=MANAGER)
 
 
 def _disown(live: K8sObject) -> list[Operation]:

@@ -12,7 +12,7 @@ import time
 import typing as t
 
 from ..cluster.client import FIELD_MANAGER, Cluster
-from ..cluster.edit import Operation, edit
+from ..cluster.edit import ObjectRef, Operation, edit
 from ..cluster.errors import ApiError, Unreachable
 from ..errors import MeshopsError
 from ..reconcile.compare import lacks_empty_list
@@ -73,6 +73,12 @@ class Outcome:
     begun: bool = False
 
 
+#: Seconds for which a busy API server may still check objects by the previous version of their definition.
+_SCHEMA_DELAY = 10.0
+#: The status of a refusal of a field that the server does not know, with strict validation or without.
+_UNKNOWN_FIELD = (400, 422, 500)
+
+
 class Conflict(MeshopsError):
     """Another field manager owns fields that we declare with other values.
 
@@ -117,6 +123,7 @@ class Executor:
         self._finished: dict[Key, float] = {}
         self._failed: dict[Key, str] = {}
         self._unwritten: list[str] = []
+        self._defined: set[tuple[str, str]] = set()
 
     def run(self, stages: t.Iterable[Stage]) -> list[Outcome]:
         """Executes stages (see C(reconcile.order.stages)).
@@ -134,6 +141,7 @@ class Executor:
                 done = list(threads.map(lambda change, stage=stage: self._execute(change, stage), stage.changes))
                 self._failed.update({outcome.change.key: outcome.change.title for outcome in done if outcome.error})
                 self._unwritten.extend(o.change.title for o in done if o.error and o.change.action != "delete")
+                self._defined |= {defined for outcome in done if (defined := _defined_kind(outcome))}
                 outcomes += done
                 if options.after_stage is not None and not options.check_mode:
                     options.after_stage(done)
@@ -176,7 +184,8 @@ class Executor:
             if change.action == "delete" and change.before is not None:
                 self._delete(change.before)
                 return Outcome(change, "deleted")
-            obj = _apply(self._cluster, change, options.force, check_mode=options.check_mode)
+            patience = _SCHEMA_DELAY if (_group(change.api_version), change.kind) in self._defined else 0
+            obj = _apply(self._cluster, change, options.force, check_mode=options.check_mode, patience=patience)
         except ApiError as error:
             conflict = conflict_of(change.title, error)
             text = options.explain(change, error) if options.explain and not conflict else f"{change.title}: {error}"
@@ -205,9 +214,26 @@ class Executor:
         return "unchanged" if same else _DONE[change.action]
 
 
-def _apply(cluster: Cluster, change: Change, force: Force, *, check_mode: bool) -> K8sObject:
-    """Applies; a conflict of two writers at one moment, and not of two owners, is tried again."""
+def _group(api_version: str) -> str:
+    return api_version.rpartition("/")[0]
+
+
+def _defined_kind(outcome: Outcome) -> tuple[str, str] | None:
+    """Group and kind that a CustomResourceDefinition defines which was just written."""
+    change = outcome.change
+    if change.kind != "CustomResourceDefinition" or outcome.error or not change.after:
+        return None
+    spec = change.after.get("spec") or {}
+    return str(spec.get("group")), str((spec.get("names") or {}).get("kind"))
+
+
+def _apply(cluster: Cluster, change: Change, force: Force, *, check_mode: bool, patience: float = 0) -> K8sObject:
+    """Applies; a conflict of two writers at one moment, and not of two owners, is tried again.
+
+    :param patience: seconds for which the server may not know the fields of a definition that was just written
+    """
     desired = change.after or {}
+    patient_until = time.monotonic() + patience
     if change.handover and not check_mode:
         _give_up(cluster, desired, change.handover)
     deadline = cluster.deadline()
@@ -226,7 +252,8 @@ def _apply(cluster: Cluster, change: Change, force: Force, *, check_mode: bool) 
             if conflict and not forced and all(map(force, conflict.owners)):
                 forced = True
                 continue
-            if error.status != 409 or conflict or time.monotonic() > deadline:
+            may_come = error.status in _UNKNOWN_FIELD and time.monotonic() < patient_until
+            if not may_come and (error.status != 409 or conflict or time.monotonic() > deadline):
                 raise
         time.sleep(pause)
         pause = min(pause * 2, 1)
@@ -240,7 +267,8 @@ def _give_up(cluster: Cluster, desired: K8sObject, claims: Handover) -> None:
         return [{"op": "replace", "path": "/metadata/managedFields", "value": entries}] if entries else []
 
     meta = desired["metadata"]
-    edit(cluster, cluster.kind(desired["apiVersion"], desired["kind"]), meta["name"], meta.get("namespace"), operations)
+    kind = cluster.kind(desired["apiVersion"], desired["kind"])
+    edit(cluster, ObjectRef(kind, meta["name"], meta.get("namespace")), operations)
 
 
 def _version(obj: K8sObject) -> str:

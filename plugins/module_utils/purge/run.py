@@ -15,7 +15,7 @@ import time
 import typing as t
 
 from ..cluster.client import Cluster
-from ..cluster.edit import Operation, edit
+from ..cluster.edit import ObjectRef, Operation, edit
 from ..cluster.errors import ApiError
 from ..cluster.kinds import KNOWN
 from ..errors import MeshopsError
@@ -329,7 +329,7 @@ class _Run:
         if patch:
             self.objects.patch(item, patch)
         if item.names(Scope.TAINT):
-            edit(self.cluster, KNOWN["", "Node"], item.name, None, _without_taints, live=self.objects.get(item))
+            edit(self.cluster, ObjectRef(KNOWN["", "Node"], item.name), _without_taints, live=self.objects.get(item))
         if item.names(Scope.FINALIZER):
             self.objects.remove_finalizers(item, obj)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.meshops.istio.plugins.module_utils.cluster.edit import edit
+from ansible_collections.meshops.istio.plugins.module_utils.cluster.edit import ObjectRef, edit
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.errors import ApiError
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN, POD
 from ansible_collections.meshops.istio.plugins.module_utils.objects.executor import conflict_of
@@ -70,7 +70,7 @@ def test_edits_conflict_by_resource_version_and_deletions_by_uid():
             wrote.append(server.put(obj("ConfigMap", "c", data={"a": "2"})))
 
     server.on_request(other_writer)
-    patched = edit(server, kind, "c", "shop", lambda live: [{"op": "add", "path": "/data/b", "value": "3"}])
+    patched = edit(server, ObjectRef(kind, "c", "shop"), lambda live: [{"op": "add", "path": "/data/b", "value": "3"}])
     assert patched["data"] == {"a": "2", "b": "3"}
     with pytest.raises(ApiError, match="Precondition"):
         server.delete(kind, "c", "shop", uid="another")

@@ -6,7 +6,7 @@ import doctest
 
 import pytest
 from ansible_collections.meshops.istio.plugins.module_utils.cluster import edit as editing
-from ansible_collections.meshops.istio.plugins.module_utils.cluster.edit import edit
+from ansible_collections.meshops.istio.plugins.module_utils.cluster.edit import ObjectRef, edit
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.errors import ApiError
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import CONFIG_MAP
 
@@ -37,19 +37,19 @@ def add(_live):
 
 def test_edit_begins_again_on_what_others_wrote():
     cluster = Cluster(others=3)
-    assert edit(cluster, CONFIG_MAP, "c", "n", add)["metadata"]["resourceVersion"] == "5"
+    assert edit(cluster, ObjectRef(CONFIG_MAP, "c", "n"), add)["metadata"]["resourceVersion"] == "5"
     assert cluster.patches == [add(None)]
 
 
 def test_edit_gives_up_after_some_conflicts():
     with pytest.raises(ApiError, match="has been modified"):
-        edit(Cluster(others=99), CONFIG_MAP, "c", "n", add)
+        edit(Cluster(others=99), ObjectRef(CONFIG_MAP, "c", "n"), add)
 
 
 def test_edit_leaves_an_object_alone_without_operations():
     cluster = Cluster()
-    assert edit(cluster, CONFIG_MAP, "c", "n", lambda _live: []) == cluster.get()
-    assert edit(Cluster(exists=False), CONFIG_MAP, "c", "n", add) is None
+    assert edit(cluster, ObjectRef(CONFIG_MAP, "c", "n"), lambda _live: []) == cluster.get()
+    assert edit(Cluster(exists=False), ObjectRef(CONFIG_MAP, "c", "n"), add) is None
     assert not cluster.patches
 
 

@@ -128,3 +128,33 @@ def test_whatever_goes_wrong_with_one_the_others_are_told():
     )
     assert [outcome[2] for outcome in outcomes] == ["failed", "created"]
     assert outcomes[0][3] == "Gateway shop/a: KeyError: 'x'"
+
+
+def definition():
+    crd = obj("CustomResourceDefinition", "things.example.org", group="example.org", names={"kind": "Thing"})
+    return {**crd, "apiVersion": "apiextensions.k8s.io/v1"}
+
+
+def test_fields_of_a_definition_that_was_just_written_are_waited_for(monkeypatch):
+    monkeypatch.setattr(writing.time, "sleep", lambda _seconds: None)
+    refusals = [True, True]
+    thing = {**obj("Thing", "one", color="red"), "apiVersion": "example.org/v1"}
+
+    def failing(written):
+        return written["kind"] == "Thing" and bool(refusals) and refusals.pop()
+
+    outcomes, written = run([change(None, definition()), change(None, thing)], failing)
+    assert outcomes[-1] == ("Thing", "one", "created", "")
+    assert written[-1] == ("Thing", "one")
+
+
+def test_an_unknown_field_of_another_kind_fails_at_once():
+    calls = []
+
+    def failing(written):
+        calls.append(written["kind"])
+        return written["kind"] == "VirtualService"
+
+    outcomes, _written = run([change(None, definition()), change(None, route("a", "v1"))], failing)
+    assert ("VirtualService", "a", "failed") in [outcome[:3] for outcome in outcomes]
+    assert calls.count("VirtualService") == 1

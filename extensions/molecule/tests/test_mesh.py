@@ -23,7 +23,7 @@ def kubectl(lab):
     """kubectl's output as JSON (or text), asked from this machine."""
     local = testinfra.get_host("local://")
 
-    def ask(words: str, text: bool = False):
+    def ask(words: str, *, text: bool = False):
         out = local.check_output(f"env KUBECONFIG={lab['KUBECONFIG']} {lab['PATH'].split(':')[0]}/kubectl {words}")
         return out if text else json.loads(out)
 

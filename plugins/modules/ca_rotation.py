@@ -159,7 +159,7 @@ attributes:
 requirements:
   - cryptography >= 42
 seealso:
-  - module: meshops.istio.proxies
+  - module: meshops.istio.proxies_info
 """
 
 EXAMPLES = r"""

@@ -43,7 +43,7 @@ options:
     default: 300
 seealso:
   - module: meshops.istio.injection
-  - module: meshops.istio.proxies
+  - module: meshops.istio.proxies_info
 """
 
 EXAMPLES = r"""

@@ -26,7 +26,7 @@ options:
     choices: [control_planes, proxies, gateways, ca, namespaces, footprint]
     default: [control_planes, proxies, gateways, ca, namespaces]
 seealso:
-  - module: meshops.istio.proxies
+  - module: meshops.istio.proxies_info
   - module: meshops.istio.purge
 author:
   - The meshops.istio authors (@meshops)

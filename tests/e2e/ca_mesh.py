@@ -261,7 +261,7 @@ class Mesh:
     def proxies(self, *namespaces: str) -> list[dict]:
         """What the module proxies gives."""
         book = self.folder / "proxies.yml"
-        task = {"meshops.istio.proxies": {"namespaces": list(namespaces)}, "register": "mesh"}
+        task = {"meshops.istio.proxies_info": {"namespaces": list(namespaces)}, "register": "mesh"}
         show = {"ansible.builtin.copy": {"content": "{{ mesh.proxies | to_json }}", "dest": f"{book}.json"}}
         book.write_text(yaml.safe_dump([{"hosts": "all", "gather_facts": False, "tasks": [task, show]}]))
         command = self.command("status")

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: proxies
+module: proxies_info
 short_description: What every proxy of an Istio mesh holds
 version_added: 0.1.0
 author: The meshops.istio authors (@meshops)
@@ -40,7 +40,7 @@ seealso:
 
 EXAMPLES = r"""
 - name: Read every proxy
-  meshops.istio.proxies:
+  meshops.istio.proxies_info:
   register: mesh
 
 - name: Every gateway has taken its listeners

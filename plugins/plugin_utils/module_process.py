@@ -14,6 +14,12 @@ import sys
 import types
 
 
+def _packages(folder: str) -> str:
+    """The folder of namespaces in a collection path, which may be that folder itself, as Ansible takes it."""
+    folder = os.path.abspath(folder)
+    return folder if os.path.basename(folder) == "ansible_collections" else os.path.join(folder, "ansible_collections")
+
+
 def run(module: str, folders: list[str]) -> None:
     """Runs a module of collections in folders.
 
@@ -21,14 +27,14 @@ def run(module: str, folders: list[str]) -> None:
     """
     # One package over all folders, as Ansible has it; only the first that Python finds would count.
     collections = types.ModuleType("ansible_collections")
-    collections.__path__ = [os.path.join(folder, "ansible_collections") for folder in folders]
+    collections.__path__ = [_packages(folder) for folder in folders]
     sys.modules["ansible_collections"] = collections
     namespace, collection, name = module.split(".")
     importlib.import_module(f"ansible_collections.{namespace}.{collection}.plugins.modules.{name}").main()
 
 
 if __name__ == "__main__":
-    sys.path.pop(0)  # the folder of this file
+    sys.path[:] = [entry for entry in sys.path if entry != os.path.dirname(os.path.abspath(__file__))]
     arguments = sys.argv[1:]
     del sys.argv[1:]  # so that Ansible reads the module's arguments from the standard input
     run(arguments[0], arguments[1:])

@@ -320,9 +320,8 @@ def foreign(namespace, manager="istio-operator"):
 @pytest.mark.parametrize("manager", ["istio-operator", "kubectl"])
 def test_what_another_installer_left_in_an_object_goes_with_its_claim(cluster, helm, namespace, manager):
     cluster.apply(foreign(namespace), manager=manager)
-    cluster.patch(
-        DEPLOYMENT, "echo-v1", {"metadata": {"annotations": {"own": "kept"}}}, namespace, manager="operator-x"
-    )
+    own = {"metadata": {"annotations": {"own": "kept"}}}
+    cluster.patch(DEPLOYMENT, "echo-v1", own, namespace, PatchOptions(manager="operator-x"))
     (plan,) = plan_releases(cluster, helm, [probe(namespace, ["v1"])], PlanOptions(take_ownership=True))
     assert plan.report()["taken_over"] == [f"Deployment {namespace}/echo-v1"] == plan.report()["restarted"]
     (shown,) = [e for e in diff(cluster, [plan]) if e["after_header"].startswith("Deployment")]

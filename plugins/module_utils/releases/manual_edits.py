@@ -12,8 +12,8 @@ import dataclasses
 import json
 import typing as t
 
-from ..cluster.client import Cluster, PatchOptions
-from ..cluster.errors import ApiError
+from ..cluster.client import Cluster
+from ..cluster.edit import ObjectRef, Operation, edit, pointer
 from ..reconcile.managed_fields import handed_over, owners, step_text
 from ..reconcile.server_defaults import EXACT_MAPS
 from ..reconcile.types import K8sObject
@@ -26,7 +26,6 @@ _NOT_BELOW = ("f:metadata", "f:status")
 _NEVER = ("f:caBundle", "f:replicas")
 #: kubectl rollout restart writes its time into the pods' annotations.
 _KUBECTLS_OWN = "f:kubectl.kubernetes.io/"
-_ATTEMPTS = 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,23 +146,10 @@ def take_away(cluster: Cluster, wanted: K8sObject, live: K8sObject) -> None:
 
     :param live: as it is after it was applied
     """
+
+    def operations(now: K8sObject) -> list[Operation]:
+        places = sorted((one.place for one in additions(wanted, now)), reverse=True)  # an item's index must still hold
+        return [{"op": "remove", "path": pointer(place)} for place in places]
+
     kind, meta = cluster.kind(wanted["apiVersion"], wanted["kind"]), wanted["metadata"]
-    for attempt in range(1, _ATTEMPTS + 1):
-        places = sorted((one.place for one in additions(wanted, live)), reverse=True)  # an item's index must still hold
-        if not places:
-            return
-        patch = [{"op": "replace", "path": "/metadata/resourceVersion", "value": live["metadata"]["resourceVersion"]}]
-        patch += [{"op": "remove", "path": "".join(f"/{_escaped(step)}" for step in place)} for place in places]
-        try:
-            cluster.patch(
-                kind, meta["name"], patch, meta.get("namespace"), PatchOptions(how="json", manager=HELM_MANAGER)
-            )
-            return
-        except ApiError as error:
-            if error.status != 409 or attempt == _ATTEMPTS:  # somebody else wrote in between
-                raise
-        live = cluster.get(kind, meta["name"], meta.get("namespace")) or live
-
-
-def _escaped(step: str | int) -> str:
-    return str(step).replace("~", "~0").replace("/", "~1")
+    edit(cluster, ObjectRef(kind, meta["name"], meta.get("namespace")), operations, live=live, manager=HELM_MANAGER)

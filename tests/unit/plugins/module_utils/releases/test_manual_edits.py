@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 
-from ansible_collections.meshops.istio.plugins.module_utils.cluster.errors import ApiError
 from ansible_collections.meshops.istio.plugins.module_utils.reconcile.diff import diff
 from ansible_collections.meshops.istio.plugins.module_utils.reconcile.plan import Change
 from ansible_collections.meshops.istio.plugins.module_utils.releases.manual_edits import (
@@ -12,6 +11,7 @@ from ansible_collections.meshops.istio.plugins.module_utils.releases.manual_edit
     take_away,
     with_additions_as_helms,
 )
+from fakes.api_server import ApiServer
 
 WANTED = {
     "apiVersion": "apps/v1",
@@ -117,27 +117,6 @@ def test_the_diff_shows_that_it_goes():
     assert "dnsPolicy" not in entry["before"]
 
 
-class Cluster:
-    """Has one object, which somebody else writes first, as often as it is told."""
-
-    def __init__(self, live, conflicts=0):
-        self.live, self.conflicts, self.patches = live, conflicts, []
-
-    def kind(self, *_names):
-        return "kind"
-
-    def get(self, *_where):
-        return copy.deepcopy(self.live)
-
-    def patch(self, _kind, _name, patch, _namespace, options):
-        assert (options.how, options.manager) == ("json", "helm")
-        if self.conflicts:
-            self.conflicts -= 1
-            self.live["metadata"]["resourceVersion"] = "8"
-            raise ApiError("conflict", 409, "Conflict", [])
-        self.patches.append([(step["op"], step["path"], step.get("value")) for step in patch])
-
-
 def test_what_was_added_is_taken_away_the_last_item_first():
     def change(obj):
         with_env(obj)
@@ -146,15 +125,14 @@ def test_what_was_added_is_taken_away_the_last_item_first():
     fields = copy.deepcopy(ENV)
     env = fields["f:spec"]["f:template"]["f:spec"]["f:containers"][CONTAINER]["f:env"]
     env['k:{"name":"BAR"}'] = {".": {}, "f:name": {}}
-    cluster = Cluster(edited(fields, change), conflicts=1)
-    take_away(cluster, WANTED, cluster.get())
-    path = "/spec/template/spec/containers/0/env"
-    assert cluster.patches == [
-        [("replace", "/metadata/resourceVersion", "8"), ("remove", f"{path}/2", None), ("remove", f"{path}/1", None)]
-    ]
+    cluster = ApiServer([edited(fields, change)])
+    take_away(cluster, WANTED, cluster.find("Deployment", "istiod", "istio-system"))
+    (container,) = pod(cluster.find("Deployment", "istiod", "istio-system"))["containers"]
+    assert container["env"] == [{"name": "A", "value": "1"}]
+    assert take_away(cluster, WANTED, cluster.find("Deployment", "istiod", "istio-system")) is None
 
 
 def test_nothing_is_written_where_nothing_was_added():
-    cluster = Cluster(edited({}, lambda obj: None))
-    take_away(cluster, WANTED, cluster.get())
-    assert cluster.patches == []
+    cluster = ApiServer([edited({}, lambda obj: None)])
+    take_away(cluster, WANTED, cluster.find("Deployment", "istiod", "istio-system"))
+    assert cluster.writes == []

@@ -2,8 +2,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 from __future__ import annotations
 
-import copy
-
 import pytest
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.errors import ApiError
 from ansible_collections.meshops.istio.plugins.module_utils.errors import MeshopsError
@@ -15,6 +13,7 @@ from ansible_collections.meshops.istio.plugins.module_utils.releases.takeover im
     is_due,
     take_over,
 )
+from fakes.api_server import ApiServer
 
 RELEASE = Release("istiod", "istiod", "istio-system")
 
@@ -30,31 +29,34 @@ def deployment(image="old", app="istiod", managers=("istio-operator",)):
     }
 
 
-class Cluster:
-    """One object, whose managedFields somebody else writes first, as often as it is told."""
+def wanted(**changes):
+    """The Deployment as the chart renders it."""
+    found = deployment(**changes)
+    found["metadata"] = {"name": "istiod", "namespace": "istio-system"}
+    return found
 
-    def __init__(self, live, conflicts=0, refuses=""):
-        self.live, self.conflicts, self.refuses, self.applied = live, conflicts, refuses, []
 
-    def kind(self, *_names):
-        return "kind"
+def server(conflicts=0, refuses=""):
+    """Has the Deployment; others write it just before the first patches arrive, as often as told."""
+    found = ApiServer([deployment()])
+    left = [conflicts]
 
-    def get(self, *_where, **_options):
-        return copy.deepcopy(self.live)
+    def write(request):
+        if request.method == "PATCH" and request.query.get("fieldManager") == "helm" and left[0]:
+            left[0] -= 1
+            live = found.find("Deployment", "istiod", "istio-system")
+            live["metadata"]["labels"] = {"left": str(left[0])}
+            found.put(live)
 
-    def patch(self, _kind, _name, patch, _namespace, options):
-        assert (options.how, options.manager) == ("json", "helm")
-        if self.conflicts:
-            self.conflicts -= 1
-            raise ApiError("conflict", 409, "Conflict", [])
-        self.live["metadata"]["managedFields"] = patch[0]["value"]
-        return self.live
+    found.on_request(write)
+    found.refuse(lambda request: ApiError(refuses, 422) if refuses and request.method == "PATCH" else None)
+    return found
 
-    def apply(self, obj, force, manager, dry_run=False):
-        if self.refuses:
-            raise ApiError(self.refuses, 422, "Invalid", [])
-        self.applied.append((manager, dry_run))
-        return obj
+
+def applied(cluster):
+    """Field manager of each server-side apply, and whether it was a dry run."""
+    asked = [request for request in cluster.requests if request.method == "PATCH" and isinstance(request.body, dict)]
+    return [(request.query["fieldManager"], not request.writes) for request in asked]
 
 
 def test_what_is_due():
@@ -69,30 +71,32 @@ def test_what_is_due():
 
 
 def test_whether_pods_are_made_anew_is_asked_in_the_old_owner_s_name():
-    cluster = Cluster(deployment())
+    cluster = server()
     for image, restarts in (("old", False), ("new", True)):
-        takeover = Takeover(deployment(), deployment(image))
-        takeover = foreseen(cluster, takeover, RELEASE)
+        takeover = foreseen(cluster, Takeover(deployment(), wanted(image=image)), RELEASE)
         assert takeover.restarts is restarts
-    assert cluster.applied == [("istio-operator", True)] * 2
+    assert applied(cluster) == [("istio-operator", True)] * 2
+    assert cluster.writes == []
 
 
 def test_what_can_not_be_taken_over_is_told():
     with pytest.raises(MeshopsError, match="selects its pods by app=istiod, and the one of chart istiod by app=other"):
-        foreseen(Cluster(deployment()), Takeover(deployment(), deployment(app="other")), RELEASE)
+        foreseen(server(), Takeover(deployment(), wanted(app="other")), RELEASE)
     with pytest.raises(MeshopsError, match="Deployment istio-system/istiod cannot become part of release istiod: no"):
-        foreseen(Cluster(deployment(), refuses="no"), Takeover(deployment(), deployment()), RELEASE)
+        foreseen(server(refuses="no"), Takeover(deployment(), wanted()), RELEASE)
 
 
 def test_fields_are_handed_over_before_the_object_is_applied():
-    cluster = Cluster(deployment(), conflicts=2)
-    take_over(cluster, Takeover(deployment(), deployment()))
-    assert [entry["manager"] for entry in cluster.live["metadata"]["managedFields"]] == ["helm"]
-    assert cluster.applied == [("helm", False)]
+    cluster = server(conflicts=2)
+    take_over(cluster, Takeover(deployment(), wanted()))
+    live = cluster.find("Deployment", "istiod", "istio-system")
+    assert {entry["manager"] for entry in live["metadata"]["managedFields"]} == {"helm"}
+    assert applied(cluster) == [("helm", False)]
 
 
 def test_an_object_that_others_write_all_the_time():
-    cluster = Cluster(deployment(), conflicts=99)
-    with pytest.raises(ApiError, match="conflict"):
-        take_over(cluster, Takeover(deployment(), deployment()))
-    assert cluster.applied == []
+    cluster = server(conflicts=99)
+    with pytest.raises(ApiError) as refused:
+        take_over(cluster, Takeover(deployment(), wanted()))
+    assert refused.value.status == 409
+    assert applied(cluster) == []

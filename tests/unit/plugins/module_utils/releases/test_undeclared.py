@@ -13,32 +13,36 @@ from ansible_collections.meshops.istio.plugins.module_utils.releases.undeclared 
     undeclared,
     users_of,
 )
+from fakes.api_server import ApiServer
+from fakes.objects import obj
 
 
-class Cluster:
-    """Has the records of releases, by namespace and name, and may refuse to list them all."""
+def record(namespace, name):
+    """A release's record, labelled as the inventory's."""
+    labels = {"owner": "helm", "name": name, "status": "deployed", "meshops.istio/owner": "prod"}
+    return obj("Secret", f"sh.helm.release.v1.{name}.v1", namespace, labels=labels)
 
-    def __init__(self, *releases, refuses=0, users=()):
-        self.releases, self.refuses, self.users = releases, refuses, users
 
-    def list(self, kind, namespace=None, labels=None):
-        if kind.kind != "Secret":
-            return [user for user in self.users if user["kind"] == kind.kind]
-        assert labels == "owner=helm,status!=superseded,meshops.istio/owner=prod"
-        if namespace is None and self.refuses:
-            raise ApiError("no", self.refuses)
-        found = [(ns, name) for ns, name in self.releases if namespace in (None, ns)]
-        return [{"metadata": {"namespace": ns, "labels": {"name": name}}} for ns, name in found]
+def cluster(*releases, refuses=0):
+    """A cluster with the records of releases; it may refuse to list all Secrets."""
+    server = ApiServer([record(*release) for release in releases])
+
+    def refusal(request):
+        everywhere = request.kind and request.kind.kind == "Secret" and request.namespace is None
+        return ApiError("no", refuses) if refuses and everywhere else None
+
+    server.refuse(refusal)
+    return server
 
 
 def test_releases_that_are_not_declared_are_removed():
-    found = undeclared(Cluster(("a", "x"), ("a", "y"), ("b", "x")), [Release("x", "c", "a")], Owner("prod"))
+    found = undeclared(cluster(("a", "x"), ("a", "y"), ("b", "x")), [Release("x", "c", "a")], Owner("prod"))
     assert [(r.namespace, r.name, r.state) for r in found.releases] == [("a", "y", "absent"), ("b", "x", "absent")]
     assert found.notes == []
 
 
 def test_without_pruning_they_are_named():
-    found = undeclared(Cluster(("a", "y")), [], Owner("prod", prune=False))
+    found = undeclared(cluster(("a", "y")), [], Owner("prod", prune=False))
     assert found.releases == []
     assert found.notes == ["Release a/y is no longer declared, and is retained"]
 
@@ -48,11 +52,11 @@ def test_without_an_owner_nothing_is_looked_for():
 
 
 def test_what_may_not_be_listed_is_said():
-    found = undeclared(Cluster(("a", "y"), ("b", "z"), refuses=403), [Release("x", "c", "a")], Owner("prod"))
+    found = undeclared(cluster(("a", "y"), ("b", "z"), refuses=403), [Release("x", "c", "a")], Owner("prod"))
     assert [release.name for release in found.releases] == ["y"]
     assert "is Forbidden" in found.notes[0]
     with pytest.raises(ApiError):
-        undeclared(Cluster(refuses=500), [], Owner("prod"))
+        undeclared(cluster(refuses=500), [], Owner("prod"))
 
 
 RECORD = Stored("r", "n", 1, "deployed", "", {}, "c", "1", "", {}, "csa", 0, {})
@@ -61,24 +65,13 @@ RECORD = Stored("r", "n", 1, "deployed", "", {}, "c", "1", "", {}, "csa", 0, {})
 def test_release_whose_kinds_or_namespace_are_used_is_refused():
     names = {"kind": "Shop", "plural": "shops"}
     spec = {"group": "g.io", "names": names, "scope": "Namespaced", "versions": [{"name": "v1", "served": True}]}
-    definition = {"apiVersion": "x/v1", "kind": "CustomResourceDefinition", "metadata": {"name": "shops"}, "spec": spec}
-    shops = [
-        {"apiVersion": "g.io/v1", "kind": "Shop", "metadata": {"name": f"s{n}", "namespace": "n"}} for n in range(5)
-    ]
+    definition = obj("CustomResourceDefinition", "shops.g.io", None, spec=spec)
+    shops = [obj("Shop", f"s{n}", "n", "g.io/v1", size=n) for n in range(5)]
+    server = ApiServer([definition, *shops])
     with pytest.raises(MeshopsError, match="in use by Shop n/s0, Shop n/s1, Shop n/s2 and 2 more"):
-        check_unused(RECORD, users_of(Cluster(users=shops), [definition]))
-    check_unused(RECORD, users_of(Cluster(users=shops), [definition, *shops]))
-    check_unused(RECORD, users_of(Cluster(), [definition]))
-    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "n"}}
-    workload = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d", "namespace": "n"}}
+        check_unused(RECORD, users_of(server, [definition]))
+    check_unused(RECORD, users_of(server, [definition, *shops]))
+    check_unused(RECORD, users_of(ApiServer([definition]), [definition]))
+    server = ApiServer([obj("Namespace", "n", None), obj("Deployment", "d", "n", replicas=1)])
     with pytest.raises(MeshopsError, match="in use by Deployment n/d"):
-        check_unused(RECORD, users_of(Cluster(users=[workload]), [namespace]))
-    check_unused(RECORD, users_of(Cluster(users=[workload]), [namespace, workload]))
-
-
-def test_what_another_room_finds_counts_but_for_what_is_deleted_too():
-    def further(_cluster, deleted):
-        return ["Gateway n/a", *(f"{obj['kind']} n/{obj['metadata']['name']}" for obj in deleted)]
-
-    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s", "namespace": "n"}}
-    assert users_of(Cluster(), [service], further) == ["Gateway n/a"]
+        check_unused(RECORD, users_of(server, [obj("Namespace", "n", None)]))

@@ -15,6 +15,7 @@ import subprocess
 
 import pytest
 import yaml
+from ansible_collections.meshops.istio.plugins.module_utils.cluster import poll
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.kinds import KNOWN
 from ansible_collections.meshops.istio.plugins.module_utils.helm.stored import decode
 
@@ -85,6 +86,9 @@ def gains(mesh, tmp_path):
     (chart / "Chart.yaml").write_text(yaml.safe_dump({"apiVersion": "v2", "name": "extra", "version": "1.0.0"}))
     config_map = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "extra"}, "data": {"a": "b"}}
     (chart / "templates/a.yaml").write_text(yaml.safe_dump(config_map))
+    # Other tests' namespaces may still be terminating: what disappears with them is nothing that an inventory lost.
+    phases = poll.until(lambda: {ns["status"]["phase"] for ns in mesh.cluster.list(NAMESPACE)} == {"Active"}, 180)
+    assert phases, "a namespace is still terminating"
     demo = yaml.safe_load((INVENTORY / "objects.yml").read_text())
     lists = yaml.safe_load((INVENTORY / "mesh.yml").read_text())
     mesh.cluster.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": QUIET}})

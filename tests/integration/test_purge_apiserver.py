@@ -154,6 +154,7 @@ def by_hand(server, *options, answer=None):
         "purge_restart_workloads": False,
         "purge_finalizer_timeout": 1,
         "purge_backup_dir": "",
+        "mesh_allow_same_cluster": True,
     }
     command += ["-e", json.dumps(given), *options]
     env = {**os.environ, **server, "ANSIBLE_COLLECTIONS_PATH": sysconfig.get_path("purelib"), "ANSIBLE_NOCOLOR": "1"}

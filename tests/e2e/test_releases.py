@@ -67,21 +67,9 @@ def test_drift_is_repaired_without_a_new_revision(mesh):
     role = KNOWN["rbac.authorization.k8s.io", "ClusterRole"]
     mesh.cluster.delete(role, "istio-reader-clusterrole-istio-system")
     mesh.cluster.patch(CONFIG_MAP, "istio", {"data": {"mesh": "accessLogFile: /tmp/elsewhere\n"}}, "istio-system")
-    mesh.cluster.patch(
-        DEPLOYMENT,
-        "istiod",
-        {
-            "spec": {
-                "template": {
-                    "spec": {
-                        "containers": [{"name": "discovery", "env": [{"name": "PILOT_TRACE_SAMPLING", "value": "7"}]}]
-                    }
-                }
-            }
-        },
-        "istio-system",
-        how="strategic",
-    )
+    container = {"name": "discovery", "env": [{"name": "PILOT_TRACE_SAMPLING", "value": "7"}]}
+    change = {"spec": {"template": {"spec": {"containers": [container]}}}}
+    mesh.cluster.patch(DEPLOYMENT, "istiod", change, "istio-system", PatchOptions(how="strategic"))
     add_by_kubectl(mesh.cluster)
     looked = mesh.play("site", "--check", "--diff")
     assert looked.count("changed") == 1

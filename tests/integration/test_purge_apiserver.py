@@ -21,7 +21,7 @@ import time
 
 import pytest
 import yaml
-from ansible_collections.meshops.istio.plugins.module_utils.cluster.client import Cluster
+from ansible_collections.meshops.istio.plugins.module_utils.cluster.client import Cluster, PatchOptions
 from ansible_collections.meshops.istio.plugins.module_utils.cluster.errors import ApiError
 from ansible_collections.meshops.istio.plugins.module_utils.errors import MeshopsError
 from ansible_collections.meshops.istio.plugins.module_utils.footprint.listing import list_istio, read_footprint
@@ -504,8 +504,8 @@ def kubelet(cluster):
             with contextlib.suppress(MeshopsError):  # it looks again
                 for found in cluster.list(pod, fields="status.phase=Pending"):
                     meta = found["metadata"]
-                    cluster.patch(pod, meta["name"], {"status": {"phase": "Running"}}, meta["namespace"],
-                                  subresource="status")  # fmt: skip
+                    running = {"status": {"phase": "Running"}}
+                    cluster.patch(pod, meta["name"], running, meta["namespace"], PatchOptions(subresource="status"))
 
     thread = threading.Thread(target=work)
     thread.start()

@@ -19,12 +19,12 @@ ITEM = Item(
 READY = {"observedGeneration": 1, "replicas": 1, "updatedReplicas": 1, "readyReplicas": 1, "availableReplicas": 1}
 
 
-def deployment(status=READY):
+def deployment(**status):
     labels = {"app": "web", "sidecar.istio.io/inject": "true"}
     template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "app", "image": "app"}]}}
     live = obj("Deployment", "web", replicas=1, selector={"matchLabels": {"app": "web"}}, template=template)
     live["metadata"]["generation"] = 1
-    return {**live, "status": status}
+    return {**live, "status": {**READY, **status}}
 
 
 def pod(template, *, sidecar):
@@ -78,7 +78,7 @@ def test_a_workload_that_is_gone_needs_nothing():
 
 
 def test_a_workload_that_does_not_become_ready_is_named(server):
-    server.put(deployment({**READY, "readyReplicas": 0, "availableReplicas": 0}))
+    server.put(deployment(readyReplicas=0, availableReplicas=0))
     with pytest.raises(MeshopsError, match=r"Deployment shop/web: restart without sidecar failed \(Timeout\)"):
         restart(server, timeout=0.3)
 

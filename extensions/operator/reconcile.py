@@ -10,6 +10,7 @@ import time
 import typing as t
 
 from ansible_collections.meshops.istio.plugins.module_utils.reconcile.types import K8sObject
+from ansible_collections.meshops.istio.plugins.module_utils.reconcile.wording import listed
 
 from . import documents, playbook, publication
 from .application import Applier
@@ -18,7 +19,7 @@ from .drift import Release
 from .metrics import Metrics
 from .objects import Objects
 from .publication import Ended, Event, Publication, Run
-from .removal import Remover, some
+from .removal import SHOWN, Remover
 from .settings import Settings
 from .status import READY
 from .supervision import CancelToken, Heartbeat
@@ -155,7 +156,7 @@ class Reconciler:
         self._count(report)
 
     def _unused(self, left_over: t.Iterable[Component]) -> list[str]:
-        """The revisions that an object no longer declares and that nobody uses."""
+        """The revisions that an object no longer declares and that have no users."""
         revisions = [documents.revision_of(c["name"]) for c in left_over if c.get("chart") == "istiod"]
         return [revision for revision in revisions if not self._objects.uses(revision, set()).all]
 
@@ -167,7 +168,7 @@ class Reconciler:
                 continue
             revision = documents.revision_of(component["name"])
             uses = self._objects.uses(revision, set())
-            why = f"still used by {some(uses.all)}"
+            why = f"still used by {listed(uses.all, SHOWN)}"
             if not uses.all:
                 variables = {"operator_is_last": False, "operator_revision": revision, "operator_left_over": []}
                 played = playbook.run("remove", variables, {}, self._kubeconfig, heartbeat)

@@ -10,6 +10,7 @@ import typing as t
 from ansible_collections.meshops.istio.plugins.module_utils.errors import MeshopsError
 from ansible_collections.meshops.istio.plugins.module_utils.purge.plan import KEEPABLE
 from ansible_collections.meshops.istio.plugins.module_utils.reconcile.types import K8sObject
+from ansible_collections.meshops.istio.plugins.module_utils.reconcile.wording import listed
 
 from . import documents, playbook
 from . import status as reports
@@ -24,6 +25,8 @@ from .supervision import Heartbeat
 from .turns import Turns
 
 Item = t.Mapping[str, t.Any]
+#: How many users or objects a message names.
+SHOWN = 5
 
 
 class StillUsed(MeshopsError):
@@ -109,7 +112,7 @@ class Remover:
         is_last = not others and self._objects.control_planes() <= set(revisions)
         users = self._users(revisions, gateways, is_last=is_last)
         if users:
-            raise StillUsed(f"not removed yet: still used by {some(users)}. Remove them from the mesh first")
+            raise StillUsed(f"not removed yet: still used by {listed(users, SHOWN)}. Remove them from the mesh first")
         return Removal(mine, revisions, is_last, None if is_last or not revisions else _heir(shares))
 
     def _users(self, revisions: list[str], gateways: set[Release], *, is_last: bool) -> list[str]:
@@ -162,8 +165,9 @@ class Remover:
         refused = [f"{name} ({refusal})" for name, refusal in refusals.items() if refusal]
         if refused:
             raise StillUsed(
-                f"not removed yet: the operator may not change {some(refused)}. Delete it, or remove Istio's labels and"
-                " annotations from it, or add its namespace to managedNamespaces of the operator's chart"
+                f"not removed yet: the operator may not change {listed(refused, SHOWN)}. Delete it, or remove"
+                " Istio's labels and annotations from it, or add its namespace to managedNamespaces of the operator's"
+                " chart"
             )
         return keep
 
@@ -200,8 +204,3 @@ def title(item: Item) -> str:
     """How a user finds an object."""
     namespace = item.get("namespace")
     return f"{item['kind']} {namespace + '/' if namespace else ''}{item['name']}"
-
-
-def some(names: t.Sequence[str]) -> str:
-    """The first names of a list, and how many more there are."""
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

@@ -48,7 +48,7 @@ class ActionModule(NormalAction):
             self._connection.transport == "local"
             and not self._play_context.become
             and not self._task.async_val
-            and not constants.DEFAULT_KEEP_REMOTE_FILES  # somebody wants to look at what Ansible has packed
+            and not constants.DEFAULT_KEEP_REMOTE_FILES  # set to inspect what Ansible packs
             and interpreter
             and os.path.abspath(interpreter) == os.path.abspath(sys.executable)
         )

@@ -30,6 +30,10 @@ options:
   binary_path:
     description: Path of C(helm), else it is looked for on the E(PATH).
     type: path
+"""
+
+    CHARTS_LOGIN = r"""
+options:
   charts_username:
     description: User name for the repository or registry of the charts. Without it C(helm registry login) counts.
     type: str

@@ -23,6 +23,7 @@ extends_documentation_fragment:
   - meshops.istio.connection
   - meshops.istio.attributes
   - meshops.istio.helm
+  - meshops.istio.helm.charts_login
   - meshops.istio.helm.releases
   - meshops.istio.helm.control_plane
 options:

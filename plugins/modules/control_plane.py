@@ -21,6 +21,7 @@ extends_documentation_fragment:
   - meshops.istio.connection
   - meshops.istio.attributes
   - meshops.istio.helm
+  - meshops.istio.helm.charts_login
   - meshops.istio.helm.ownership
   - meshops.istio.helm.control_plane
 options:

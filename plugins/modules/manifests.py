@@ -25,6 +25,8 @@ attributes:
   idempotent:
     description: A second run with the same arguments and charts changes nothing.
     support: full
+extends_documentation_fragment:
+  - meshops.istio.helm.charts_login
 options:
   dest:
     description: The directory, made where it is missing.
@@ -141,15 +143,6 @@ options:
     type: str
   binary_path:
     description: Path of C(helm), else it is looked for on the E(PATH).
-    type: path
-  charts_username:
-    description: User name for the repository or registry of the charts.
-    type: str
-  charts_password:
-    description: Password for the repository or registry of the charts.
-    type: str
-  charts_ca_file:
-    description: Path of the CA certificates that the certificate of the charts' repository is verified with.
     type: path
 seealso:
   - module: meshops.istio.control_plane

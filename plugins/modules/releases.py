@@ -28,6 +28,7 @@ extends_documentation_fragment:
   - meshops.istio.connection
   - meshops.istio.attributes
   - meshops.istio.helm
+  - meshops.istio.helm.charts_login
   - meshops.istio.helm.ownership
   - meshops.istio.helm.releases
 options:

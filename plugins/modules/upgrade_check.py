@@ -24,6 +24,7 @@ extends_documentation_fragment:
   - meshops.istio.connection
   - meshops.istio.attributes
   - meshops.istio.attributes.info
+  - meshops.istio.helm.charts_login
 options:
   charts:
     description: Source of the charts to upgrade to. The version of Istio is that of the chart C(istiod).
@@ -56,15 +57,6 @@ options:
     default: false
   binary_path:
     description: Path of C(helm). By default it is searched for on the E(PATH).
-    type: path
-  charts_username:
-    description: User name for the repository or registry of the charts. Without it C(helm registry login) counts.
-    type: str
-  charts_password:
-    description: Password for the repository or registry of the charts. It is on no command line and in no message.
-    type: str
-  charts_ca_file:
-    description: Path of the CA certificates that the certificate of the charts' repository is verified with.
     type: path
 seealso:
   - module: meshops.istio.data_plane

@@ -13,6 +13,7 @@ import typing as t
 
 from ..errors import MeshopsError
 from ..mesh.option_values import read_boolean, read_list, read_port, require_mapping
+from .resolvers import is_address
 
 POLICIES = ("REGISTRY_ONLY", "ALLOW_ANY")
 #: The usual address of NodeLocal DNSCache on every node.
@@ -224,7 +225,7 @@ def _read_port(value: t.Any, option: str) -> Port:
 def _read_host(value: t.Any, option: str, *, through_gateway: bool) -> Host:
     options = require_mapping(value, _HOST_OPTIONS, option)
     name = str(options.get("host") or "")
-    if _is_address(name):
+    if is_address(name):
         raise MeshopsError(f"{option}.host: {name} is an address. Set host to a name, and endpoints to the address.")
     if not _HOST.fullmatch(name):
         raise MeshopsError(
@@ -276,14 +277,6 @@ def _check_wildcard(host: Host, option: str) -> None:
             f"{option}: TLS contains the host name, but not the port, so the egress gateway cannot distinguish the"
             f" ports {', '.join(tls_ports)}. Declare each host by name, or send only one of them through the gateway."
         )
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _address_block(address: t.Any) -> str:

@@ -68,7 +68,7 @@ def local_addresses(daemon_set: K8sObject) -> list[str]:
         for word, following in zip(words, [*words[1:], ""], strict=False):
             name, _equals, value = word.lstrip("-").partition("=")
             if word.startswith("-") and name == _LOCAL_IP:
-                addresses += [address for address in (value or following).split(",") if _is_address(address)]
+                addresses += [address for address in (value or following).split(",") if is_address(address)]
     return addresses
 
 
@@ -78,10 +78,11 @@ def host_network_addresses(pod: K8sObject) -> list[str]:
         return []
     status = pod.get("status") or {}
     addresses = [entry.get("ip") for entry in status.get("podIPs") or []] or [status.get("podIP")]
-    return [address for address in addresses if address and _is_address(address)]
+    return [address for address in addresses if address and is_address(address)]
 
 
-def _is_address(text: str) -> bool:
+def is_address(text: str) -> bool:
+    """Whether a text is an IP address, and neither a network nor a name."""
     try:
         ipaddress.ip_address(text)
     except ValueError:

@@ -14,6 +14,7 @@ import typing as t
 from ..cluster.client import FIELD_MANAGER, Cluster
 from ..cluster.edit import ObjectRef, Operation, edit
 from ..cluster.errors import ApiError, Unreachable
+from ..cluster.kinds import split_api_version
 from ..errors import MeshopsError
 from ..reconcile.compare import lacks_empty_list
 from ..reconcile.handover import Handover, released, without
@@ -184,7 +185,7 @@ class Executor:
             if change.action == "delete" and change.before is not None:
                 self._delete(change.before)
                 return Outcome(change, "deleted")
-            patience = _SCHEMA_DELAY if (_group(change.api_version), change.kind) in self._defined else 0
+            patience = _SCHEMA_DELAY if (split_api_version(change.api_version)[0], change.kind) in self._defined else 0
             obj = _apply(self._cluster, change, options.force, check_mode=options.check_mode, patience=patience)
         except ApiError as error:
             conflict = conflict_of(change.title, error)
@@ -212,10 +213,6 @@ class Executor:
             return _DONE[change.action]
         same = obj == before if self._options.check_mode else _version(obj) == _version(before)
         return "unchanged" if same else _DONE[change.action]
-
-
-def _group(api_version: str) -> str:
-    return api_version.rpartition("/")[0]
 
 
 def _defined_kind(outcome: Outcome) -> tuple[str, str] | None:

@@ -23,7 +23,7 @@ SchemaSource = t.Callable[[t.Mapping[str, t.Any]], t.Optional[Schema]]  # noqa: 
 #: A field, by its names, and by managedFields steps for items of lists.
 Path = tuple[t.Any, ...]
 
-#: API groups that aren't CustomResourceDefinitions: their types drop empty values and write quantities anew.
+#: API groups that aren't CustomResourceDefinitions: their types drop empty values and rewrite quantities.
 _BUILT_IN_GROUPS = {
     "",
     "admissionregistration.k8s.io",

@@ -104,8 +104,8 @@ class Rules:
 
     :ivar remedy: what else helps where objects of others exist
     :ivar users: finds what uses a release that will be uninstalled
-    :ivar problems: why objects that will be installed would not start. It is a warning where nobody waits for them, and
-        in check mode, because what they need may be installed by then; else an error
+    :ivar problems: why objects that will be installed would not start. It is a warning where the task does not wait for
+        them, and in check mode, because what they need may be installed by then; else an error
     """
 
     remedy: str = ""

@@ -77,10 +77,10 @@ def _id(secret: K8sObject) -> tuple[str, str]:
 
 
 def check_unused(record: Stored, users: t.Sequence[str]) -> None:
-    """Checks that nobody uses what a release that is no longer declared would take with it.
+    """Checks that what a release that is no longer declared would take with it has no users.
 
     :param users: see C(users_of)
-    :raises MeshopsError: somebody does
+    :raises MeshopsError: it has
     """
     if users:
         raise MeshopsError(
